@@ -1,0 +1,73 @@
+"""What every command does the same way: parse, act, and say a mistake in one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pneumo_tf.errors import PneumoError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, like every other error of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+
+
+def build(prog: str, description: str, *, epilog: str = "") -> Parser:
+    """A parser that shows each option's default."""
+    return Parser(prog=prog, description=description, epilog=epilog,
+                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+
+def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+    """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2."""
+    options = parser.parse_args(argv)
+    try:
+        act(options)
+    except PneumoError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; run the same command again to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def whole_number(*, at_least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number with a lower bound, whose error names the bound."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < at_least:
+            rule = f"a whole number of at least {at_least} is needed. Received: {text}"
+            raise argparse.ArgumentTypeError(rule)
+        return int(text)
+
+    return parse
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number strictly between 0 and 1."""
+    rule = f"a number between 0 and 1 (neither included) is needed. Received: {text}"
+    try:
+        value = float(text)
+    except ValueError as failure:
+        raise argparse.ArgumentTypeError(rule) from failure
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(rule)
+    return value
+
+
+def positive_number(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    rule = f"a number above 0 is needed. Received: {text}"
+    try:
+        value = float(text)
+    except ValueError as failure:
+        raise argparse.ArgumentTypeError(rule) from failure
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(rule)
+    return value

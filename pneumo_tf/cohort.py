@@ -1,0 +1,209 @@
+"""The one object that travels: an ordered table of radiographs that gains a column at every stage.
+
+At each arrow of the pipeline it is a CSV, so it can be opened in a spreadsheet and resumed from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pneumo_tf.errors import LabelError
+from pneumo_tf.storage import replacing
+
+LABEL_COLUMNS = ("id", "clase")
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """One film and what is known of it; an empty string means unknown.
+
+    Attributes:
+        id: Unique name within the cohort, e.g. "PNEUMONIA-17".
+        label: Class name, e.g. "PNEUMONIA".
+        file: Path of the image, relative to the folder of films unless absolute.
+        patient: Grouping key, e.g. "bacteria-12".
+        subtype: Finer label, e.g. "bacteria", "virus".
+        origin: Split that the source archive put it in: "train", "test" or "val".
+        split: Split that this run put it in: "train", "validation" or "test".
+        source: Path of the original file, relative to the source that was prepared.
+        sha256: Hash of the original file's bytes, hexadecimal.
+        facts: Facts of the original file (bytes, width, mode …), as text.
+    """
+
+    id: str
+    label: str
+    file: str = ""
+    patient: str = ""
+    subtype: str = ""
+    origin: str = ""
+    split: str = ""
+    source: str = ""
+    sha256: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+_FIELDS = [f.name for f in fields(Radiograph) if f.name not in ("id", "label", "facts")]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file that was left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one stage did to the cohort: how many films it kept, which it dropped and why."""
+
+    stage: str
+    kept: int
+    dropped: tuple[Dropped, ...] = ()
+
+    def reasons(self) -> dict[str, int]:
+        """Number of dropped files by reason, most frequent first."""
+        return dict(Counter(dropped.reason for dropped in self.dropped).most_common())
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Ordered radiographs with unique ids, and the history of what was done to them."""
+
+    radiographs: tuple[Radiograph, ...]
+    history: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        repeated = [name for name, times in Counter(r.id for r in self.radiographs).items() if times > 1]
+        if repeated:
+            raise LabelError("Every id must be unique.",
+                             received=f"{len(repeated)} repeated, e.g. {repeated[0]!r}",
+                             remedy="Delete or rename the repeated rows.")
+
+    def __len__(self) -> int:
+        return len(self.radiographs)
+
+    def __iter__(self) -> Iterator[Radiograph]:
+        return iter(self.radiographs)
+
+    @property
+    def ids(self) -> list[str]:
+        return [r.id for r in self.radiographs]
+
+    @property
+    def labels(self) -> list[str]:
+        return [r.label for r in self.radiographs]
+
+    @property
+    def patients(self) -> list[str]:
+        return [r.patient for r in self.radiographs]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in alphabetical order: the order of every model's outputs."""
+        return sorted(set(self.labels))
+
+    def keep(self, wanted: Callable[[Radiograph], bool], *, stage: str, reason: str) -> Cohort:
+        """The radiographs that are wanted, with the others noted in the history."""
+        kept = tuple(r for r in self.radiographs if wanted(r))
+        dropped = tuple(Dropped(r.file or r.id, reason) for r in self.radiographs if not wanted(r))
+        return Cohort(kept, (*self.history, Step(stage, len(kept), dropped)))
+
+    def subset(self, split: str) -> Cohort:
+        """The radiographs of one split, in order."""
+        return Cohort(tuple(r for r in self.radiographs if r.split == split), self.history)
+
+    def with_column(self, name: str, values: Iterable[str]) -> Cohort:
+        """A copy in which the field `name` holds `values`, one per radiograph."""
+        pairs = zip(self.radiographs, values, strict=True)
+        return Cohort(tuple(_with_field(r, name, value) for r, value in pairs), self.history)
+
+    def with_step(self, step: Step) -> Cohort:
+        """A copy whose history ends with `step`."""
+        return Cohort(self.radiographs, (*self.history, step))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per radiograph: `id,clase` first, then the fields and facts that any row has."""
+        rows = [{"id": r.id, "clase": r.label, **{f: getattr(r, f) for f in _FIELDS}, **r.facts}
+                for r in self.radiographs]
+        frame = pd.DataFrame(rows, dtype=str) if rows else pd.DataFrame(columns=list(LABEL_COLUMNS))
+        frame = frame.fillna("")
+        empty = [c for c in frame.columns if c not in LABEL_COLUMNS and not frame[c].any()]
+        return frame.drop(columns=empty)
+
+    def write_csv(self, path: Path) -> None:
+        """Write the table as UTF-8 CSV, atomically."""
+        with replacing(path) as temporary:
+            self.to_frame().to_csv(temporary, index=False, lineterminator="\n")
+
+    @classmethod
+    def read_csv(cls, path: Path) -> Cohort:
+        """Read a labels table made here or by anyone else.
+
+        The first two columns are `id,clase`; other columns may follow in any order. A semicolon is
+        accepted as separator, since spreadsheets write it in Spanish-speaking countries.
+
+        Raises:
+            LabelError: Not UTF-8, wrong header, a blank id or class, repeated ids, no rows.
+        """
+        frame = _read_table(path)
+        rows = [_radiograph(row) for row in frame.to_dict("records")]
+        if not rows:
+            raise LabelError("A labels table must have at least one row.", received=f"{path}, which is empty",
+                             remedy="Make it with get_labels.py.")
+        return cls(tuple(rows))
+
+
+def _with_field(radiograph: Radiograph, name: str, value: str) -> Radiograph:
+    if name not in _FIELDS:
+        raise KeyError(name)
+    changes: dict[str, Any] = {name: value}
+    return replace(radiograph, **changes)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    remedy = "Make it with get_labels.py, or save it as UTF-8 CSV with the header id,clase."
+    try:
+        header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+        separator = ";" if header.count(";") > header.count(",") else ","
+        frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig",
+                            index_col=False)
+    except UnicodeDecodeError as failure:
+        raise LabelError("A labels table must be UTF-8 text.",
+                         received=f"{path}, byte {failure.object[failure.start]:#04x} at {failure.start}",
+                         remedy=remedy) from failure
+    except pd.errors.EmptyDataError as failure:
+        raise LabelError("A labels table must have a header.", received=f"{path}, an empty file",
+                         remedy=remedy) from failure
+    except pd.errors.ParserError as failure:
+        raise LabelError("Every row of a labels table must have as many fields as the header.",
+                         received=f"{path}: {failure}", remedy=remedy) from failure
+    except OSError as failure:
+        raise LabelError("The labels table must be a readable file.", received=f"{path} ({failure.strerror})",
+                         remedy=remedy) from failure
+    if tuple(frame.columns[:2]) != LABEL_COLUMNS:
+        raise LabelError("The first two columns of a labels table must be id,clase.",
+                         received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=remedy)
+    return _without_blanks(frame.fillna("").map(str.strip), path)
+
+
+def _without_blanks(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    for column, meaning in zip(LABEL_COLUMNS, ("id", "class"), strict=True):
+        blank = frame.index[frame[column] == ""]
+        if len(blank):
+            raise LabelError(f"Every row of a labels table must have a {meaning}.",
+                             received=f"{path}, line {blank[0] + 2} with a blank {column}",
+                             remedy="Fill it in or delete the row.")
+    return frame
+
+
+def _radiograph(row: Mapping[Any, str]) -> Radiograph:
+    known = {name: row[name] for name in _FIELDS if name in row}
+    facts = {name: value for name, value in row.items() if name not in (*LABEL_COLUMNS, *_FIELDS) and value}
+    return Radiograph(id=row["id"], label=row["clase"], facts=facts, **known)

@@ -1,0 +1,45 @@
+"""Errors that the person at the keyboard can mend.
+
+Every message is one line that says the rule, what was received and the remedy. The commands print it on
+standard error and leave with exit code 2; anything else that escapes is a defect of ours and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+
+class PneumoError(Exception):
+    """A broken rule, what was received instead, and what to do about it.
+
+    Args:
+        rule: A full sentence, e.g. "A training needs at least two classes."
+        received: What was found instead, without a final full stop.
+        remedy: A full sentence in the imperative.
+    """
+
+    def __init__(self, rule: str, *, received: str = "", remedy: str = "") -> None:
+        self.rule = rule
+        self.received = received
+        self.remedy = remedy
+        parts = [rule, f"Received: {received}." if received else "", remedy]
+        super().__init__(" ".join(" ".join(part.split()) for part in parts if part))
+
+
+class OptionError(PneumoError):
+    """An option, or a combination of options, that has no meaning."""
+
+
+class FilmError(PneumoError):
+    """Films, folders or archives that can't be used as they are."""
+
+
+class LabelError(PneumoError):
+    """A labels table that can't be read or doesn't fit the films."""
+
+
+class WeightsError(PneumoError):
+    """Weights that can't be found, or that belong to another network."""
+
+
+class StorageError(PneumoError):
+    """A place that can't be written to: read-only, full, or taken."""

@@ -1,0 +1,39 @@
+"""Where things lie: the project root, and how a path that a person typed is looked up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pneumo_tf.errors import PneumoError
+
+PREPARED_FOLDER = "clasificacion"
+LABELS_FILE = "labels/labels.csv"
+MODEL_FOLDER = "model"
+
+
+def project_root() -> Path:
+    """The checkout that this package lies in; installed without one, the current folder."""
+    checkout = Path(__file__).resolve().parents[1]
+    is_checkout = (checkout / "pyproject.toml").is_file() and (checkout / "scripts").is_dir()
+    return checkout if is_checkout else Path.cwd()
+
+
+def find_existing(path: str | Path, *, what: str, remedy: str, error: type[PneumoError]) -> Path:
+    """Look a path up in the current folder, then under the project root.
+
+    Raises:
+        error: Where neither exists; the message names both places that were tried.
+    """
+    wanted = Path(path).expanduser()
+    tried = [wanted] if wanted.is_absolute() else [Path.cwd() / wanted, project_root() / wanted]
+    for place in tried:
+        if place.exists():
+            return place
+    places = " nor ".join(dict.fromkeys(str(place) for place in tried))
+    raise error(f"The {what} must exist.", received=f"{path}, found neither at {places}"
+                if len(set(tried)) > 1 else f"{path}, not found at {places}", remedy=remedy)
+
+
+def output_path(path: str | Path | None, *, default: str) -> Path:
+    """A place to write to: as typed (relative to the current folder), else the default under the root."""
+    return project_root() / default if path is None else Path(path).expanduser().absolute()

@@ -1,0 +1,87 @@
+"""Writing so that a killed run leaves the last good files: a temporary name first, then a rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pneumo_tf.errors import StorageError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "Free some space or name a folder on another disk."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space or name a folder on another disk."),
+    errno.EROFS: ("the file system is read-only", "Name a folder that you may write to."),
+    errno.EACCES: ("permission denied", "Name a folder that you may write to."),
+    errno.EPERM: ("operation not permitted", "Name a folder that you may write to."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Name another folder."),
+    errno.EEXIST: ("a file of that name is in the way", "Name another folder, or move that file."),
+}
+
+
+def storage_error(path: Path, failure: OSError) -> StorageError:
+    """Say what an OSError while writing means for the person who waits for the result."""
+    reason, remedy = _REASONS.get(failure.errno or 0, (str(failure), "Name another folder."))
+    return StorageError("Results must be written to a folder with room and permission.",
+                        received=f"{path} ({reason})", remedy=remedy)
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn an OSError while writing below `path` into a StorageError."""
+    try:
+        yield
+    except OSError as failure:
+        raise storage_error(path, failure) from failure
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and prove that it can be written to, before any work is spent.
+
+    Raises:
+        StorageError: Read-only, full, or a file in the way.
+    """
+    with guarded(path):
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{uuid.uuid4().hex}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, renamed to it on success and removed on failure.
+
+    The suffix is kept, because Keras and Pillow choose the format by it.
+
+    Raises:
+        StorageError: Where the disk refuses.
+    """
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        with guarded(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write readable UTF-8 JSON atomically; NaN is refused, because JSON has none."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
