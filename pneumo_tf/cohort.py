@@ -5,6 +5,7 @@ At each arrow of the pipeline it is a CSV, so it can be opened in a spreadsheet 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -172,8 +173,11 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
         separator = ";" if header.count(";") > header.count(",") else ","
-        frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig",
-                            index_col=False)
+        with warnings.catch_warnings():
+            # pandas only warns where the first row is too long, and cuts the surplus fields off
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False,
+                                encoding="utf-8-sig", index_col=False)
     except UnicodeDecodeError as failure:
         raise LabelError("A labels table must be UTF-8 text.",
                          received=f"{path}, byte {failure.object[failure.start]:#04x} at {failure.start}",
@@ -181,9 +185,9 @@ def _read_table(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError as failure:
         raise LabelError("A labels table must have a header.", received=f"{path}, an empty file",
                          remedy=remedy) from failure
-    except pd.errors.ParserError as failure:
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as failure:
         raise LabelError("Every row of a labels table must have as many fields as the header.",
-                         received=f"{path}: {failure}", remedy=remedy) from failure
+                         received=f"{path}: {str(failure).strip().rstrip('.')}", remedy=remedy) from failure
     except OSError as failure:
         raise LabelError("The labels table must be a readable file.", received=f"{path} ({failure.strerror})",
                          remedy=remedy) from failure

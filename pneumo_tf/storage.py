@@ -7,7 +7,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "Name a folder that you may write to."),
     errno.EACCES: ("permission denied", "Name a folder that you may write to."),
     errno.EPERM: ("operation not permitted", "Name a folder that you may write to."),
+    errno.ENOENT: ("a folder on the way doesn't exist", "Name a folder that you may write to."),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "Name another folder."),
+    errno.EISDIR: ("a folder of that name is in the way", "Name another file, or move that folder."),
     errno.EEXIST: ("a file of that name is in the way", "Name another folder, or move that file."),
 }
 
@@ -58,18 +60,24 @@ def make_folder(path: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to it on success and removed on failure.
 
-    The suffix is kept, because Keras and Pillow choose the format by it.
+    The name's end is kept, because Keras and Pillow choose the format by it (`.h5`, `.weights.h5`).
 
     Raises:
         StorageError: Where the disk refuses.
     """
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
     finally:
+        _discard(temporary)
+
+
+def _discard(temporary: Path) -> None:
+    # What can't be tidied up must not hide the error that led here, e.g. a parent that is a file.
+    with suppress(OSError):
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:

@@ -41,10 +41,14 @@ def whole_number(*, at_least: int) -> Callable[[str], int]:
     """An argparse type: a whole number with a lower bound, whose error names the bound."""
 
     def parse(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or int(text) < at_least:
-            rule = f"a whole number of at least {at_least} is needed. Received: {text}"
+        rule = f"a whole number of at least {at_least} is needed. Received: {text}"
+        try:
+            value = int(text)
+        except ValueError as failure:
+            raise argparse.ArgumentTypeError(rule) from failure
+        if value < at_least:
             raise argparse.ArgumentTypeError(rule)
-        return int(text)
+        return value
 
     return parse
 

@@ -1,0 +1,74 @@
+"""demo.py: the whole pipeline on phantoms, synthetic chest films that come with the program."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Sequence
+
+from pneumo_tf.cli import binary_class, command, get_labels, prepare_pict
+from pneumo_tf.places import output_path
+
+_DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write its "
+                "report. The three commands behind it are printed as they run.")
+
+
+def build_parser() -> command.Parser:
+    """The options of demo.py."""
+    parser = command.build("demo.py", _DESCRIPTION)
+    parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
+                        help="folder for everything it makes (default: demo in the project)")
+    parser.add_argument("--films", type=command.whole_number(at_least=24), default=240, help="films to draw")
+    parser.add_argument("--patients", type=command.whole_number(at_least=24), default=160,
+                        help="patients they are of")
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="network to start from")
+    parser.add_argument("--weights", default="imagenet", metavar="PATH", help="its weights")
+    parser.add_argument("-e", "--epochs", type=command.whole_number(at_least=1), default=60,
+                        help="most epochs of training")
+    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,
+                        help="of everything random")
+    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the report")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the pipeline; the exit code of the first command that fails, else 0."""
+    try:
+        return command.run(build_parser(), _act, argv)
+    except _CommandError as failure:
+        return failure.code
+
+
+class _CommandError(Exception):
+    """A command of the pipeline failed and has already said why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _act(typed: argparse.Namespace) -> None:
+    from pneumo_tf.data.phantoms import write_phantoms
+    from pneumo_tf.storage import make_folder
+
+    folder = make_folder(output_path(getattr(typed, "output", None), default="demo"))
+    print(f"Drawing {typed.films} synthetic films of {typed.patients} patients in {folder / 'phantoms'}")
+    films = write_phantoms(folder / "phantoms", films=typed.films, patients=typed.patients, seed=typed.seed,
+                           workers=os.cpu_count() or 1)
+    prepared, labels = folder / "clasificacion", folder / "labels" / "labels.csv"
+    _run(prepare_pict, "--source", films, "--target", prepared, "--force")
+    _run(get_labels, "--path", prepared, "--output", labels)
+    _run(binary_class, "--epochs", typed.epochs, "--path", prepared, "--labels", labels, "--output",
+         folder / "model", "--backbone", typed.backbone, "--weights", typed.weights, "--seed", typed.seed,
+         "--lang", typed.lang, "--synthetic")
+
+
+def _run(module: object, *arguments: object) -> None:
+    """Print a command and run it in this process."""
+    typed = [str(argument) for argument in arguments]
+    name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+    print(f"\n$ python scripts/{name}.py {shlex.join(typed)}", flush=True)
+    code = module.main(typed)  # type: ignore[attr-defined]
+    if code:
+        raise _CommandError(code)

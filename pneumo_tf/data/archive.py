@@ -1,0 +1,201 @@
+"""Reading a source of films, a folder or a .zip, member by member and never trusting it.
+
+Nothing is ever unpacked to disk, so a hostile member name has nowhere to go; an archive that holds one is
+refused whole all the same, because nobody's films come in such an archive.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from pneumo_tf.errors import FilmError
+
+_MEBIBYTE = 2**20
+LARGEST_FILM = 512 * _MEBIBYTE
+LARGEST_ARCHIVE = 100 * 1024 * _MEBIBYTE
+LARGEST_RATIO = 200
+# Small members may well shrink that much: a blank film, a text file of zeros.
+RATIO_COUNTS_FROM = 10 * _MEBIBYTE
+# What the standard library raises for damaged data, an unknown compression and a missing password.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
+
+class Entry(NamedTuple):
+    """One file of a source.
+
+    Attributes:
+        file: Path relative to the source, with "/" between folders.
+        bytes: Size, unpacked.
+        trouble: Why it can't be read as a film, or an empty string.
+    """
+
+    file: str
+    bytes: int
+    trouble: str = ""
+
+
+class Folder:
+    """A folder of films; links to folders are followed, links that lead back up are not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def entries(self, *, without: Path | None = None) -> list[Entry]:
+        """Every file below the folder, except those below `without`."""
+        return list(_walk(self.path, self.path, without.resolve() if without else None))
+
+    def read(self, file: str) -> bytes:
+        """Bytes of one file.
+
+        Raises:
+            OSError: The file is gone or may not be opened.
+        """
+        return (self.path / file).read_bytes()
+
+
+class Zip:
+    """A .zip of films, checked as a whole before anything in it is read.
+
+    Raises:
+        FilmError: Not a zip, damaged, encrypted, with a member name that leads out of it, or a zip bomb.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except _DAMAGE as failure:
+            raise _damaged(path, str(failure)) from failure
+        except OSError as failure:
+            raise FilmError("A source of films must be readable.", received=f"{path} ({failure.strerror})",
+                            remedy="Check the path and its permissions.") from failure
+        with _closed_on_error(self._zip):
+            _refuse_hostile(path, self._zip.infolist())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def entries(self, *, without: Path | None = None) -> list[Entry]:
+        """Every file of the archive; `without` is for folders and changes nothing here."""
+        return [Entry(member.filename, member.file_size) for member in self._zip.infolist()
+                if not member.is_dir()]
+
+    def read(self, file: str) -> bytes:
+        """Bytes of one member: never more than the archive declared, and with the right checksum.
+
+        Raises:
+            FilmError: The member is damaged.
+        """
+        try:
+            with self._zip.open(file) as member:
+                return member.read(self._zip.getinfo(file).file_size)
+        except _DAMAGE as failure:
+            raise _damaged(self.path, f"{file}: {failure}") from failure
+
+
+Source = Folder | Zip
+
+
+def open_source(path: Path) -> Source:
+    """A folder or a .zip, ready to be listed and read; a context manager.
+
+    Raises:
+        FilmError: Neither a folder nor an acceptable .zip.
+    """
+    return Folder(path) if path.is_dir() else Zip(path)
+
+
+def _walk(folder: Path, root: Path, without: Path | None) -> Iterator[Entry]:
+    here = folder.resolve()
+    if here == without:
+        return
+    for child in sorted(_children(folder)):
+        if not child.is_dir():
+            yield _file_entry(child, child.relative_to(root).as_posix())
+        elif not (child.is_symlink() and here.is_relative_to(child.resolve())):
+            yield from _walk(child, root, without)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as failure:
+        raise FilmError("Every folder of the source must be readable.",
+                        received=f"{folder} ({failure.strerror})",
+                        remedy="Give yourself permission to read it, or move it elsewhere.") from failure
+
+
+def _file_entry(path: Path, file: str) -> Entry:
+    try:
+        facts = path.stat()
+    except OSError as failure:
+        return Entry(file, 0, f"can't be opened ({os.strerror(failure.errno or 0)})")
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device would wait for ever
+        return Entry(file, 0, "not a regular file")
+    return Entry(file, facts.st_size, "larger than 512 MiB" if facts.st_size > LARGEST_FILM else "")
+
+
+def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    for member in members:
+        _refuse_name(path, member.filename)
+        _refuse_bomb(path, member)
+        if member.flag_bits & 0x1:  # APPNOTE 4.4.4, bit 0
+            raise FilmError("A source of films must not be encrypted.",
+                            received=f"{path}, {member.filename!r}",
+                            remedy="Unpack it with its password and name the folder.")
+    total = sum(member.file_size for member in members)
+    if total > LARGEST_ARCHIVE:
+        raise _bomb(path, f"{total // _MEBIBYTE:,} MiB in all")
+
+
+def _refuse_name(path: Path, name: str) -> None:
+    leads_out = ".." in re.split(r"[\\/]", name) or re.match(r"[\\/]|[A-Za-z]:", name)
+    if leads_out:
+        raise FilmError("No member of an archive may lead out of it.", received=f"{path} with {name!r}",
+                        remedy="Don't trust this archive; download the films from their publisher.")
+
+
+def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
+    if member.file_size > LARGEST_FILM:
+        raise _bomb(path, f"{member.filename!r} of {member.file_size // _MEBIBYTE:,} MiB")
+    too_dense = member.file_size > LARGEST_RATIO * member.compress_size
+    if member.file_size > RATIO_COUNTS_FROM and too_dense:
+        raise _bomb(path, f"{member.filename!r}, {member.compress_size:,} bytes "
+                          f"that unpack to {member.file_size:,}")
+
+
+def _bomb(path: Path, what: str) -> FilmError:
+    return FilmError("An archive of films must unpack to a sensible size: 512 MiB a file, 200 times its "
+                     "packed size, 100 GiB in all.", received=f"{path} with {what}",
+                     remedy="Unpack it yourself and name the folder, if you trust it.")
+
+
+def _damaged(path: Path, why: str) -> FilmError:
+    return FilmError("A source of films must be a folder or an undamaged .zip.", received=f"{path} ({why})",
+                     remedy="Download it again, or unpack it and name the folder.")
+
+
+@contextmanager
+def _closed_on_error(archive: zipfile.ZipFile) -> Iterator[None]:
+    try:
+        yield
+    except FilmError:
+        archive.close()
+        raise

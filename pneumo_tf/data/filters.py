@@ -1,0 +1,123 @@
+"""A film as it was found -> a film as the network sees it: one mode, brightness, contrast, one canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from pneumo_tf.errors import FilmError, OptionError
+
+FITS = ("thumbnail", "pad", "squash")
+_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """What is done to the pixels of every film.
+
+    Attributes:
+        brightness: Factor on the pixel values; 1 changes nothing.
+        contrast: Factor on the distance from the film's mean grey; 1 changes nothing.
+        size: Pixels of the longer side, or of both.
+        fit: "thumbnail" keeps the proportions and never enlarges, "pad" centres the film on a black
+            square, "squash" stretches it to the square.
+        color: Keep colour, for photographs; else every film is 8-bit grey.
+
+    Raises:
+        OptionError: A value that has no meaning.
+    """
+
+    brightness: float = 0.7
+    contrast: float = 2.0
+    size: int = 299
+    fit: str = "thumbnail"
+    color: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast"):
+            factor = getattr(self, name)
+            if not (isfinite(factor) and factor > 0):
+                raise OptionError(f"The {name} must be a number above 0.", received=f"{factor}",
+                                  remedy="Take 1 to change nothing.")
+        if self.size < 1:
+            raise OptionError("The size must be at least 1 pixel.", received=f"{self.size}",
+                              remedy="Take 299, which is what InceptionV3 sees.")
+        if self.fit not in FITS:
+            raise OptionError(f"The fit must be one of {', '.join(FITS)}.", received=self.fit,
+                              remedy="Take thumbnail, which keeps the proportions.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Options that `to_json` wrote; other keys are left alone, missing ones take their default."""
+        return cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
+
+
+def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:
+    """Upright, in one mode, brightened, contrasted, then resized, in the order of the tutorial.
+
+    The mode comes first, so that a grey film gives the same pixels whether it was stored as grey, colour
+    or palette: each class of the public films is stored in its own way, and a network would learn that.
+    On a grey film the result is exactly that of the tutorial's calls.
+
+    Args:
+        image: A film in any mode that Pillow decodes to integers.
+
+    Returns:
+        An 8-bit image in mode "L", or "RGB" with `options.color`, without metadata.
+
+    Raises:
+        FilmError: Floating-point pixels, whose white nobody knows.
+    """
+    image = _in_mode(to_eight_bits(ImageOps.exif_transpose(image)), "RGB" if options.color else "L")
+    image = ImageEnhance.Brightness(image).enhance(options.brightness)
+    image = ImageEnhance.Contrast(image).enhance(options.contrast)
+    return _fitted(image, options.size, options.fit)
+
+
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """The film with 8 bits a channel and no transparency, in mode "L" or "RGB".
+
+    16 bits are scaled (65535 becomes 255), where Pillow would clip everything above 255 to white. What is
+    transparent becomes black, the colour of a film's surround.
+
+    Raises:
+        FilmError: Floating-point pixels.
+    """
+    if image.mode.startswith("I"):  # "I" is how Pillow opens some 16-bit files
+        grey = np.asarray(image).astype(np.float64).clip(0, 65535)
+        return Image.fromarray(np.rint(grey / 257).astype(np.uint8))
+    if image.mode == "F":
+        raise FilmError("A film must have whole numbers as pixels.", received="floating-point pixels",
+                        remedy="Export it with 8 or 16 bits.")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_black(image.convert("RGBA"))
+    return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _fitted(image: Image.Image, size: int, fit: str) -> Image.Image:
+    """The image, which is ours to change, with `size` as its longer side or as both."""
+    square = (size, size)
+    if fit == "thumbnail":
+        image.thumbnail(square, Image.Resampling.LANCZOS)
+        return image
+    if fit == "pad":
+        return ImageOps.pad(image, square, Image.Resampling.LANCZOS, color=0)
+    return image.resize(square, Image.Resampling.LANCZOS)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # convert() copies even where it needn't
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, image).convert("RGB")

@@ -1,0 +1,253 @@
+"""Films -> Cohort: a prepared folder, class folders or a plain folder, and a labels table with its films.
+
+A film's id is the stem of its file. Where two films share a stem, their ids are their paths within the
+folder without the extension (`NORMAL/film-1`), and where these are shared too, with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from glob import iglob
+from pathlib import Path
+from typing import Any
+
+from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
+from pneumo_tf.data.patients import read_patient
+from pneumo_tf.errors import FilmError, LabelError, OptionError
+
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff")
+MANIFEST, PREPARATION = "manifest.csv", "prepared.json"
+_ORIGINS = {"train": "train", "test": "test", "val": "val", "validation": "val"}
+_FROM_MANIFEST = ("patient", "subtype", "origin", "source", "sha256")
+_AGAIN = "Run get_labels.py on that folder again"
+
+
+def find_films(folder: Path) -> list[Path]:
+    """Paths of the images within `folder`, relative to it, in natural order (`NORMAL-2` before `NORMAL-10`).
+
+    Hidden files and `__MACOSX`, the litter of archives, are passed over.
+
+    Raises:
+        FilmError: `folder` is no folder, or has no image.
+    """
+    if not folder.is_dir():
+        raise FilmError("Films must lie in a folder.", received=f"{folder}, which is no folder",
+                        remedy="Unpack and prepare archives with prepare_pict.py, then name its folder.")
+    # glob passes over hidden names and, unlike Path.rglob, follows linked class folders.
+    paths = map(Path, iglob("**/*", root_dir=folder, recursive=True))  # noqa: PTH207
+    films = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES
+             and "__MACOSX" not in path.parts and not (folder / path).is_dir()]
+    if not films:
+        raise FilmError("A folder of films must hold at least one image.",
+                        received=f"{folder} without any {', '.join(IMAGE_SUFFIXES)}",
+                        remedy="Fill it with prepare_pict.py, or name another folder.")
+    return sorted(films, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"([0-9]+)", path.as_posix())
+    return [(int(part), part) if part.isdecimal() else (0, part) for part in parts]
+
+
+def read_folder(folder: Path) -> Cohort:
+    """The films of a prepared folder, of class folders, or of a plain folder of `CLASS-n` files.
+
+    A prepared folder (`manifest.csv` inside) keeps everything its manifest knows. In class folders a
+    film's class is the folder it lies in, and its origin a folder `train`, `test` or `val` above. In a
+    plain folder the class is the text before the first hyphen of the name.
+
+    Raises:
+        FilmError: No folder, no films, or a film of the manifest that is gone.
+        LabelError: A film whose class can't be told, or one that the manifest doesn't know.
+    """
+    films = find_films(folder)
+    if (folder / MANIFEST).is_file():
+        return _from_manifest(folder, films)
+    loose = [film for film in films if film.parent == Path()]
+    if loose and len(loose) < len(films):
+        raise LabelError("Films must lie either all in class folders or all in one plain folder.",
+                         received=f"{folder} with {len(loose)} of {len(films)} outside, e.g. {loose[0]}",
+                         remedy="Move these into the folder of their class.")
+    label_of = _label_in_name if loose else _label_of_folder
+    labels = _told(films, label_of)
+    _refuse_twins(labels)
+    named = zip(_unique_ids(films), labels, films, strict=True)
+    return Cohort(tuple(_radiograph(film, name, label) for name, label, film in named))
+
+
+def _told(films: list[Path], label_of: Callable[[Path], str]) -> list[str]:
+    labels = [label_of(film) for film in films]
+    if untold := [film for film, label in zip(films, labels, strict=True) if not label]:
+        raise LabelError("A film's class must be told by the folder it lies in, or by a name like NORMAL-1.",
+                         received=f"{len(untold)} of {len(films)} untold, e.g. {untold[0]}",
+                         remedy="Put the films into one folder for each class, or prepare them "
+                                "with prepare_pict.py.")
+    return labels
+
+
+def _label_of_folder(film: Path) -> str:
+    return "" if film.parent.name.lower() in _ORIGINS else film.parent.name
+
+
+def _label_in_name(film: Path) -> str:
+    # By the tutorial's rule IM-0115-0001 would be of a class "IM": names that tell a patient tell no class.
+    told, hyphen, _ = film.stem.partition("-")
+    return told.strip() if hyphen and not read_patient(film.name, told).key else ""
+
+
+def _refuse_twins(labels: Iterable[str]) -> None:
+    spellings: dict[str, str] = {}
+    for label in labels:
+        if (first := spellings.setdefault(label.casefold(), label)) != label:
+            raise LabelError("Classes must differ in more than upper and lower case.",
+                             received=f"{first!r} and {label!r}", remedy="Give both the same spelling.")
+
+
+def _unique_ids(films: list[Path]) -> list[str]:
+    names = [film.stem for film in films]
+    for longer in (lambda film: film.with_suffix("").as_posix(), Path.as_posix):
+        times = Counter(names)
+        pairs = zip(names, films, strict=True)
+        names = [longer(film) if times[name] > 1 else name for name, film in pairs]
+    return names
+
+
+def _radiograph(film: Path, name: str, label: str) -> Radiograph:
+    patient = read_patient(film.name, label)
+    origins = [_ORIGINS[part.lower()] for part in film.parts[:-1] if part.lower() in _ORIGINS]
+    return Radiograph(id=name, label=label, file=film.as_posix(), patient=patient.key,
+                      subtype=patient.subtype, origin=origins[-1] if origins else "")
+
+
+def _from_manifest(folder: Path, films: list[Path]) -> Cohort:
+    cohort = Cohort.read_csv(folder / MANIFEST)
+    there = {film.as_posix() for film in films}
+    listed = [Path(film.file).as_posix() for film in cohort]
+    if gone := [name for name in listed if name not in there]:
+        raise FilmError("Every film of the manifest must be in its folder.",
+                        received=f"{folder} without {len(gone)} of {len(listed)}, e.g. {gone[0]}",
+                        remedy="Prepare the films again with prepare_pict.py.")
+    if strangers := sorted(there - set(listed)):
+        raise LabelError("Every image of a prepared folder must be in its manifest.",
+                         received=f"{folder} with {len(strangers)} unknown, e.g. {strangers[0]}",
+                         remedy="Prepare them with prepare_pict.py too, or move them elsewhere.")
+    return Cohort(cohort.radiographs, _history(folder))
+
+
+def _history(folder: Path) -> tuple[Step, ...]:
+    """What the preparation of a folder dropped and why; nothing where it wasn't prepared here."""
+    path = folder / PREPARATION
+    if not path.is_file():
+        return ()
+    try:
+        steps: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["steps"]
+        return tuple(Step(step["stage"], int(step["kept"]),
+                          tuple(Dropped(d["file"], d["reason"]) for d in step["dropped"])) for step in steps)
+    except (ValueError, KeyError, TypeError) as failure:
+        raise FilmError("The record of a preparation must be as prepare_pict.py wrote it.",
+                        received=f"{path}: {failure!r}",
+                        remedy="Prepare the films again with prepare_pict.py.") from failure
+
+
+def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None) -> Cohort:
+    """The films of a labels table, each with its file in `films_folder` and what is known of its patient.
+
+    A film is found by its column `file` if there is one, else by its id and extension. What the table
+    doesn't tell comes from the folder's manifest where the ids match, and patients at last from the
+    names. The history of a prepared folder is restored.
+
+    Args:
+        labels_csv: A table that `Cohort.read_csv` accepts.
+        films_folder: Folder that the files are relative to.
+        extension: `.jpeg` or `jpeg`; None for any image.
+
+    Raises:
+        LabelError: A label without a film, a film without a label, two films for one id.
+        FilmError: No folder, no films, a broken record of the preparation.
+        OptionError: An extension that is no image's.
+    """
+    cohort = Cohort.read_csv(labels_csv)
+    _refuse_twins(cohort.labels)
+    suffixes = IMAGE_SUFFIXES if extension is None else (_suffix(extension),)
+    films = find_films(films_folder)
+    candidates = _by_name(film for film in films if film.suffix.lower() in suffixes)
+    files = [_locate(film, films_folder, candidates) for film in cohort]
+    _refuse_missing(cohort, files, films_folder)
+    unlabelled = {f.as_posix() for f in films if f.suffix.lower() in suffixes} - set(files)
+    _refuse_unlabelled(sorted(unlabelled), films_folder)
+    known = _manifest_of(films_folder)
+    pairs = zip(cohort.with_column("file", files), cohort, strict=True)
+    complete = (_complete(found, known.get(row.id)) for found, row in pairs)
+    return Cohort(tuple(complete), _history(films_folder))
+
+
+def _suffix(extension: str) -> str:
+    suffix = "." + extension.strip().lstrip(".").lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise OptionError("The extension must be an image's.", received=extension or "nothing",
+                          remedy=f"Use one of {', '.join(IMAGE_SUFFIXES)}.")
+    return suffix
+
+
+def _by_name(films: Iterable[Path]) -> dict[str, list[str]]:
+    """Every name that an id may call a film by -> the films it calls."""
+    named: dict[str, list[str]] = {}
+    for film in films:
+        path = film.as_posix()
+        for name in {film.stem, film.name, film.with_suffix("").as_posix(), path}:
+            named.setdefault(name, []).append(path)
+    return named
+
+
+def _locate(film: Radiograph, folder: Path, candidates: Mapping[str, list[str]]) -> str:
+    """The film's file relative to `folder`, or an empty string."""
+    if film.file:
+        root = folder.absolute()
+        path = root / film.file
+        inside = path.is_relative_to(root)
+        return (path.relative_to(root) if inside else path).as_posix() if path.is_file() else ""
+    found = candidates.get(film.id, [])
+    if len(found) > 1:
+        raise LabelError("An id must belong to one film.",
+                         received=f"{film.id!r} in {folder}, which has {found[0]} and {found[1]}",
+                         remedy=f"{_AGAIN}, name one extension, or delete one of them.")
+    return found[0] if found else ""
+
+
+def _refuse_missing(cohort: Cohort, files: list[str], folder: Path) -> None:
+    missing = [film for film, file in zip(cohort, files, strict=True) if not file]
+    if missing:
+        name = missing[0].file or missing[0].id
+        raise LabelError("Every label must have its film.",
+                         received=f"{folder} without {len(missing)} of the {len(files)} films, e.g. {name}",
+                         remedy=f"{_AGAIN}, or check the extension of the films.")
+
+
+def _refuse_unlabelled(films: list[str], folder: Path) -> None:
+    if films:
+        raise LabelError("Every film must have its label.",
+                         received=f"{folder} with {len(films)} not in the labels, e.g. {films[0]}",
+                         remedy=f"{_AGAIN}, or delete these films.")
+
+
+def _manifest_of(folder: Path) -> dict[str, Radiograph]:
+    path = folder / MANIFEST
+    return {film.id: film for film in Cohort.read_csv(path)} if path.is_file() else {}
+
+
+def _complete(film: Radiograph, known: Radiograph | None) -> Radiograph:
+    """Fill in what the labels table leaves blank: from the manifest, then the patient from the names."""
+    if known is not None:
+        told = {name: getattr(film, name) or getattr(known, name) for name in _FROM_MANIFEST}
+        if known.label != film.label:  # relabelled by hand: the old finer label no longer holds
+            told["subtype"] = film.subtype
+        film = replace(film, facts={**known.facts, **film.facts}, **told)
+    if film.patient:
+        return film
+    patients = (read_patient(name, film.label) for name in (film.id, film.file, film.source))
+    key, subtype = next((patient for patient in patients if patient.key), ("", ""))
+    return replace(film, patient=key, subtype=film.subtype or subtype)

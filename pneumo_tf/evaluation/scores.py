@@ -1,0 +1,116 @@
+"""What a model said of a set of films, beside what is true: the only input of every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tf.errors import OptionError, PneumoError
+
+
+class ScoreError(PneumoError):
+    """Scores that no honest figure can be computed from."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n films over K classes, and their true labels.
+
+    Attributes:
+        classes: K class names, in the order of the model's outputs.
+        positive: The class that is looked for; meaningful where K is 2.
+        ids: n unique names of films.
+        labels: (n,) int, the true class as an index into `classes`.
+        values: (n, K) float in [0, 1], uncalibrated; rows sum to 1 where the last layer is a softmax.
+        patients: (n,) str, "" where unknown: such a film counts as a patient of its own.
+
+    Raises:
+        ScoreError: Sizes that don't match, no films, values that aren't finite or lie outside [0, 1].
+    """
+
+    classes: tuple[str, ...]
+    positive: str
+    ids: Sequence[str]
+    labels: NDArray[np.integer]
+    values: NDArray[np.floating]
+    patients: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        _check_classes(self.classes, self.positive)
+        _check_sizes(self)
+        _check_values(self)
+
+    @property
+    def is_binary(self) -> bool:
+        return len(self.classes) == 2
+
+    @property
+    def positive_index(self) -> int:
+        return self.classes.index(self.positive)
+
+    @property
+    def positive_scores(self) -> NDArray[np.float64]:
+        """(n,) float: the score of the positive class."""
+        return np.asarray(self.values[:, self.positive_index], dtype=np.float64)
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """(n,) str: one key per patient; a film without a patient has a key of its own."""
+        own = np.array([f"film {name}" for name in self.ids])
+        known = np.array([f"patient {name}" for name in self.patients])
+        return np.where(self.patients == "", own, known)
+
+    def predicted(self, threshold: float | None) -> NDArray[np.intp]:
+        """(n,) int: the predicted class of every film.
+
+        Two classes: positive where its score reaches `threshold`. Several: the highest score, whatever
+        the threshold.
+
+        Raises:
+            OptionError: Two classes and no threshold.
+        """
+        if not self.is_binary:
+            return np.argmax(self.values, axis=1)
+        if threshold is None:
+            raise OptionError("Two classes are told apart by a threshold.", received="none",
+                              remedy="Choose one on the validation split, or give a number between 0 and 1.")
+        negative = 1 - self.positive_index
+        return np.where(self.positive_scores >= threshold, self.positive_index, negative).astype(np.intp)
+
+
+def _check_classes(classes: tuple[str, ...], positive: str) -> None:
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise ScoreError("Scores need at least two classes with different names.",
+                         received=", ".join(classes) or "none", remedy="Check the labels table.")
+    if positive not in classes:
+        raise ScoreError("The positive class must be one of the classes.",
+                         received=f"{positive!r}, where the classes are {', '.join(classes)}",
+                         remedy="Name one of them.")
+
+
+def _check_sizes(scores: Scores) -> None:
+    films, shape = len(scores.ids), (len(scores.ids), len(scores.classes))
+    sizes = {"labels": scores.labels.shape, "patients": scores.patients.shape}
+    wrong = {name: size for name, size in sizes.items() if size != (films,)}
+    if not films or scores.values.shape != shape or wrong:
+        raise ScoreError("Scores need one row per film and one column per class.",
+                         received=f"{films} films with values {scores.values.shape}, labels "
+                                  f"{scores.labels.shape} and patients {scores.patients.shape}",
+                         remedy="Predict the films again.")
+
+
+def _check_values(scores: Scores) -> None:
+    outside = ~((scores.values >= 0) & (scores.values <= 1)).all(axis=1)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        raise ScoreError("Every score must be a number from 0 to 1.",
+                         received=f"{int(outside.sum())} films with others, e.g. {scores.ids[first]} with "
+                                  f"{scores.values[first].tolist()}",
+                         remedy="Train again with a lower rate; a diverged model gives no numbers.")
+    if scores.labels.min() < 0 or scores.labels.max() >= len(scores.classes):
+        raise ScoreError("Every label must be the index of a class.",
+                         received=f"labels from {scores.labels.min()} to {scores.labels.max()} for "
+                                  f"{len(scores.classes)} classes", remedy="Check the labels table.")

@@ -1,0 +1,68 @@
+"""Figures as functions of weights, so that a thousand resamples cost one matrix product.
+
+Each takes how often every film counts, (b, n), and returns (b,) values: NaN where the figure doesn't exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats], Floats]:
+    """The area under the ROC curve: how often a positive film scores above a negative one, ties half.
+
+    The films are sorted once; every resample only sums weights over the distinct scores.
+    """
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+
+    def auc(weights: Floats) -> Floats:
+        sorted_weights = weights[:, order]
+        positive = np.add.reduceat(sorted_weights * is_positive[order], starts, axis=1)
+        negative = np.add.reduceat(sorted_weights * ~is_positive[order], starts, axis=1)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        return _ratio((positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
+
+    return auc
+
+
+def mean_of(statistics: list[Callable[[Floats], Floats]]) -> Callable[[Floats], Floats]:
+    """The unweighted mean of several statistics."""
+    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
+
+
+def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer],
+                 classes: int) -> Callable[[Floats], Floats]:
+    """Weighted confusion matrices, (b, K, K): rows actual, columns predicted."""
+    cells = np.eye(classes * classes)[labels * classes + predicted]
+    return lambda weights: (weights @ cells).reshape(-1, classes, classes)
+
+
+def recalls(confusion: Floats) -> Floats:
+    """(b, K): the share of each actual class that is found."""
+    return _ratio(np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2))
+
+
+def f1_scores(confusion: Floats) -> Floats:
+    """(b, K): the harmonic mean of precision and recall of each class."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    return _ratio(2 * hits, confusion.sum(axis=2) + confusion.sum(axis=1))
+
+
+def matthews(confusion: Floats) -> Floats:
+    """(b,): Matthews' correlation for K classes (Gorodkin 2004, Comput Biol Chem 28:367)."""
+    actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    films = confusion.sum(axis=(1, 2))
+    hits = np.trace(confusion, axis1=1, axis2=2)
+    covariance = hits * films - (actual * predicted).sum(axis=1)
+    spread = (films**2 - (actual**2).sum(axis=1)) * (films**2 - (predicted**2).sum(axis=1))
+    return _ratio(covariance, np.sqrt(spread))
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full_like(whole, np.nan, dtype=np.float64), where=whole > 0)

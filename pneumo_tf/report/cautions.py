@@ -1,0 +1,83 @@
+"""What could make the figures better than the truth, in order of gravity."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+from pneumo_tf.report.language import Language
+from pneumo_tf.report.run_folder import RunFolder
+
+Level = Literal["alarm", "caution", "note", "good"]
+
+# Below 30 films of a class the Wilson interval of a proportion near 0.9 is wider than 20 points.
+_FEW_FILMS = 30
+_WIDE = 0.10
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A sentence to read before the figures are believed."""
+
+    level: Level
+    text: str
+
+
+def cautions(run: RunFolder, words: Language) -> list[Caution]:
+    """Every caution that this run gives reason for; the last two hold for every run."""
+    found = [*_phantoms(run, words), *_patients(run, words), *_missing(run, words), *_few(run, words),
+             *_wide(run, words)]
+    always = [Caution("note", words.say("caution.elsewhere")), Caution("note", words.say("caution.device"))]
+    order = ("alarm", "caution", "good", "note")
+    return sorted([*found, *always], key=lambda caution: order.index(caution.level))
+
+
+def leaked(run: RunFolder) -> int:
+    """Number of known patients with films in more than one split, counted anew from split.csv."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for film in run.cohort:
+        if film.patient and film.split:
+            sides[film.patient].add(film.split)
+    return sum(len(splits) > 1 for splits in sides.values())
+
+
+def _phantoms(run: RunFolder, words: Language) -> list[Caution]:
+    return [Caution("alarm", words.say("caution.phantoms"))] if run.facts.get("phantoms") else []
+
+
+def _patients(run: RunFolder, words: Language) -> list[Caution]:
+    across, unknown = leaked(run), int(run.facts.get("films_without_patient") or 0)
+    if run.facts.get("split_by") == "film":
+        known = " " + words.say("caution.across", n=words.count(across, "patient")) if across else ""
+        return [Caution("alarm", words.say("caution.split_by_film") + known)]
+    if not run.facts.get("patients_known"):
+        return [Caution("alarm", words.say("caution.patients_unknown"))]
+    if across:
+        return [Caution("alarm", words.say("caution.leaked", n=words.count(across, "patient")))]
+    some = [Caution("caution", words.say("caution.some_unknown", n=words.count(unknown, "film")))]
+    return [*(some if unknown else []), Caution("good", words.say("caution.separated"))]
+
+
+def _missing(run: RunFolder, words: Language) -> list[Caution]:
+    absent = [name for name, count in _support(run).items() if not count]
+    return [Caution("alarm", words.say("caution.missing_class", classes=", ".join(absent)))] if absent else []
+
+
+def _few(run: RunFolder, words: Language) -> list[Caution]:
+    return [Caution("caution", words.say("caution.few", n=words.count(count, "film"), label=name))
+            for name, count in _support(run).items() if 0 < count < _FEW_FILMS]
+
+
+def _wide(run: RunFolder, words: Language) -> list[Caution]:
+    figures = run.test["figures"]
+    names = ("sensitivity", "specificity") if run.is_binary else ("accuracy",)
+    wide = [name for name in names
+            if figures[name]["value"] is not None and figures[name]["high"] - figures[name]["low"] > _WIDE]
+    return [Caution("caution", words.say("caution.wide", figure=words.say(f"figure.{name}").lower(),
+                                         low=words.percent(figures[name]["low"], 0),
+                                         high=words.percent(figures[name]["high"], 0))) for name in wide]
+
+
+def _support(run: RunFolder) -> dict[str, int]:
+    return {name: sum(row) for name, row in zip(run.classes, run.test["confusion"], strict=True)}

@@ -1,0 +1,63 @@
+"""The recipe `fast`: a frozen backbone run once, and a linear head on its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
+from pneumo_tf.models.folding import fold_batch_norm
+from pneumo_tf.models.pretrained import load_weights
+from pneumo_tf.training.augment import FILMS, Augmentation
+from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
+from pneumo_tf.training.task import Row, Task, Trained
+from pneumo_tf.training.trunk import film_outputs, view_features
+
+
+@dataclass(frozen=True, slots=True)
+class Fast:
+    """Frozen backbone, pooled features of several depths, a strongly regularised softmax layer.
+
+    It holds up best on films from elsewhere: fine-tuning raises the figures on one's own films and lowers
+    those on other people's, and a head that has seen each film moved, blurred and recompressed keeps its
+    specificity where a head trained on clean films alone loses a third of it.
+
+    Attributes:
+        views: Augmented views of each training film, beside the film itself.
+        penalty: L2 penalty of the head relative to its mean loss; with 0.08 and two classes it equals
+            scikit-learn's C = 1.7e-3 at 14,000 vectors.
+        patience: Iterations without a better validation loss until the head stops.
+        augmentation: What views are drawn from.
+    """
+
+    views: int = 3
+    penalty: float = 0.08
+    patience: int = 8
+    augmentation: Augmentation = FILMS
+
+    def train(self, task: Task) -> Trained:
+        """Run the backbone, fit the head, and put both into one graph."""
+        with task.stages.measure("network"):
+            network = build_backbone(task.backbone, task.size)
+            load_weights(network, task.backbone, task.weights)
+            describe = pooled_features(network, task.backbone.taps)
+        with task.stages.measure("features of films"):
+            films = film_outputs(fold_batch_norm(describe), task.pixels, description="Films")
+        with task.stages.measure("features of views"):
+            # Views only teach, so they may be computed in the processor's fastest precision.
+            quick = fold_batch_norm(describe, dtype="mixed_bfloat16" if task.device.bfloat16 else "float32")
+            views = view_features(quick, task.pixels, task.rows("train"), views=self.views, seed=task.seed,
+                                  augmentation=self.augmentation, workers=task.threads)
+        with task.stages.measure("head"):
+            head, history = self._fit(task, films, views)
+        model = linear_classifier(describe, head.kernel, head.bias)
+        return Trained(model=model, scores=head.scores(films), history=history)
+
+    def _fit(self, task: Task, films: np.ndarray, views: np.ndarray) -> tuple[LinearHead, list[Row]]:
+        train, validation, labels = task.rows("train"), task.rows("validation"), task.labels
+        vectors = np.concatenate([films[train][:, None], views], axis=1).reshape(-1, films.shape[1])
+        return fit_linear_head(
+            Features(vectors, np.repeat(labels[train], self.views + 1)),
+            Features(films[validation], labels[validation]), class_weights=task.class_weights(),
+            penalty=self.penalty, epochs=task.epochs, patience=self.patience)

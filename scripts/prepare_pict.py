@@ -1,0 +1,10 @@
+"""Door to prepare_pict: films as they were found -> clasificacion/."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pneumo_tf.cli.prepare_pict import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

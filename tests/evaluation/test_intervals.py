@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from pneumo_tf.evaluation.intervals import bootstrap, wilson
+
+
+def test_wilson_gives_the_published_interval():
+    # Newcombe 1998, Stat Med 17:857, table I: 81 of 263 and 15 of 148, score method.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+def test_wilson_stays_inside_0_and_1_where_all_succeed():
+    low, high = wilson(20, 20)
+    assert (low, high) == pytest.approx((0.8389, 1.0), abs=1e-4)  # Newcombe 1998: 0 of 20 mirrored
+
+
+def mean_of(values):
+    return lambda weights: weights @ values / weights.sum(axis=1)
+
+
+def test_the_bootstrap_of_a_mean_matches_its_standard_error():
+    values = np.random.default_rng(0).normal(size=400)
+    groups = np.arange(400).astype(str)
+    interval = bootstrap({"mean": mean_of(values)}, groups, seed=1, resamples=2000)["mean"]
+    standard_error = values.std() / np.sqrt(len(values))
+    assert interval.low == pytest.approx(values.mean() - 1.96 * standard_error, abs=0.15 * standard_error)
+    assert interval.high == pytest.approx(values.mean() + 1.96 * standard_error, abs=0.15 * standard_error)
+
+
+def test_copies_of_one_patient_add_no_certainty():
+    once, groups = np.random.default_rng(0).normal(size=100), np.arange(100).astype(str)
+    nine, nine_groups = np.repeat(once, 9), np.repeat(groups, 9)
+    single = bootstrap({"mean": mean_of(once)}, groups, seed=1, resamples=500)["mean"]
+    copied = bootstrap({"mean": mean_of(nine)}, nine_groups, seed=1, resamples=500)["mean"]
+    assert (copied.low, copied.high) == pytest.approx((single.low, single.high))
+
+
+def test_every_resample_draws_as_many_patients_as_there_are():
+    groups = np.array(["a", "a", "b", "c"])
+    seen = []
+
+    def watch(weights):
+        seen.append(weights)
+        return weights[:, 0]
+
+    bootstrap({"watch": watch}, groups, seed=0, resamples=250)
+    drawn = np.concatenate(seen)
+    assert drawn.shape == (250, 4)
+    assert (drawn[:, 0] == drawn[:, 1]).all()
+    assert (drawn[:, 1:].sum(axis=1) == 3).all()
+
+
+def test_undefined_resamples_are_skipped_and_counted():
+    def undefined_without_the_first(weights):
+        return np.where(weights[:, 0] > 0, 1.0, np.nan)
+
+    groups = np.array(["a", "b"])
+    interval = bootstrap({"x": undefined_without_the_first}, groups, seed=0, resamples=1000)["x"]
+    assert interval.skipped == pytest.approx(250, abs=50)  # (1/2)² of the resamples lack the first
+    assert (interval.low, interval.high) == (1.0, 1.0)
+
+
+def test_a_statistic_that_never_exists_has_no_interval():
+    interval = bootstrap({"x": lambda w: np.full(len(w), np.nan)}, np.array(["a"]), seed=0, resamples=10)["x"]
+    assert (interval.low, interval.high, interval.skipped) == (None, None, 10)

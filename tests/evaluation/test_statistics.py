@@ -1,0 +1,37 @@
+"""The weighted figures against scikit-learn, which takes the weights one resample at a time."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from pneumo_tf.evaluation import statistics
+
+
+@pytest.fixture
+def weights():
+    return np.random.default_rng(5).integers(0, 4, (6, 300)).astype(float)
+
+
+def test_auc_agrees_with_scikit_learn_under_ties_and_weights(noisy, weights):
+    scores = noisy(300)
+    ours = statistics.auc_of(scores.labels == 1, scores.positive_scores)(weights)
+    theirs = [metrics.roc_auc_score(scores.labels, scores.positive_scores, sample_weight=w) for w in weights]
+    assert ours == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [
+    (lambda c: statistics.recalls(c).mean(axis=1), metrics.balanced_accuracy_score),
+    (statistics.matthews, metrics.matthews_corrcoef),
+    (lambda c: statistics.f1_scores(c).mean(axis=1),
+     lambda y, p, sample_weight: metrics.f1_score(y, p, average="macro", sample_weight=sample_weight)),
+], ids=["balanced accuracy", "Matthews", "macro F1"])
+def test_confusion_figures_agree_with_scikit_learn(three_classes, weights, ours, theirs):
+    predicted = three_classes.predicted(None)
+    count = statistics.confusion_of(three_classes.labels, predicted, 3)
+    expected = [theirs(three_classes.labels, predicted, sample_weight=w) for w in weights]
+    assert ours(count(weights)) == pytest.approx(expected)
+
+
+def test_a_resample_of_one_class_has_no_auc():
+    auc = statistics.auc_of(np.array([True, False]), np.array([0.9, 0.1]))
+    assert np.isnan(auc(np.array([[2.0, 0.0]]))).all()

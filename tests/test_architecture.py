@@ -1,0 +1,115 @@
+"""The house's rule of who may call whom, read from the imports."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = {
+    "errors": 0,
+    "storage": 1, "places": 1, "cohort": 1, "progress": 1,
+    "data": 2, "evaluation": 2,
+    "models": 3,
+    "report": 4, "deploy": 4, "explain": 4, "training": 4,
+    "study": 5,
+    "cli": 6, "__main__": 7, "scripts": 7,
+}
+SEPARATE = {frozenset({"data", "evaluation"})}
+LIGHT = {room for room, floor in FLOORS.items() if floor <= 2}
+MAY_NAME_TENSORFLOW = {"pneumo_tf/deploy/export.py"}
+SOURCES = sorted([*(ROOT / "pneumo_tf").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_of(path: Path) -> list[str]:
+    """["pneumo_tf", "data", "labels"] for pneumo_tf/data/labels.py."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return list(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(source: str, module: list[str]) -> Iterator[str]:
+    """Dotted names that a file imports anywhere, inside functions too; relative ones made absolute."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            stem = ".".join([*module[: len(module) - node.level], node.module or ""] if node.level
+                            else [node.module or ""]).strip(".")
+            yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def room(dotted: str) -> str:
+    """The room of a dotted name of ours ("data"); empty for the package itself or for foreign names."""
+    parts = dotted.split(".")
+    if parts[0] == "scripts":
+        return "scripts"
+    return parts[1] if parts[0] == "pneumo_tf" and len(parts) > 1 and parts[1] in FLOORS else ""
+
+
+def breaches(source: str, module: list[str]) -> list[str]:
+    """Imports that go upward, or between rooms that stay separate."""
+    own = room(".".join(module))
+    called = {dotted: room(dotted) for dotted in imports(source, module)}
+    return [dotted for dotted, other in called.items() if own and other and other != own
+            and (FLOORS[other] > FLOORS[own] or frozenset({own, other}) in SEPARATE)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_downward_only(path: Path) -> None:
+    assert breaches(path.read_text(encoding="utf-8"), module_of(path)) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_file_has_a_floor(path: Path) -> None:
+    module = module_of(path)
+    assert module == ["pneumo_tf"] or room(".".join(module)) in FLOORS
+
+
+def packages(path: Path) -> set[str]:
+    """Packages that a file imports anywhere, ours and others."""
+    return {dotted.partition(".")[0] for dotted in imports(path.read_text(encoding="utf-8"), module_of(path))}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_export_names_tensorflow(path: Path) -> None:
+    assert "tensorflow" not in packages(path) or name_of(path) in MAY_NAME_TENSORFLOW
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if room(".".join(module_of(path))) in LIGHT],
+                         ids=name_of)
+def test_the_light_rooms_never_name_keras_even_inside_a_function(path: Path) -> None:
+    assert packages(path).isdisjoint({"keras", "tensorflow"})
+
+
+@pytest.mark.parametrize(("module", "line", "breach"), [
+    ("pneumo_tf.data.labels", "from pneumo_tf.cli import command", True),
+    ("pneumo_tf.data.labels", "from pneumo_tf.evaluation.metrics import auc", True),
+    ("pneumo_tf.evaluation.metrics", "def f():\n    import pneumo_tf.data.labels", True),
+    ("pneumo_tf.models.resnet", "from ..training import train", True),
+    ("pneumo_tf.models.resnet", "from pneumo_tf import training", True),
+    ("pneumo_tf.errors", "from pneumo_tf.cohort import Cohort", True),
+    ("pneumo_tf.cohort", "from scripts import get_labels", True),
+    ("pneumo_tf.data.labels", "from .patients import owner\nfrom pneumo_tf.cohort import Cohort", False),
+    ("pneumo_tf.report.page", "from pneumo_tf.training import recipes\nimport json", False),
+    ("pneumo_tf.cli.get_labels", "from pneumo_tf.data import labels", False),
+])
+def test_the_rule_itself_sees_breaches(module: str, line: str, breach: bool) -> None:
+    assert bool(breaches(line, module.split("."))) is breach
+
+
+def test_the_light_rooms_leave_keras_and_tensorflow_out() -> None:
+    modules = [".".join(module_of(path)) for path in SOURCES
+               if room(".".join(module_of(path))) in LIGHT]
+    script = (f"import sys\nfor name in {modules!r}: __import__(name)\n"
+              "print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))")
+    said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
+    assert len(modules) > 5
+    assert said.stdout == "[]\n"

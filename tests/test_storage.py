@@ -1,0 +1,89 @@
+"""Whatever happens while writing, the last good file stays."""
+
+import errno
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pneumo_tf.errors import StorageError
+from pneumo_tf.storage import guarded, make_folder, replacing, write_json, write_text
+
+
+def test_text_is_written_as_utf8_into_folders_made_on_the_way(tmp_path: Path) -> None:
+    write_text(tmp_path / "a/b/radiografía.txt", "niño")
+    assert (tmp_path / "a/b/radiografía.txt").read_bytes() == "niño".encode()
+    assert len(list((tmp_path / "a/b").iterdir())) == 1
+
+
+def test_a_killed_writing_leaves_the_last_good_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "result.csv"
+    write_text(path, "good")
+    with suppress(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "good"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_folder_leaves_no_litter(tmp_path: Path) -> None:
+    with suppress(KeyboardInterrupt), replacing(tmp_path / "export") as temporary:
+        temporary.mkdir()
+        (temporary / "part").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["modelo.h5", "modelo.weights.h5", "labels.csv", "export"])
+def test_the_temporary_name_is_hidden_beside_the_file_and_keeps_its_end(tmp_path: Path, name: str) -> None:
+    with replacing(tmp_path / name) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(".")
+        assert temporary.name.endswith(name)
+        temporary.write_text("")
+
+
+def test_json_is_readable_and_has_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"clase": "neumonía", "n": 1})
+    assert "neumonía" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"clase": "neumonía", "n": 1}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "b.json", float("nan"))
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("below", ["film.png/a.txt", "film.png/folder/a.txt"])
+def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path, below: str) -> None:
+    (tmp_path / "film.png").write_text("")
+    with pytest.raises(StorageError, match=r"is a file, not a folder|in the way"):
+        write_text(tmp_path / below, "")
+
+
+def test_a_folder_where_a_file_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(StorageError, match="a folder of that name is in the way"):
+        write_text(tmp_path / "a.txt", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(("number", "told"), [
+    (errno.ENOSPC, "the disk is full). Free some space"), (errno.EROFS, "read-only). Name a folder"),
+    (errno.EACCES, "permission denied). Name a folder"), (errno.EIO, "Input/output error)."),
+])
+def test_a_disk_that_refuses_is_told_in_words(tmp_path: Path, number: int, told: str) -> None:
+    with pytest.raises(StorageError) as caught, guarded(tmp_path):
+        raise OSError(number, "Input/output error")
+    assert told in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a/b") == tmp_path / "a/b"
+    assert list((tmp_path / "a/b").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="folder with room and permission"):
+        make_folder(tmp_path / "file")
