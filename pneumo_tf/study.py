@@ -174,22 +174,30 @@ def _positive(options: StudyOptions, classes: list[str]) -> str:
     return options.positive
 
 
-def _scores(cohort: Cohort, values: np.ndarray, positive: str, split: str) -> Scores:
-    rows = [row for row, radiograph in enumerate(cohort) if radiograph.split == split]
-    films = cohort.subset(split)
-    return Scores(classes=tuple(cohort.classes), positive=positive, ids=films.ids, values=values[rows],
-                  labels=np.array([cohort.classes.index(label) for label in films.labels]),
-                  patients=np.array(films.patients))
+def _rows(cohort: Cohort, split: str) -> list[int]:
+    return [row for row, radiograph in enumerate(cohort) if radiograph.split == split]
+
+
+def _scores(cohort: Cohort, values: np.ndarray, positive: str, rows: Sequence[int]) -> Scores:
+    films = [cohort.radiographs[row] for row in rows]
+    return Scores(classes=tuple(cohort.classes), positive=positive, ids=[film.id for film in films],
+                  labels=np.array([cohort.classes.index(film.label) for film in films]),
+                  values=values[list(rows)], patients=np.array([film.patient for film in films]))
 
 
 def _write_run(plan: _Plan, folder: Path, cohort: Cohort, trained: Trained, *, name: str, positive: str,
                stages: StageRecorder) -> None:
     """Everything but the model and the report: the record, the split, the predictions, the figures."""
-    scores = {split: _scores(cohort, trained.scores, positive, split) for split in SPLITS}
-    point = choose(scores["validation"], rule="sensitivity", at_least=plan.options.sensitivity)
+    scores = {split: _scores(cohort, trained.scores, positive, _rows(cohort, split)) for split in SPLITS}
+    unseen = trained.scores.copy()
+    for row, values in trained.held_out.items():
+        unseen[row] = values
+    rows = [*_rows(cohort, "validation"), *trained.held_out]
+    point = choose(_scores(cohort, unseen, positive, rows), rule="sensitivity",
+                   at_least=plan.options.sensitivity)
     cohort.write_csv(folder / "split.csv")
     pd.DataFrame(trained.history).to_csv(folder / "history.csv", index=False)
-    predictions = _predictions(cohort, trained.scores, scores["test"], point)
+    predictions = _predictions(cohort, _scores(cohort, trained.scores, positive, range(len(cohort))), point)
     predictions.to_csv(folder / "predictions.csv", index=False)
     with stages.measure("figures"):
         write_json(folder / "metrics.json", {
@@ -199,15 +207,13 @@ def _write_run(plan: _Plan, folder: Path, cohort: Cohort, trained: Trained, *, n
                                             stages=stages))
 
 
-def _predictions(cohort: Cohort, values: np.ndarray, like: Scores, point: OperatingPoint) -> pd.DataFrame:
+def _predictions(cohort: Cohort, scores: Scores, point: OperatingPoint) -> pd.DataFrame:
     """Uncalibrated scores of every film of every split, and the class they mean at the operating point."""
-    everything = replace(like, ids=cohort.ids, values=values, patients=np.array(cohort.patients),
-                         labels=np.array([cohort.classes.index(label) for label in cohort.labels]))
-    predicted = [cohort.classes[index] for index in everything.predicted(point.threshold)]
+    predicted = [cohort.classes[index] for index in scores.predicted(point.threshold)]
     frame = pd.DataFrame({"id": cohort.ids, "patient": cohort.patients, "split": [r.split for r in cohort],
                           "label": cohort.labels, "predicted": predicted})
-    scores = pd.DataFrame(values, columns=[f"p_{name}" for name in cohort.classes])
-    return pd.concat([frame, scores], axis=1)
+    columns = [f"p_{name}" for name in cohort.classes]
+    return pd.concat([frame, pd.DataFrame(scores.values, columns=columns)], axis=1)
 
 
 def _record(plan: _Plan, cohort: Cohort, trained: Trained, *, name: str, positive: str,
@@ -218,8 +224,8 @@ def _record(plan: _Plan, cohort: Cohort, trained: Trained, *, name: str, positiv
     return {
         "name": name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": list(options.command), "classes": cohort.classes, "positive": positive,
-        "operating_point": asdict(point), "recipe": plan.recipe_name,
-        "recipe_settings": asdict(plan.recipe), "backbone": plan.backbone.name,
+        "operating_point": {**asdict(point), "cross_validated_films": len(trained.held_out)},
+        "recipe": plan.recipe_name, "recipe_settings": asdict(plan.recipe), "backbone": plan.backbone.name,
         "options": options.to_json(), "seed": options.seed, "split_by": options.split_by,
         "patients_known": unknown < len(cohort), "films_without_patient": unknown,
         "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pneumo_tf.cli import binary_class, command, get_labels, prepare_pict
 from pneumo_tf.places import output_path
 
-_DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write its "
-                "report. The three commands behind it are printed as they run.")
+_DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write "
+                "its report. The three commands behind it are printed as they run.")
 
 
 def build_parser() -> command.Parser:

@@ -57,11 +57,11 @@ def choose(validation: Scores, *, rule: Rule = "youden", at_least: float = 0.95)
     sensitivity, specificity = _rates(validation, thresholds)
     if rule == "youden":
         name: str = rule
-        worth = [sensitivity + specificity]
+        worth = sensitivity + specificity
     else:
         reached = sensitivity >= at_least - 1e-9
         name = f"sensitivity>={at_least:g}"
-        worth = [np.where(reached, specificity, -1), sensitivity]
+        worth = np.where(reached, specificity, -1)
     best = _best(thresholds, worth)
     return OperatingPoint(float(thresholds[best]), name, float(sensitivity[best]), float(specificity[best]),
                           len(validation.ids))
@@ -95,8 +95,11 @@ def _rates(scores: Scores, thresholds: Floats) -> tuple[Floats, Floats]:
     return 1 - missed / len(positives), rejected / len(negatives)
 
 
-def _best(thresholds: Floats, worth: list[Floats]) -> int:
-    """Index of the threshold with the highest worth, the first kind deciding first, then nearest 0.5."""
+def _best(thresholds: Floats, worth: Floats) -> int:
+    """Index of the threshold with the highest worth, of equal ones the nearest to 0.5.
+
+    0.5 is where the classes weigh the same, so it lies farthest from both when films from elsewhere score a
+    little higher or lower than these.
+    """
     # Rounded, because sums of ratios that are equal on paper differ in the last digit.
-    falling = [-np.round(values, 9) for values in reversed(worth)]
-    return int(np.lexsort((np.abs(thresholds - 0.5), *falling))[0])
+    return int(np.lexsort((np.abs(thresholds - 0.5), -np.round(worth, 9)))[0])

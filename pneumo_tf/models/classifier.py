@@ -47,7 +47,7 @@ def pooled_features(network: keras.Model, taps: Sequence[str]) -> keras.Model:
     pooled = [layers.GlobalAveragePooling2D(name=f"{tap}_pooled")(network.get_layer(tap).output)
               for tap in taps]
     features = pooled[0] if len(pooled) == 1 else layers.Concatenate(name="features")(pooled)
-    return keras.Model(network.inputs, features, name=network.name)
+    return keras.Model(network.input, features, name=network.name)
 
 
 def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
@@ -59,7 +59,7 @@ def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarra
         bias: (K,).
     """
     classify = layers.Dense(kernel.shape[1], activation="softmax", dtype="float32", name=OUTPUT)
-    model = keras.Model(features.inputs, classify(features.output), name=features.name)
+    model = keras.Model(features.input, classify(features.output), name=features.name)
     classify.set_weights([kernel, bias])
     return model
 
@@ -83,7 +83,7 @@ def softmax_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
 
 def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
     """A network with a fresh head on its last feature map."""
-    return keras.Model(network.inputs, head(network.output, classes), name=network.name)
+    return keras.Model(network.input, head(network.output, classes), name=network.name)
 
 
 def freeze(network: keras.Model) -> None:

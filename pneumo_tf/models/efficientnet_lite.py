@@ -118,8 +118,7 @@ def _layer_arrays(name: str, prefix: str, tensors: dict[str, np.ndarray], path: 
                            received=f"{path}, which has no tensor {missing[0]}",
                            remedy="Name the weights file of efficientnet_lite0 with --weights.")
     arrays = [tensors[f"{prefix}.{part}"] for part in parts]
-    if name.endswith("_dwconv"):
-        return [arrays[0].transpose(2, 3, 0, 1)]  # (C, 1, h, w) -> (h, w, C, 1)
-    if name.endswith("_conv"):
-        return [arrays[0].transpose(2, 3, 1, 0)]  # (out, in, h, w) -> (h, w, in, out)
-    return arrays
+    if name.endswith("_bn") or arrays[0].ndim != 4:
+        return arrays
+    order = (2, 3, 0, 1) if name.endswith("_dwconv") else (2, 3, 1, 0)
+    return [arrays[0].transpose(order)]  # from (C, 1, h, w) or (out, in, h, w)

@@ -56,22 +56,26 @@ def _call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
 
 def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
     """Name of each BatchNorm whose only input is a linear convolution that feeds nothing else."""
+    results = {output._keras_history.operation for output in model.outputs}
     pairs = {}
     for layer in model.layers:
-        if not isinstance(layer, layers.BatchNormalization):
+        if not isinstance(layer, layers.BatchNormalization) or not _is_used_once(layer):
             continue
-        source = _producer(layer)
-        if isinstance(source, _CONVOLUTIONS) and _is_linear(source) and len(source._outbound_nodes) == 1:
+        source = layer.input._keras_history.operation
+        alone = len(source._outbound_nodes) == 1 and source not in results
+        per_channel = layer.axis in (-1, len(layer.input.shape) - 1)
+        if alone and per_channel and _is_linear_convolution(source):
             pairs[layer.name] = source
     return pairs
 
 
-def _producer(layer: keras.Layer) -> Any:
-    return layer.input._keras_history.operation
+def _is_used_once(layer: keras.Layer) -> bool:
+    return len(layer._inbound_nodes) == 1
 
 
-def _is_linear(layer: keras.Layer) -> bool:
-    return layer.activation is keras.activations.linear and layer.data_format == "channels_last"
+def _is_linear_convolution(layer: keras.Layer) -> bool:
+    return (isinstance(layer, _CONVOLUTIONS) and _is_used_once(layer) and layer.data_format == "channels_last"
+            and layer.activation is keras.activations.linear)
 
 
 def _folded_weights(convolution: keras.Layer, norm: keras.Layer) -> list[np.ndarray]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +17,7 @@ import requests
 from pneumo_tf.errors import StorageError, WeightsError
 from pneumo_tf.models.backbones import Backbone, WeightsFile
 from pneumo_tf.places import find_existing
+from pneumo_tf.progress import Advance, progress_bar
 
 IMAGENET = "imagenet"
 NONE = "none"
@@ -111,9 +114,12 @@ def _downloaded(backbone: Backbone) -> Path:
     file, folder = backbone.weights, _cache_folder()
     if not file.url:
         raise _not_found(backbone, "no public address is known")
+    pooch.get_logger().setLevel(logging.ERROR)  # its announcements would break into the progress bar
     try:
-        path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder,
-                              downloader=pooch.HTTPDownloader(timeout=_TIMEOUT))
+        with ExitStack() as bars:
+            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT)
+            path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder,
+                                  downloader=download)
     except requests.exceptions.RequestException as failure:
         raise _not_found(backbone, f"{file.url} ({type(failure).__name__})") from failure
     except ValueError as failure:  # the hash differs
@@ -121,9 +127,31 @@ def _downloaded(backbone: Backbone) -> Path:
                            remedy="Try again, or fetch the file by hand and give its path.") from failure
     except OSError as failure:
         raise StorageError("Downloaded weights must be kept in Keras's cache.",
-                           received=f"{folder} ({failure.strerror})",
+                           received=f"{folder} ({failure.strerror or 'permission denied'})",
                            remedy="Set KERAS_HOME to a folder that you may write to.") from failure
     return Path(path)
+
+
+class _Bar:
+    """What pooch tells of its progress, on our own bar; pooch sets `total` (bytes) before the rest."""
+
+    def __init__(self, bars: ExitStack) -> None:
+        self.total = 0
+        self._bars, self._finished = bars, False
+        self._advance: Advance | None = None
+
+    def update(self, size: int) -> None:
+        if self._advance is None:
+            self._advance = self._bars.enter_context(progress_bar("Downloading weights", self.total))
+        if not self._finished:
+            self._advance(size)
+
+    def reset(self) -> None:
+        """Said once everything has arrived, before the total is counted a second time."""
+        self._finished = True
+
+    def close(self) -> None:
+        """The bar closes with the stack that it was opened on."""
 
 
 def _not_found(backbone: Backbone, network: str) -> WeightsError:

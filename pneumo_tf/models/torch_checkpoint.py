@@ -13,6 +13,7 @@ import io
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8",
            "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
            "BoolStorage": "?"}
+# What a damaged pickle or zip can raise; each means the same to the reader of the message.
+_DAMAGED = (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError,
+            OverflowError, MemoryError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,22 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
             read = _read_zip if zipfile.is_zipfile(stream) else _read_legacy
             stream.seek(0)
             return read(stream)
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError,
-            struct.error, zipfile.BadZipFile, OSError) as failure:
-        # A damaged pickle can fail in any of these ways; each means the same to the reader of the message.
+    except _DAMAGED as failure:
         raise WeightsError("A checkpoint must be a complete file of tensors.",
                            received=f"{path} ({type(failure).__name__}: {failure})",
                            remedy="Fetch the file again from its source.") from failure
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """An unpickler that can name tensors and do nothing else."""
+    """An unpickler that can name tensors and do nothing else.
+
+    Attributes:
+        dtypes: Of each storage that was named, an optimizer's among them.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(stream)
+        self.dtypes: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         known: dict[tuple[str, str], Callable[..., Any]] = {
@@ -77,6 +87,7 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def persistent_load(self, reference: Any) -> tuple[str, str]:
         _, storage_type, key, *_ = reference
+        self.dtypes[str(key)] = _DTYPES[storage_type]
         return str(key), _DTYPES[storage_type]
 
 
@@ -88,7 +99,7 @@ def _rebuild_tensor(storage: tuple[str, str], offset: int, shape: tuple[int, ...
 
 def _read_zip(stream: IO[bytes]) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(stream) as archive:
-        index = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        index = next((name for name in archive.namelist() if name.endswith("data.pkl")), "data.pkl")
         folder = index.removesuffix("data.pkl")
         tensors = _named_tensors(_TensorUnpickler(io.BytesIO(archive.read(index))).load())
         storages = {key: archive.read(f"{folder}data/{key}") for key in {t.storage for t in tensors.values()}}
@@ -100,12 +111,15 @@ def _read_legacy(stream: IO[bytes]) -> dict[str, np.ndarray]:
         raise ValueError("no PyTorch magic number")
     _TensorUnpickler(stream).load()  # protocol version
     _TensorUnpickler(stream).load()  # byte order and sizes of the writing machine
-    tensors = _named_tensors(_TensorUnpickler(stream).load())
-    sizes = {t.storage: np.dtype(t.dtype).itemsize for t in tensors.values()}
+    content = _TensorUnpickler(stream)
+    tensors = _named_tensors(content.load())
     storages = {}
     for key in _TensorUnpickler(stream).load():
         (count,) = struct.unpack("<q", stream.read(8))
-        storages[key] = stream.read(count * sizes[key])
+        size = count * np.dtype(content.dtypes[key]).itemsize
+        storages[key] = stream.read(size)
+        if len(storages[key]) != size:
+            raise EOFError(f"storage {key} ends after {len(storages[key])} of {size} bytes")
     return {name: _view(tensor, storages[tensor.storage]) for name, tensor in tensors.items()}
 
 

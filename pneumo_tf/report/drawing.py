@@ -58,7 +58,8 @@ def for_page(svg: str, name: str) -> str:
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r'<svg [^>]*?width="([\d.]+)pt"[^>]*? viewBox="([^"]*)"[^>]*>',
                  r'<svg viewBox="\2" style="max-width:\1pt" aria-hidden="true">', svg, count=1)
-    svg = re.sub(r"(font: [^;\"]*?px )[^;\"]*", r"\1var(--font)", svg)
+    # Older versions of matplotlib write the shorthand "font: 10px …".
+    svg = re.sub(r"(font-family: |font: [^;\"]*?px )[^;\"]*", r"\1var(--font)", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
     return svg

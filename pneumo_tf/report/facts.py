@@ -17,7 +17,7 @@ def groups(run: RunFolder, words: Language) -> list[tuple[str, Pairs]]:
     facts = run.facts
     named = [("cost.model", _model(facts, words)), ("cost.data", _data(facts, words)),
              ("cost.device", _device(facts, words)),
-             ("cost.options", _raw(facts.get("options"), words)),
+             ("cost.options", _raw(_without_command(facts.get("options")), words)),
              ("cost.preparation", _raw(facts.get("preparation"), words)),
              ("cost.versions", _raw(facts.get("versions"), words))]
     return [(words.say(key), pairs) for key, pairs in named if pairs]
@@ -63,6 +63,11 @@ def _device(facts: dict[str, Any], words: Language) -> Pairs:
     device = facts.get("device") or {}
     keys = ("processor", "cores", "accelerator", "backend", "precision")
     return [(words.say(f"fact.{key}"), _text(device[key], words)) for key in keys if key in device]
+
+
+def _without_command(options: dict[str, Any] | None) -> dict[str, Any]:
+    """The command has its own place in the page."""
+    return {name: value for name, value in (options or {}).items() if name != "command"}
 
 
 def _known(pairs: list[tuple[str, Any]], words: Language) -> Pairs:

@@ -46,7 +46,7 @@ def roc(curves: dict[str, dict[str, list[float]]], words: Language, *,
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     for index, (name, curve) in enumerate(curves.items()):
         axes.plot(curve["fpr"], curve["tpr"], color=SERIES[index % len(SERIES)],
-                  linestyle=_DASHES[index // len(SERIES) % len(_DASHES)], label=name)
+                  linestyle=_DASHES[index % len(_DASHES)], label=name)
     if point is not None:
         axes.plot(*point, marker="o", markersize=8, markerfacecolor="none", markeredgewidth=2, linestyle="",
                   color=SERIES[1], clip_on=False, zorder=5, label=words.say("roc.point"))
@@ -60,10 +60,12 @@ def confusion(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]
               words: Language) -> Figure:
     """The confusion matrix: films, and the share of the actual class; shaded by the share."""
     size = len(classes)
-    figure, axes = _axes(words, width=1.6 + 1.3 * size, height=1.2 + 0.9 * size)
+    cell = 1.3 if size < 5 else 0.8
+    figure, axes = _axes(words, width=1.6 + cell * size, height=1.2 + 0.7 * cell * size)
     for row in range(size):
         for column in range(size):
             _cell(axes, row, column, share=shares[row][column],
+                  fontsize=11 if size < 5 else 8,
                   text=f"{words.number(counts[row][column])}\n{words.percent(shares[row][column])}")
     axes.set(xlim=(0, size), ylim=(size, 0), xlabel=words.say("confusion.predicted"),
              ylabel=words.say("confusion.actual"))
@@ -75,14 +77,14 @@ def confusion(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]
     return figure
 
 
-def _cell(axes: Axes, row: int, column: int, *, share: float, text: str) -> None:
+def _cell(axes: Axes, row: int, column: int, *, share: float, text: str, fontsize: int) -> None:
     from matplotlib.patches import Rectangle
 
     colour = SERIES[0] if row == column else SERIES[1]
     # At most 0.45 opaque, so that the ink stays legible on it in light and in dark mode.
     axes.add_patch(Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, facecolor=colour,
                              alpha=0.06 + 0.39 * share, linewidth=0))
-    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=INK, fontsize=11)
+    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=INK, fontsize=fontsize)
 
 
 def _phases(axes: Axes, history: pd.DataFrame, epochs: pd.Series, words: Language) -> None:

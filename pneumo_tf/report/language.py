@@ -37,6 +37,8 @@ class Language:
 
         Numbers stand as # in the catalogue: "larger than 512 MiB" is found under "larger than # MiB".
         """
+        if f"{group}.{word}" in self.texts:
+            return self.texts[f"{group}.{word}"]
         numbers = iter(re.findall(r"[0-9]+", word))
         translated = self.texts.get(f"{group}.{re.sub(r'[0-9]+', '#', word)}")
         return word if translated is None else re.sub("#", lambda _: next(numbers), translated)

@@ -6,11 +6,11 @@ result doesn't depend on a learning rate or on chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from scipy.special import log_softmax, softmax
 
 Epoch = dict[str, float]
@@ -79,9 +79,42 @@ class _Objective:
         return float(value), np.vstack([gradient + self.penalty * kernel, total]).astype("float64").ravel()
 
 
+@dataclass(kw_only=True)
+class _Watch:
+    """Looks at the head after every iteration, keeps the best and says when to stop."""
+
+    objective: _Objective
+    validation: Features
+    class_weights: Mapping[int, float]
+    patience: int
+    best: LinearHead
+    best_epoch: int = 0
+    least: float = np.inf
+    history: list[Epoch] = field(default_factory=list)
+
+    def after_iteration(self, intermediate_result: OptimizeResult) -> None:
+        # SciPy passes the result so far because the argument has this name.
+        head = self.objective.head(intermediate_result.x)
+        loss, accuracy = self._figures(head, self.objective.train)
+        val_loss, val_accuracy = self._figures(head, self.validation)
+        epoch = len(self.history) + 1
+        self.history.append({"epoch": epoch, "loss": loss, "accuracy": accuracy,
+                             "val_loss": val_loss, "val_accuracy": val_accuracy})
+        if val_loss < self.least:
+            self.best, self.best_epoch, self.least = head, epoch, val_loss
+        if epoch - self.best_epoch >= self.patience:
+            raise StopIteration
+
+    def _figures(self, head: LinearHead, features: Features) -> tuple[float, float]:
+        """Class-weighted log loss and plain accuracy."""
+        scores = head.scores(features.vectors)
+        own = scores[np.arange(len(scores)), features.labels]
+        loss = -np.log(np.maximum(own, 1e-12)) @ _weighted(features.labels, self.class_weights)
+        return float(loss), float((scores.argmax(axis=1) == features.labels).mean())
+
+
 def fit_linear_head(train: Features, validation: Features, *, class_weights: Mapping[int, float],
-                    penalty: float, epochs: int, patience: int = 8,
-                    on_epoch: Callable[[Epoch], None] | None = None) -> tuple[LinearHead, list[Epoch]]:
+                    penalty: float, epochs: int, patience: int = 8) -> tuple[LinearHead, list[Epoch]]:
     """Train a softmax layer with L-BFGS, stopping early, and keep the best of validation.
 
     Args:
@@ -91,7 +124,6 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
         penalty: L2 penalty relative to the mean loss; it doesn't depend on the number of films.
         epochs: Most iterations; each passes once over the features (a line search may add one).
         patience: Iterations without a better validation loss until training stops.
-        on_epoch: Called with each epoch's figures.
 
     Returns:
         The head, and one row per epoch: class-weighted log loss (without the penalty) and plain accuracy.
@@ -100,34 +132,12 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
     objective = _Objective(train, _weighted(train.labels, class_weights), len(class_weights), penalty,
                            train.vectors.mean(axis=0, dtype="float64"),
                            np.where(deviation > 1e-6, deviation, 1.0))  # a constant feature stays as it is
-
-    def figures(head: LinearHead, features: Features) -> tuple[float, float]:
-        scores = head.scores(features.vectors)
-        own = scores[np.arange(len(scores)), features.labels]
-        loss = -np.log(np.maximum(own, 1e-12)) @ _weighted(features.labels, class_weights)
-        return float(loss), float((scores.argmax(axis=1) == features.labels).mean())
-
-    history: list[Epoch] = []
-    best = (np.inf, objective.head(np.zeros((train.vectors.shape[1] + 1, len(class_weights)))))
-
-    def after_iteration(intermediate_result: np.ndarray) -> None:
-        nonlocal best
-        head = objective.head(intermediate_result.x)  # type: ignore[attr-defined]
-        loss, accuracy = figures(head, train)
-        val_loss, val_accuracy = figures(head, validation)
-        history.append({"epoch": len(history) + 1, "loss": loss, "accuracy": accuracy,
-                        "val_loss": val_loss, "val_accuracy": val_accuracy})
-        if val_loss < best[0]:
-            best = (val_loss, head)
-        if on_epoch:
-            on_epoch(history[-1])
-        if len(history) - 1 - int(np.argmin([row["val_loss"] for row in history])) >= patience:
-            raise StopIteration
-
     start = np.zeros((train.vectors.shape[1] + 1) * len(class_weights))
-    minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration,
+    watch = _Watch(objective=objective, validation=validation, class_weights=class_weights,
+                   patience=patience, best=objective.head(start))
+    minimize(objective, start, jac=True, method="L-BFGS-B", callback=watch.after_iteration,
              options={"maxiter": epochs, "maxcor": 20})
-    return best[1], history
+    return watch.best, watch.history
 
 
 def _weighted(labels: np.ndarray, class_weights: Mapping[int, float]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.balance import class_weights
+from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.pretrained import Weights
 from pneumo_tf.training.device import Device
@@ -50,6 +51,11 @@ class Task:
         """int: the rows of one split, in order."""
         return np.array([row for row, film in enumerate(self.cohort) if film.split == split], dtype=int)
 
+    def patients_per_class(self, split: str) -> list[int]:
+        """Number of patients of each class in a split; a film whose patient is unknown counts as one."""
+        pairs = {(film.label, owner(film)) for film in self.cohort.subset(split)}
+        return [sum(label == name for label, _ in pairs) for name in self.classes]
+
     def class_weights(self) -> Mapping[int, float]:
         """Weight of each class index, from the training split: rare classes count like frequent ones."""
         weights = class_weights(self.cohort.subset("train").labels)
@@ -64,8 +70,11 @@ class Trained:
         model: Films (N, H, W, 3) in 0–255 to scores (N, K), in float32.
         scores: float32 (N, K): the model's scores for every film of the task, in its order.
         history: One row of figures per epoch.
+        held_out: Scores (K,) of training films, by row, from models that never saw the film's patient; empty
+            where the recipe has none. With the validation films they fix the operating point.
     """
 
     model: keras.Model
     scores: np.ndarray
     history: list[Row]
+    held_out: Mapping[int, np.ndarray] = field(default_factory=dict)

@@ -43,13 +43,13 @@ def view_features(network: keras.Model, pixels: Pixels, rows: np.ndarray, *, vie
             for row, view in batch]))
 
     features = _outputs(network, draw, batches, description="Views", workers=workers)
-    return features.reshape(len(rows), views, -1)
+    return features.reshape(len(rows), views, features.shape[-1])
 
 
 def _outputs(network: keras.Model, make: Callable[[Item], np.ndarray], batches: list[Item], *,
               description: str, workers: int) -> np.ndarray:
     total = np.sum([len(batch) for batch in batches])  # type: ignore[arg-type]
-    outputs = []
+    outputs = [np.empty((0, *network.output_shape[1:]), "float32")]
     with ThreadPoolExecutor(workers) as pool, progress_bar(description, int(total)) as advance:
         for films in _ahead(pool, make, batches, depth=workers + 1):
             outputs.append(_predict(network, films))

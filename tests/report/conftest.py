@@ -37,15 +37,16 @@ def make_films(folder: Path, classes: tuple[str, ...], *, per_class: int) -> Coh
 def make_scores(cohort: Cohort, classes: tuple[str, ...], split: str) -> Scores:
     films = cohort.subset(split)
     labels = np.array([classes.index(film.label) for film in films])
-    values = np.random.default_rng(1).dirichlet(np.ones(len(classes)), len(films)) + np.eye(len(classes))[labels]
+    noise = np.random.default_rng(1).dirichlet(np.ones(len(classes)), len(films))
+    values = noise + np.eye(len(classes))[labels]
     return Scores(classes, classes[-1], tuple(films.ids), labels, values / values.sum(axis=1, keepdims=True),
                   np.array(films.patients))
 
 
 def make_predictions(scores: Scores, split: str, threshold: float | None) -> pd.DataFrame:
-    predicted = scores.predicted(threshold)
-    named = {"id": scores.ids, "patient": scores.patients, "split": split,
-             "label": np.array(scores.classes)[scores.labels], "predicted": np.array(scores.classes)[predicted]}
+    names = np.array(scores.classes)
+    named = {"id": scores.ids, "patient": scores.patients, "split": split, "label": names[scores.labels],
+             "predicted": names[scores.predicted(threshold)]}
     return pd.DataFrame(named | {f"p_{c}": scores.values[:, k] for k, c in enumerate(scores.classes)})
 
 
@@ -71,9 +72,10 @@ def make_facts(films: Path, classes: tuple[str, ...], point: OperatingPoint) -> 
     }
 
 
-def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int = 60, epochs: int = 4) -> Path:
+def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int = 60,
+             epochs: int = 4) -> Path:
     """Fabricate everything that a finished run leaves, and give its folder."""
-    cohort = make_films(folder / "films", classes, per_class=per_class)
+    cohort = make_films(folder / "images", classes, per_class=per_class)
     run = folder / "run"
     cohort.write_csv(run / "split.csv")
     scores = {split: make_scores(cohort, classes, split) for split in ("train", "validation", "test")}
@@ -87,7 +89,7 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     history = pd.DataFrame({"epoch": range(1, epochs + 1), **columns})
     history.to_csv(run / "history.csv", index=False)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    (run / "run.json").write_text(json.dumps(make_facts(folder / "films", classes, point)))
+    (run / "run.json").write_text(json.dumps(make_facts(folder / "images", classes, point)))
     return run
 
 

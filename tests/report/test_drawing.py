@@ -1,0 +1,60 @@
+import re
+import subprocess
+import sys
+
+import pandas as pd
+from PIL import Image
+
+from pneumo_tf.report import figures
+from pneumo_tf.report.drawing import drawn
+from pneumo_tf.report.language import language
+
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.5, 0.4, 0.3], "val_loss": [0.6, 0.5, 0.5]})
+
+
+def drawn_loss(folder):
+    return drawn("loss", lambda: figures.learning_curve(HISTORY, "loss", language("es")), folder)
+
+
+def test_the_pages_drawing_takes_its_colours_from_the_page(tmp_path):
+    svg = drawn_loss(tmp_path)
+    taken = set(re.findall(r"var\(--([a-z0-9-]+)\)", svg))
+    assert taken == {"ink", "line", "series-1", "series-2", "font"}
+    left = set(re.findall(r"#[0-9a-f]{6}\b", svg)) - {"#000000", "#ffffff"}
+    assert not left
+
+
+def test_the_file_is_light_whatever_the_page_is(tmp_path):
+    drawn_loss(tmp_path)
+    with Image.open(tmp_path / "loss.png") as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_text_stays_text_in_the_pages_font_and_language(tmp_path):
+    svg = drawn_loss(tmp_path)
+    assert ">Pérdida</text>" in svg
+    assert ">0,5</text>" in svg
+    assert "DejaVu" not in svg
+
+
+def test_the_same_numbers_give_the_same_drawing(tmp_path):
+    assert drawn_loss(tmp_path) == drawn_loss(tmp_path)
+
+
+def test_a_metric_that_was_not_recorded_has_no_drawing(tmp_path):
+    assert drawn("auc", lambda: figures.learning_curve(HISTORY, "auc", language("en")), tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_classes_than_colours_are_told_apart_by_their_dashes(tmp_path):
+    curves = {f"class {k}": {"fpr": [0, k / 20, 1], "tpr": [0, 0.9, 1]} for k in range(9)}
+    svg = drawn("roc", lambda: figures.roc(curves, language("en")), tmp_path)
+    lines = re.findall(r'style="(fill: none;[^"]*--series-[^"]*)"', svg)
+    assert len(lines) == 18  # nine curves, nine entries of the legend
+    assert len(set(lines)) == 9
+    assert "class 8" in svg
+
+
+def test_matplotlib_is_only_imported_to_draw():
+    code = "import sys, pneumo_tf.report.page; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
