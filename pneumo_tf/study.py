@@ -129,7 +129,7 @@ def _plan(options: StudyOptions) -> _Plan:
     """Settle the recipe, backbone and weights, so that a mistake shows before any work is spent."""
     device = describe_device()
     backbone = get_backbone(options.backbone)
-    recipe_name, recipe = get_recipe(options.recipe, device)
+    recipe_name, recipe = get_recipe(options.recipe, device, backbone)
     size = options.image_size or backbone.size
     if size < backbone.smallest:
         build_backbone(backbone, size)

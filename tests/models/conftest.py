@@ -82,7 +82,7 @@ class _TorchPickler(pickle.Pickler):
 
 
 def _legacy(content: Any) -> bytes:
-    """Magic number, protocol version, facts of the machine, names, keys, then each storage with its length."""
+    """Magic number, version, facts of the machine, names, keys, then each storage with its length."""
     stream = io.BytesIO()
     for preface in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}):
         pickle.dump(preface, stream, protocol=2)

@@ -128,7 +128,8 @@ def graph_of(build: Graph) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("build", [with_bias, without_gamma_and_beta, depthwise_with_two_per_channel, grouped])
+@pytest.mark.parametrize("build", [with_bias, without_gamma_and_beta, depthwise_with_two_per_channel,
+                                   grouped])
 def test_every_kind_of_convolution_takes_its_norm_in(build: Graph) -> None:
     model = graph_of(build)
     folded = fold_batch_norm(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     folder.mkdir()
     (folder / FILE).write_bytes(b"from the network")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as http:
-        Thread(target=http.serve_forever, daemon=True).start()
+        Thread(target=http.serve_forever, args=[0.01], daemon=True).start()
         state.url = f"http://127.0.0.1:{http.server_port}"
         yield state
         http.shutdown()
@@ -150,7 +150,7 @@ def test_without_a_network_the_message_says_where_one_looked_and_what_to_do(
 @pytest.mark.usefixtures("empty_cache")
 def test_weights_without_a_public_address_are_not_asked_for(published: Backbone) -> None:
     private = replace(published, weights=replace(published.weights, url="", package=""))
-    with pytest.raises(WeightsError, match=r"pip packages \(none has it\), network: no public address is known"):
+    with pytest.raises(WeightsError, match=r"\(none has it\), network: no public address is known"):
         find_weights(private, IMAGENET)
 
 
@@ -188,9 +188,7 @@ def save_small_network(path: Path) -> None:
 def save_slimmer_inception(path: Path) -> None:
     """As many layers as the real one, but its first kernel is for grey films."""
     inputs = keras.Input((75, 75, 1))
-    keras.applications.InceptionV3(include_top=False, weights=None, input_tensor=inputs).save_weights(
-        path.with_suffix(".weights.h5"))
-    path.with_suffix(".weights.h5").rename(path)
+    keras.applications.InceptionV3(include_top=False, weights=None, input_tensor=inputs).save(path)
 
 
 def save_web_page(path: Path) -> None:
@@ -200,10 +198,10 @@ def save_web_page(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("save", [save_small_network, save_slimmer_inception, save_web_page])
 def test_the_weights_of_another_network_are_refused(
-        lived_in_networks: dict[str, keras.Model], tmp_path: Path, save: object) -> None:
+        lived_in_networks: dict[str, keras.Model], tmp_path: Path, save: Callable[[Path], None]) -> None:
     path = tmp_path / "other.h5"
-    save(path)  # type: ignore[operator]
-    with pytest.raises(WeightsError, match=r"must be a file of inception_v3 without its top\. Received: .*other\.h5"):
+    save(path)
+    with pytest.raises(WeightsError, match=r"must be a file of inception_v3 without its top.*other\.h5"):
         load_weights(lived_in_networks["inception_v3"], INCEPTION, Weights(path, "given path", ""))
 
 

@@ -1,0 +1,130 @@
+"""The linear head against scikit-learn's logistic regression on standardised features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
+
+EVEN = {0: 1.0, 1: 1.0, 2: 1.0}
+FOREVER = 10_000
+Case = tuple[Features, Features]
+
+
+def overlapping(classes: int, films: int, seed: int) -> Features:
+    """Classes of unequal size that overlap, in features of very different scale and offset."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(classes, films, p=np.arange(1, classes + 1) / sum(range(1, classes + 1)))
+    vectors = rng.normal(size=(films, 8)) + 0.7 * np.random.default_rng(9).normal(size=(classes, 8))[labels]
+    return Features((vectors * 10.0 ** np.arange(-3, 5) + 30).astype("float32"), labels)
+
+
+@pytest.fixture(params=[2, 3], ids=["two classes", "three classes"])
+def classes(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def overlapping_classes(classes: int) -> Case:
+    return overlapping(classes, 300, 0), overlapping(classes, 100, 1)
+
+
+@pytest.fixture
+def three_overlapping() -> Case:
+    return overlapping(3, 300, 0), overlapping(3, 100, 1)
+
+
+@pytest.fixture
+def misleading() -> Case:
+    """Validation follows only the first of many features, so learning the others makes it worse."""
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(160, 40)).astype("float32")
+    labels = (vectors[:, 0] + rng.normal(0, 1.5, 160) > 0).astype(int)
+    return Features(vectors[:60], labels[:60]), Features(vectors[60:], labels[60:])
+
+
+def scikit_learn(train: Features, *, penalty: float, class_weights: dict[int, float]) -> Pipeline:
+    """Its C weighs the summed loss; with two classes it penalises one vector where softmax has two halves."""
+    total = sum(class_weights[label] for label in train.labels)
+    halves = 2 if len(set(train.labels)) == 2 else 1
+    model = LogisticRegression(C=halves / (penalty * total), class_weight=class_weights, max_iter=5000, tol=1e-8)
+    return make_pipeline(StandardScaler(), model).fit(train.vectors.astype("float64"), train.labels)
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.5])
+@pytest.mark.parametrize("weights", [{0: 1.0, 1: 1.0, 2: 1.0}, {0: 5.0, 1: 0.3, 2: 1.0}], ids=["even", "uneven"])
+def test_it_gives_the_probabilities_of_logistic_regression(
+        overlapping_classes: Case, classes: int, penalty: float, weights: dict[int, float]) -> None:
+    train, other = overlapping_classes
+    own = {index: weights[index] for index in range(classes)}
+    head, _ = fit_linear_head(train, other, class_weights=own, penalty=penalty, epochs=500, patience=FOREVER)
+    last, _ = fit_linear_head(train, train, class_weights=own, penalty=penalty, epochs=500, patience=FOREVER)
+    expected = scikit_learn(train, penalty=penalty, class_weights=own)
+    np.testing.assert_allclose(last.scores(other.vectors), expected.predict_proba(other.vectors), atol=0.01)
+    assert head.kernel.shape == (8, classes)
+
+
+def test_every_row_of_scores_sums_to_one(three_overlapping: Case) -> None:
+    train, other = three_overlapping
+    head, _ = fit_linear_head(train, other, class_weights=EVEN, penalty=0.1, epochs=20)
+    assert (head.kernel.dtype, head.bias.dtype) == (np.float32, np.float32)
+    np.testing.assert_allclose(head.scores(other.vectors).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_constant_feature_changes_nothing(three_overlapping: Case) -> None:
+    train, other = three_overlapping
+
+    def with_constant(features: Features) -> Features:
+        constant = np.full((len(features.labels), 1), 123.0, "float32")
+        return Features(np.hstack([features.vectors, constant]), features.labels)
+
+    options = {"class_weights": EVEN, "penalty": 0.1, "epochs": 100, "patience": FOREVER}
+    plain, _ = fit_linear_head(train, other, **options)
+    padded, _ = fit_linear_head(with_constant(train), with_constant(other), **options)
+    np.testing.assert_allclose(padded.scores(with_constant(other).vectors), plain.scores(other.vectors), atol=0.01)
+
+
+def test_it_stops_when_validation_gets_no_better_and_keeps_the_best(misleading: Case) -> None:
+    train, validation = misleading
+    even = {0: 1.0, 1: 1.0}
+    head, history = fit_linear_head(train, validation, class_weights=even, penalty=1e-4, epochs=500, patience=3)
+    losses = [row["val_loss"] for row in history]
+    best = int(np.argmin(losses))
+    assert len(history) == best + 1 + 3 < 500
+    assert log_loss(validation.labels, head.scores(validation.vectors)) == pytest.approx(min(losses), rel=1e-5)
+    assert losses[-1] > losses[best]
+
+
+def test_each_epoch_leaves_its_figures(three_overlapping: Case) -> None:
+    train, validation = three_overlapping
+    weights = {0: 3.0, 1: 1.0, 2: 0.5}
+    head, history = fit_linear_head(train, validation, class_weights=weights, penalty=0.1, epochs=3)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    for prefix, features in (("", train), ("val_", validation)):
+        scores = head.scores(features.vectors)
+        films = [weights[label] for label in features.labels]
+        assert history[-1][f"{prefix}loss"] == pytest.approx(log_loss(features.labels, scores, sample_weight=films))
+        assert history[-1][f"{prefix}accuracy"] == accuracy_score(features.labels, scores.argmax(axis=1))
+
+
+def test_one_epoch_already_moves_the_head(three_overlapping: Case) -> None:
+    head, history = fit_linear_head(*three_overlapping, class_weights=EVEN, penalty=0.1, epochs=1)
+    assert len(history) == 1
+    assert head.kernel.any()
+
+
+def test_the_same_features_give_the_same_head(three_overlapping: Case) -> None:
+    first, second = (fit_linear_head(*three_overlapping, class_weights=EVEN, penalty=0.1, epochs=20)[0]
+                     for _ in range(2))
+    np.testing.assert_array_equal(first.kernel, second.kernel)
+
+
+def test_scores_are_sure_where_the_logits_are() -> None:
+    head = LinearHead(np.array([[0.0, 1000.0]], "float32"), np.zeros(2, "float32"))
+    np.testing.assert_array_equal(head.scores(np.array([[1.0], [0.0], [-1.0]], "float32")),
+                                  [[0, 1], [0.5, 0.5], [1, 0]])
