@@ -7,15 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pneumo_tf.cli import command
 from pneumo_tf.cli.keras_start import start_keras
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 from pneumo_tf.places import LABELS_FILE, MODEL_FOLDER, PREPARED_FOLDER, find_existing, output_path
-
-if TYPE_CHECKING:
-    from pneumo_tf.study import StudyOptions
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
@@ -73,10 +70,11 @@ def _add_split(parser: command.Parser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return command.run(build_parser(), lambda typed: _act(typed, arguments), arguments)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
     folder = find_existing(typed.path, what="folder of films", error=FilmError,
                            remedy="Fill it with prepare_pict.py, or name another folder with --path.")
     labels = find_existing(typed.labels, what="labels table", error=LabelError,
@@ -84,18 +82,21 @@ def _act(typed: argparse.Namespace) -> None:
     start_keras(getattr(typed, "threads", None))
     from pneumo_tf.study import StudyOptions, run_study
 
-    run = run_study(_options(StudyOptions, vars(typed), folder, labels))
+    repeat = ("python", "scripts/binary_class.py", *arguments)
+    run = run_study(StudyOptions(films=folder, labels=labels, command=repeat, **_given(typed)))
     show_run(run)
 
 
-def _options(kind: type[StudyOptions], typed: dict[str, Any], films: Path, labels: Path) -> StudyOptions:
-    given = {name: value for name, value in typed.items() if name not in ("path", "ext", "labels", "output")}
-    extension = None if typed["ext"] == _IMAGE else typed["ext"]
+def _given(typed: argparse.Namespace) -> dict[str, Any]:
+    """The options of a study as they were typed; what wasn't typed is left to the study."""
+    given = {name: value for name, value in vars(typed).items()
+             if name not in ("path", "ext", "labels", "output")}
+    extension = None if typed.ext == _IMAGE else typed.ext
     if extension is not None and not extension.strip(". "):
         raise OptionError("The extension must name a kind of image.", received=repr(extension),
                           remedy="Give --ext .jpeg, or leave it out for any image.")
-    return kind(films=films, labels=labels, extension=extension, command=("binary_class.py", *sys.argv[1:]),
-                output=output_path(typed.get("output"), default=MODEL_FOLDER), **given)
+    return {**given, "extension": extension,
+            "output": output_path(getattr(typed, "output", None), default=MODEL_FOLDER)}
 
 
 def show_run(run: Path) -> None:

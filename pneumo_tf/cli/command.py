@@ -55,23 +55,20 @@ def whole_number(*, at_least: int) -> Callable[[str], int]:
 
 def fraction(text: str) -> float:
     """An argparse type: a number strictly between 0 and 1."""
-    rule = f"a number between 0 and 1 (neither included) is needed. Received: {text}"
-    try:
-        value = float(text)
-    except ValueError as failure:
-        raise argparse.ArgumentTypeError(rule) from failure
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(rule)
-    return value
+    return _number(text, below=1, rule="a number between 0 and 1 (neither included)")
 
 
 def positive_number(text: str) -> float:
     """An argparse type: a finite number above 0."""
-    rule = f"a number above 0 is needed. Received: {text}"
+    return _number(text, below=float("inf"), rule="a number above 0")
+
+
+def _number(text: str, *, below: float, rule: str) -> float:
+    message = f"{rule} is needed. Received: {text}"
     try:
         value = float(text)
     except ValueError as failure:
-        raise argparse.ArgumentTypeError(rule) from failure
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(rule)
+        raise argparse.ArgumentTypeError(message) from failure
+    if not 0 < value < below:
+        raise argparse.ArgumentTypeError(message)
     return value

@@ -6,21 +6,19 @@ folder without the extension (`NORMAL/film-1`), and where these are shared too, 
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from glob import iglob
 from pathlib import Path
-from typing import Any
 
-from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
+from pneumo_tf.cohort import Cohort, Radiograph, Step
 from pneumo_tf.data.patients import read_patient
+from pneumo_tf.data.prepared import MANIFEST, read_prepared
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff")
-MANIFEST, PREPARATION = "manifest.csv", "prepared.json"
 _ORIGINS = {"train": "train", "test": "test", "val": "val", "validation": "val"}
 _FROM_MANIFEST = ("patient", "subtype", "origin", "source", "sha256")
 _AGAIN = "Run get_labels.py on that folder again"
@@ -140,17 +138,8 @@ def _from_manifest(folder: Path, films: list[Path]) -> Cohort:
 
 def _history(folder: Path) -> tuple[Step, ...]:
     """What the preparation of a folder dropped and why; nothing where it wasn't prepared here."""
-    path = folder / PREPARATION
-    if not path.is_file():
-        return ()
-    try:
-        steps: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["steps"]
-        return tuple(Step(step["stage"], int(step["kept"]),
-                          tuple(Dropped(d["file"], d["reason"]) for d in step["dropped"])) for step in steps)
-    except (ValueError, KeyError, TypeError) as failure:
-        raise FilmError("The record of a preparation must be as prepare_pict.py wrote it.",
-                        received=f"{path}: {failure!r}",
-                        remedy="Prepare the films again with prepare_pict.py.") from failure
+    prepared = read_prepared(folder)
+    return prepared.steps if prepared else ()
 
 
 def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None) -> Cohort:

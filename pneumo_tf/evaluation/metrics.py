@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_curve
 
 from pneumo_tf.evaluation import statistics
-from pneumo_tf.evaluation.intervals import Statistic, bootstrap, wilson
+from pneumo_tf.evaluation.intervals import Interval, Statistic, bootstrap, newcombe_auc, wilson
 from pneumo_tf.evaluation.scores import Scores
 
 _ROC_POINTS = 200
@@ -59,6 +59,8 @@ def _figures(scores: Scores, predicted: NDArray[np.intp], confusion: NDArray[np.
     if scores.is_binary:
         proportions = {**_two_by_two(confusion, scores.positive_index), **proportions}
     resampled = _resampled(_summaries(scores, predicted), scores.groups, seed=seed, resamples=resamples)
+    if scores.is_binary:
+        resampled["auc"] = _perfect_area(resampled["auc"], scores, scores.positive_index)
     reasons = _missing(confusion, scores)
     return proportions | {name: figure if figure["value"] is not None else
                           figure | {"why": reasons.get(name, "one_class_predicted")}
@@ -115,9 +117,28 @@ def _resampled(summaries: dict[str, Statistic], groups: NDArray[np.str_], *, see
     intervals = bootstrap(existing, groups, seed=seed, resamples=resamples)
     method = {"method": f"patient bootstrap, {resamples} resamples", "resamples": resamples}
     absent = {"value": None, "low": None, "high": None, **method}
-    return {name: {"value": values[name], "low": intervals[name].low, "high": intervals[name].high, **method,
-                   "skipped": intervals[name].skipped} if name in existing else dict(absent)
-            for name in summaries}
+    return {name: {"value": values[name], **_bounds(intervals[name]), **method} if name in existing
+            else dict(absent) for name in summaries}
+
+
+def _bounds(interval: Interval) -> Figure:
+    """The interval's ends; none where every resample gave the same, since nothing was learnt of its width."""
+    if interval.low == interval.high:
+        return {"low": None, "high": None, "skipped": interval.skipped}
+    return {"low": interval.low, "high": interval.high, "skipped": interval.skipped}
+
+
+def _perfect_area(auc: Figure, scores: Scores, index: int) -> Figure:
+    """An area of 0 or 1 with an interval of its own: resampling can't show an error that never happened.
+
+    Patients count, not films, so that several films of one patient make it no narrower.
+    """
+    if auc["value"] not in (0, 1):
+        return auc
+    own = scores.labels == index
+    positives, negatives = (len(np.unique(scores.groups[rows])) for rows in (own, ~own))
+    low, high = newcombe_auc(auc["value"], positives, negatives)
+    return {"value": auc["value"], "low": low, "high": high, "method": "Newcombe 2006, method 5"}
 
 
 def _missing(confusion: NDArray[np.int64], scores: Scores) -> dict[str, str]:
@@ -158,7 +179,7 @@ def _per_class(scores: Scores, confusion: NDArray[np.int64], *, seed: int,
     content = {}
     for index, name in enumerate(scores.classes):
         table = _two_by_two(confusion, index)
-        auc = resampled[name]
+        auc = _perfect_area(resampled[name], scores, index)
         if auc["value"] is None:
             auc["why"] = "no_positive_films" if not confusion[index].sum() else "no_negative_films"
         ranking = _ranking(scores.labels == index, scores.values[:, index])

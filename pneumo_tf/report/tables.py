@@ -133,7 +133,7 @@ def _counts(figure: dict[str, Any], words: Language) -> str:
 
 def _method(figure: dict[str, Any], words: Language) -> str:
     if "resamples" not in figure:
-        return words.say("method.wilson")
+        return words.say("method.wilson" if "count" in figure else "method.newcombe")
     method = words.say("method.bootstrap", resamples=words.number(figure["resamples"]))
     skipped = figure.get("skipped") or 0
     return f"{method}; {words.say('method.skipped', n=words.number(skipped))}" if skipped else method

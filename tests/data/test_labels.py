@@ -38,7 +38,8 @@ def prepared(tmp_path: Path) -> Path:
         Radiograph("PNEUMONIA-2", "PNEUMONIA", file="PNEUMONIA-2.jpeg"),
     )).write_csv(folder / "manifest.csv")
     (folder / "prepared.json").write_text(json.dumps({
-        "source": "archive.zip", "options": {}, "found": 5, "kept": 3,
+        "source": "archive.zip", "fingerprint": "f", "labels": ["NORMAL"], "options": {},
+        "found": 5, "kept": 3,
         "dropped": [{"file": "x.jpeg", "reason": "unreadable"}],
         "steps": [{"stage": "found", "kept": 4, "dropped": [{"file": "x.jpeg", "reason": "unreadable"}]},
                   {"stage": "prepared", "kept": 3, "dropped": []}]}))
@@ -155,7 +156,7 @@ class TestPreparedFolder:
     @pytest.mark.parametrize("text", ["{", "[]", '{"steps": [{"stage": "x"}]}', '{"steps": 3}'])
     def test_a_broken_record_of_the_preparation_is_refused(self, prepared: Path, text: str) -> None:
         (prepared / "prepared.json").write_text(text)
-        with pytest.raises(FilmError, match=r"prepared\.json.*again with prepare_pict\.py"):
+        with pytest.raises(FilmError, match=r"prepared\.json.*prepare the films again"):
             read_folder(prepared)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pneumo_tf.evaluation.intervals import bootstrap, wilson
+from pneumo_tf.evaluation.intervals import bootstrap, newcombe_auc, wilson
 
 
 def test_wilson_gives_the_published_interval():
@@ -64,3 +64,18 @@ def test_undefined_resamples_are_skipped_and_counted():
 def test_a_statistic_that_never_exists_has_no_interval():
     interval = bootstrap({"x": lambda w: np.full(len(w), np.nan)}, np.array(["a"]), seed=0, resamples=10)["x"]
     assert (interval.low, interval.high, interval.skipped) == (None, None, 10)
+
+
+def test_the_area_of_hanley_and_mcneils_example_is_as_uncertain_as_they_found():
+    low, high = newcombe_auc(0.893, 51, 58)
+    # Their standard error is 0.032 (Radiology 1982, 143:29).
+    assert high - low == pytest.approx(2 * 1.96 * 0.032, rel=0.1)
+    assert 0.893 - low > high - 0.893  # and it leans away from 1
+
+
+def test_a_perfect_area_is_the_less_certain_the_fewer_patients_show_it():
+    few, many = newcombe_auc(1.0, 10, 10), newcombe_auc(1.0, 100, 100)
+    assert few[1] == many[1] == 1.0
+    assert 0.7 < few[0] < 0.95 < many[0] < 1.0
+    mirrored = newcombe_auc(0.0, 10, 10)
+    assert mirrored == pytest.approx((0.0, 1 - few[0]), abs=1e-9)

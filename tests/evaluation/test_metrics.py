@@ -123,7 +123,7 @@ def test_a_class_without_films_leaves_the_others_their_figures(three_classes):
 
 
 def test_resamples_of_one_class_are_counted(scores_of):
-    auc = evaluate(scores_of([0, 1, 1], [0.1, 0.9, 0.8]), 0.5, resamples=1000)["figures"]["auc"]
+    auc = evaluate(scores_of([0, 1, 1], [0.85, 0.9, 0.8]), 0.5, resamples=1000)["figures"]["auc"]
     assert auc["skipped"] == pytest.approx(1000 * (2**3 + 1) / 27, abs=60)  # all from two, or all from one
 
 
@@ -143,3 +143,12 @@ def test_fifteen_hundred_films_take_less_than_three_seconds(noisy):
     start = time.perf_counter()
     evaluate(scores, choose(scores).threshold)
     assert time.perf_counter() - start < 3
+
+
+def test_perfect_scores_have_an_interval_where_one_can_be_had_and_none_of_no_width(scores_of):
+    figures = evaluate(scores_of([0] * 12 + [1] * 12, [0.1] * 12 + [0.9] * 12), 0.5)["figures"]
+    assert figures["auc"]["value"] == 1
+    assert 0.7 < figures["auc"]["low"] < figures["auc"]["high"] == 1
+    assert figures["auc"]["method"].startswith("Newcombe")
+    for name in ("f1", "balanced_accuracy", "mcc"):
+        assert (figures[name]["value"], figures[name]["low"], figures[name]["high"]) == (1, None, None)

@@ -1,0 +1,112 @@
+"""Order, labels, weights and variants of the batches that Keras trains on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from pneumo_tf.training.augment import FILMS, apply_view, sample_view, view_rng
+from pneumo_tf.training.batches import FilmBatches, Variant, view_variant
+from pneumo_tf.training.pixels import Pixels, as_three_channels
+from pneumo_tf.training.task import Task
+
+TaskOf = Callable[..., Task]
+
+
+@pytest.fixture
+def numbered_films(blob_pixels: Pixels) -> Pixels:
+    """Each film is of one level, its row."""
+    places = blob_pixels.places
+    return Pixels(np.broadcast_to(places[:, None, None, None], (len(places), 8, 8, 1)).astype(np.uint8), places)
+
+
+def unchanged(film: np.ndarray, row: int, epoch: int) -> np.ndarray:
+    return film
+
+
+def rows_of(batches: FilmBatches) -> list[int]:
+    films = np.concatenate([batches[index][0] for index in range(len(batches))])
+    assert films.shape[1:] == (8, 8, 3)
+    return [int(film[0, 0, 0]) for film in films]
+
+
+def test_validation_keeps_its_order_in_every_epoch(task_of: TaskOf, numbered_films: Pixels) -> None:
+    task = task_of(pixels=numbered_films, batch_size=3)
+    batches = FilmBatches(task, "validation")
+    assert [len(batches[index][0]) for index in range(len(batches))] == [3, 1]
+    for _ in range(2):
+        assert rows_of(batches) == task.rows("validation").tolist()
+        batches.on_epoch_end()
+
+
+def test_training_films_come_once_an_epoch_in_an_order_that_changes(
+        task_of: TaskOf, numbered_films: Pixels) -> None:
+    task = task_of(pixels=numbered_films)
+    batches, again, other = (FilmBatches(t, "train", variant=unchanged)
+                             for t in (task, task, task_of(pixels=numbered_films, seed=2)))
+    orders = []
+    for _ in range(3):
+        orders.append(rows_of(batches))
+        assert rows_of(again) == orders[-1] != rows_of(other)
+        for each in (batches, again, other):
+            each.on_epoch_end()
+    assert all(sorted(order) == task.rows("train").tolist() for order in orders)
+    assert len(set(map(tuple, orders))) == 3
+
+
+def test_each_film_brings_its_label_and_the_weight_of_its_class(
+        task_of: TaskOf, numbered_films: Pixels) -> None:
+    task = task_of(pixels=numbered_films)
+    batches = FilmBatches(task, "train", variant=unchanged, class_weights={0: 0.5, 1: 3.0})
+    for index in range(len(batches)):
+        films, labels, weights = batches[index]
+        for film, label, weight in zip(films, labels, weights, strict=True):
+            name = task.cohort.radiographs[int(film[0, 0, 0])].label
+            assert (label.tolist(), weight) == {"NORMAL": ([1, 0], 0.5), "PNEUMONIA": ([0, 1], 3.0)}[name]
+
+
+def test_without_class_weights_every_film_counts_once(task_of: TaskOf, numbered_films: Pixels) -> None:
+    assert FilmBatches(task_of(pixels=numbered_films), "validation")[0][2].tolist() == [1, 1, 1, 1]
+
+
+def test_a_variant_is_drawn_from_seed_row_and_epoch(task_of: TaskOf, blob_pixels: Pixels) -> None:
+    batches = FilmBatches(task_of(batch_size=4), "train", variant=view_variant(FILMS, 9))
+    batches.on_epoch_end()
+    rows = FilmBatches(task_of(batch_size=4), "train", variant=lambda film, row, epoch: film * 0 + row)
+    rows.on_epoch_end()
+    order = rows[1][0][:, 0, 0, 0]
+    expected = [apply_view(blob_pixels.film(row), sample_view(FILMS, view_rng(9, int(row), 1))) for row in order]
+    np.testing.assert_array_equal(batches[1][0], as_three_channels(np.stack(expected)))
+
+
+class _Witness:
+    """A variant that notes which film it was asked for in which epoch."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant, self.seen = variant, Counter[tuple[int, int]]()
+
+    def __call__(self, film: np.ndarray, row: int, epoch: int) -> np.ndarray:
+        self.seen[epoch, row] += 1
+        return self.variant(film, row, epoch)
+
+
+def fit(task: Task) -> tuple[list[float], _Witness]:
+    """Losses of three epochs in Keras's own loop, from the same start."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((task.size, task.size, 3)), keras.layers.Rescaling(1 / 255),
+                              keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
+    model.compile(keras.optimizers.SGD(0.01), loss="categorical_crossentropy")
+    witness = _Witness(view_variant(FILMS, task.seed))
+    figures = model.fit(FilmBatches(task, "train", variant=witness), epochs=3, verbose=0, shuffle=False)
+    return figures.history["loss"], witness
+
+
+def test_the_number_of_threads_changes_nothing_that_is_learnt(task_of: TaskOf) -> None:
+    task = task_of(threads=4)
+    losses, witness = fit(task)
+    np.testing.assert_allclose(losses, fit(task_of(threads=1))[0], rtol=1e-5)
+    assert {(epoch, row) for epoch in range(3) for row in task.rows("train")} <= set(witness.seen)

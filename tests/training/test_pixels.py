@@ -1,0 +1,129 @@
+"""Films decoded as Keras decodes them; damaged ones dropped without moving the others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo_tf.cohort import Cohort, Radiograph
+from pneumo_tf.errors import FilmError, StorageError
+from pneumo_tf.training.pixels import Pixels, decode_cohort, load_film
+
+
+def picture(mode: str, *, seed: int = 0) -> Image.Image:
+    shape = (90, 120) if mode == "L" else (90, 120, 3)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def cohort_of(files: Sequence[str]) -> Cohort:
+    return Cohort(tuple(Radiograph(id=f"film-{file}", label="NORMAL", file=file) for file in files))
+
+
+@pytest.fixture
+def grey_folder(tmp_path: Path) -> Path:
+    """70 grey films, more than are read at a time, each of one level: its number."""
+    folder = tmp_path / "grey"
+    folder.mkdir()
+    for level in range(70):
+        Image.fromarray(np.full((20, 30), level, np.uint8)).save(folder / f"{level:02}.png")
+    return folder
+
+
+@pytest.fixture
+def damaged_folder(grey_folder: Path) -> Path:
+    """The same with a truncated film, a web page, an empty file and a missing one among them."""
+    picture("L").save(grey_folder / "whole.jpeg")
+    (grey_folder / "01.png").write_bytes((grey_folder / "whole.jpeg").read_bytes()[:2000])
+    (grey_folder / "02.png").write_text("<!DOCTYPE html>")
+    (grey_folder / "65.png").write_bytes(b"")
+    (grey_folder / "66.png").unlink()
+    return grey_folder
+
+
+def decode(folder: Path, files: Sequence[str], *, size: int = 8) -> tuple[Cohort, Pixels]:
+    return decode_cohort(cohort_of(files), folder, size=size, cache=folder / "cache.npy", workers=3)
+
+
+ALL = [f"{level:02}.png" for level in range(70)]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [32, 200])
+def test_a_film_has_the_pixels_that_keras_loads(tmp_path: Path, mode: str, size: int) -> None:
+    path = tmp_path / "film.jpeg"
+    picture(mode).save(path)
+    expected = keras.utils.load_img(path, target_size=(size, size), interpolation="bilinear")
+    np.testing.assert_array_equal(load_film(path, size), np.asarray(expected), strict=True)
+    grey = keras.utils.load_img(path, target_size=(size, size), interpolation="bilinear",
+                                color_mode="grayscale")
+    np.testing.assert_array_equal(load_film(path, size, channels=1)[..., 0], np.asarray(grey), strict=True)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped_to_white(tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    Image.fromarray(deep.astype(np.uint16)).save(tmp_path / "deep.png")
+    np.testing.assert_allclose(load_film(tmp_path / "deep.png", 64)[..., 0], deep / 257, atol=1)
+
+
+def test_a_film_that_was_stored_on_its_side_is_set_upright(tmp_path: Path) -> None:
+    square, exif = picture("L").crop((0, 0, 64, 64)), Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
+    square.save(tmp_path / "sideways.png", exif=exif)
+    np.testing.assert_array_equal(load_film(tmp_path / "sideways.png", 64)[..., 0],
+                                  np.rot90(np.asarray(square), -1))
+
+
+def test_a_part_of_a_film_is_refused(damaged_folder: Path) -> None:
+    with pytest.raises(FilmError, match=r"must be a complete image\. Received: .*01\.png .*truncated"):
+        load_film(damaged_folder / "01.png", 8)
+
+
+def test_every_film_lies_in_the_row_of_its_radiograph(grey_folder: Path) -> None:
+    cohort, pixels = decode(grey_folder, ALL)
+    assert cohort.ids == [f"film-{file}" for file in ALL]
+    assert pixels.store.shape == (70, 8, 8, 1)
+    assert [int(pixels.film(row)[0, 0, 0]) for row in range(70)] == list(range(70))
+    batch = pixels.batch([69, 3, 3])
+    assert (batch.shape, batch.dtype) == ((3, 8, 8, 3), np.uint8)
+    assert batch.mean(axis=(1, 2, 3)).tolist() == [69, 3, 3]
+
+
+def test_unreadable_films_are_listed_and_the_others_keep_their_pixels(damaged_folder: Path) -> None:
+    cohort, pixels = decode(damaged_folder, ALL)
+    bad = ["01.png", "02.png", "65.png", "66.png"]
+    step = cohort.history[-1]
+    assert ([dropped.file for dropped in step.dropped], step.kept) == (bad, 66)
+    levels = [int(file.removesuffix(".png")) for file in ALL if file not in bad]
+    assert cohort.ids == [f"film-{level:02}.png" for level in levels]
+    assert [int(pixels.film(row).max()) for row in range(len(pixels))] == levels
+
+
+def test_one_colour_film_gives_all_of_them_three_channels(grey_folder: Path) -> None:
+    picture("RGB").save(grey_folder / "colour.jpeg")
+    _, pixels = decode(grey_folder, ["05.png", "colour.jpeg"])
+    assert pixels.store.shape == (2, 8, 8, 3)
+    assert (pixels.film(0) == 5).all()
+    assert np.ptp(pixels.film(1).astype(int), axis=-1).any()
+
+
+def test_a_folder_without_one_readable_film_is_refused(damaged_folder: Path) -> None:
+    with pytest.raises(FilmError, match=r"Received: 3 files in .*grey, none of them a complete image"):
+        decode(damaged_folder, ["01.png", "02.png", "66.png"])
+
+
+def test_a_disk_without_room_is_noticed_before_anything_is_written(
+        grey_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 70 * 8 * 8
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(StorageError, match="the disk is full"):
+        decode(grey_folder, ALL)
+    assert not (grey_folder / "cache.npy").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
+    assert len(decode(grey_folder, ALL)[1]) == 70
