@@ -34,7 +34,7 @@ def _two_convolutions(inputs: keras.KerasTensor) -> keras.KerasTensor:
 @pytest.fixture(scope="session")
 def small_backbone() -> Backbone:
     return replace(BACKBONES["efficientnet_lite0"], name="small", size=SIZE, smallest=8,
-                   build=_two_convolutions, taps=("shallow", "deep"))
+                   build=_two_convolutions, taps=("shallow", "deep"), views=2)
 
 
 @pytest.fixture(scope="session")

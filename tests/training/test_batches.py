@@ -20,8 +20,8 @@ TaskOf = Callable[..., Task]
 @pytest.fixture
 def numbered_films(blob_pixels: Pixels) -> Pixels:
     """Each film is of one level, its row."""
-    places = blob_pixels.places
-    return Pixels(np.broadcast_to(places[:, None, None, None], (len(places), 8, 8, 1)).astype(np.uint8), places)
+    levels = blob_pixels.places.astype(np.uint8)[:, None, None, None]
+    return Pixels(np.tile(levels, (1, 8, 8, 1)), blob_pixels.places)
 
 
 def unchanged(film: np.ndarray, row: int, epoch: int) -> np.ndarray:
@@ -79,7 +79,8 @@ def test_a_variant_is_drawn_from_seed_row_and_epoch(task_of: TaskOf, blob_pixels
     rows = FilmBatches(task_of(batch_size=4), "train", variant=lambda film, row, epoch: film * 0 + row)
     rows.on_epoch_end()
     order = rows[1][0][:, 0, 0, 0]
-    expected = [apply_view(blob_pixels.film(row), sample_view(FILMS, view_rng(9, int(row), 1))) for row in order]
+    expected = [apply_view(blob_pixels.film(row), sample_view(FILMS, view_rng(9, int(row), 1)))
+                for row in order]
     np.testing.assert_array_equal(batches[1][0], as_three_channels(np.stack(expected)))
 
 
@@ -109,4 +110,6 @@ def test_the_number_of_threads_changes_nothing_that_is_learnt(task_of: TaskOf) -
     task = task_of(threads=4)
     losses, witness = fit(task)
     np.testing.assert_allclose(losses, fit(task_of(threads=1))[0], rtol=1e-5)
-    assert {(epoch, row) for epoch in range(3) for row in task.rows("train")} <= set(witness.seen)
+    rows = task.rows("train").tolist()
+    complete = {epoch for epoch, _ in witness.seen if all(witness.seen[epoch, row] == 1 for row in rows)}
+    assert len(complete) == 3  # beside them Keras draws a batch or two before the first epoch, to see their shape

@@ -24,7 +24,8 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_flags(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
-    monkeypatch.setattr(device, "_processor_information", lambda: {"model name": "Tested 9000", "flags": flags})
+    information = {"model name": "Tested 9000", "flags": flags}
+    monkeypatch.setattr(device, "_processor_information", lambda: information)
 
 
 @pytest.mark.usefixtures("no_accelerator")

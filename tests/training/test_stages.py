@@ -35,7 +35,7 @@ def test_a_stage_that_fails_is_recorded_all_the_same() -> None:
             time.sleep(0.05)
             raise ValueError("broken")
 
-    with pytest.raises(ValueError, match="^broken$"):
+    with pytest.raises(ValueError, match="broken"):
         fail()
     assert [stage.stage for stage in recorder.stages] == ["broken"]
 

@@ -33,14 +33,16 @@ def views(network: keras.Model, pixels: Pixels, rows: list[int], *, count: int =
                          workers=workers)
 
 
-def test_every_film_gets_what_the_network_predicts_for_it(describing: keras.Model, many_films: Pixels) -> None:
+def test_every_film_gets_what_the_network_predicts_for_it(
+        describing: keras.Model, many_films: Pixels) -> None:
     expected = describing.predict(many_films.batch(range(MANY)).astype("float32"), batch_size=7, verbose=0)
     found = film_outputs(describing, many_films, description="Films")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_view_is_the_film_as_its_seed_row_and_number_say(describing: keras.Model, many_films: Pixels) -> None:
+def test_a_view_is_the_film_as_its_seed_row_and_number_say(
+        describing: keras.Model, many_films: Pixels) -> None:
     drawn = [apply_view(many_films.film(row), sample_view(FILMS, view_rng(5, row, number)))
              for row in (4, 60) for number in range(3)]
     expected = describing.predict(as_three_channels(np.stack(drawn)), verbose=0)
@@ -48,7 +50,8 @@ def test_a_view_is_the_film_as_its_seed_row_and_number_say(describing: keras.Mod
                                rtol=1e-4, atol=1e-5)
 
 
-def test_views_depend_neither_on_workers_nor_on_their_batch(describing: keras.Model, many_films: Pixels) -> None:
+def test_views_depend_neither_on_workers_nor_on_their_batch(
+        describing: keras.Model, many_films: Pixels) -> None:
     rows = list(range(0, MANY, 2))
     together = views(describing, many_films, rows)
     assert together.shape == (len(rows), 3, describing.output_shape[-1])

@@ -1,0 +1,72 @@
+"""The three commands on original films, where this machine has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_STRANGER = """
+import json, sys, keras, numpy as np, pandas as pd
+run, films, out = sys.argv[1:]
+facts = json.load(open(run + "/run.json"))
+how = facts["input"]
+load = lambda file: keras.utils.img_to_array(keras.utils.load_img(
+    films + "/" + file, target_size=(how["height"], how["width"]), interpolation=how["interpolation"]))
+pixels = np.stack([load(file) for file in pd.read_csv(run + "/split.csv")["file"][::6]])
+whole = keras.models.load_model(run + "/modelo.h5", compile=False)
+in_two = keras.models.model_from_json(open(run + "/model.json").read())
+in_two.load_weights(run + "/modelo.h5")
+np.save(out, [model.predict(pixels, verbose=0) for model in (whole, in_two)])
+assert not any(name.startswith("pneumo_tf") for name in sys.modules)
+"""
+
+
+def _run(*command: str, cwd: Path) -> str:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    finished = subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True,
+                              text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def study(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The prepared films and the finished run of 123 original films with InceptionV3."""
+    place = tmp_path_factory.mktemp("real")
+    films, labels = str(place / "clasificacion"), str(place / "labels.csv")
+    originals = str(shared / "data/kermany_fullsize_120.zip")
+    _run("scripts/prepare_pict.py", "--source", originals, "--target", films, cwd=ROOT)
+    _run("scripts/get_labels.py", "-p", films, "-o", labels, cwd=ROOT)
+    _run("scripts/binary_class.py", "-e", "60", "-p", films, "-l", labels, "-o", str(place / "model"),
+         "--weights", str(shared / "weights/inception_v3_notop.h5"), cwd=ROOT)
+    return place / "clasificacion", next((place / "model/runs").iterdir())
+
+
+def test_a_copy_among_the_originals_is_counted_once(study: tuple[Path, Path]) -> None:
+    films, _ = study
+    record = json.loads((films / "prepared.json").read_text())
+    assert (record["found"], record["kept"]) == (123, 122)
+    assert [film["reason"] for film in record["dropped"]] == ["byte-identical copy"]
+
+
+def test_real_films_are_told_apart_better_than_by_chance(study: tuple[Path, Path]) -> None:
+    test = json.loads((study[1] / "metrics.json").read_text())["test"]
+    assert test["figures"]["auc"]["low"] > 0.75
+
+
+def test_a_fresh_process_with_keras_alone_repeats_the_scores(study: tuple[Path, Path],
+                                                             tmp_path: Path) -> None:
+    films, run = study
+    _run("-c", _STRANGER, str(run), str(films), str(tmp_path / "scores.npy"), cwd=tmp_path)
+    expected = pd.read_csv(run / "predictions.csv")[["p_NORMAL", "p_PNEUMONIA"]].to_numpy()[::6]
+    for scores in np.load(tmp_path / "scores.npy"):
+        np.testing.assert_allclose(scores, expected, atol=1e-4)

@@ -1,0 +1,97 @@
+"""The recipe `fast` on synthetic films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pneumo_tf.cohort import Cohort
+from pneumo_tf.models.backbones import BACKBONES
+from pneumo_tf.training.fast import Fast
+from pneumo_tf.training.pixels import Pixels
+from pneumo_tf.training.task import Task, Trained
+
+TaskOf = Callable[..., Task]
+
+
+def trained(task: Task, recipe: Fast) -> Trained:
+    keras.utils.set_random_seed(0)
+    return recipe.train(task)
+
+
+def own_scores(task: Task, rows: list[int], scores: np.ndarray) -> np.ndarray:
+    """The score that each film got for the class it truly has."""
+    return scores[np.arange(len(rows)), task.labels[rows]]
+
+
+@pytest.fixture
+def memorable_patients(blob_cohort: Cohort) -> Cohort:
+    """Six patients of learning with two films each."""
+    patients = [f"{film.label}-{number // 4}" for number, film in enumerate(blob_cohort)]
+    return blob_cohort.with_column("patient", patients)
+
+
+@pytest.fixture
+def identical_films(memorable_patients: Cohort) -> Pixels:
+    """Noise that says nothing of the class, the same in all films of a patient."""
+    names = sorted(set(memorable_patients.patients))
+    noise = np.random.default_rng(3).integers(0, 256, (len(names), 32, 32, 1), dtype=np.uint8)
+    return Pixels(noise, np.array([names.index(patient) for patient in memorable_patients.patients]))
+
+
+def test_a_lite0_trained_on_blobs_scores_every_film_as_its_model_predicts(task_of: TaskOf) -> None:
+    task = task_of(backbone=BACKBONES["efficientnet_lite0"], threads=2)
+    result = trained(task, Fast(views=2))
+    films = task.pixels.batch(range(len(task.cohort)))
+    np.testing.assert_allclose(result.scores, result.model.predict(films, verbose=0), atol=1e-4)
+    np.testing.assert_allclose(result.scores.sum(axis=1), 1, atol=1e-5)
+    assert {layer.compute_dtype for layer in result.model.layers} == {"float32"}
+
+
+def test_it_finds_the_blobs_in_films_it_never_saw(task_of: TaskOf) -> None:
+    task = task_of()
+    result, test = trained(task, Fast()), task.rows("test")
+    assert roc_auc_score(task.labels[test], result.scores[test, 1]) == 1
+    first, last = result.history[0], result.history[-1]
+    assert set(first) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+    assert last["loss"] < first["loss"] < np.log(2)
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_one_others(task_of: TaskOf) -> None:
+    once, again, other = (trained(task_of(seed=seed, threads=threads), Fast()).scores
+                          for seed, threads in ((1, 1), (1, 3), (2, 1)))
+    np.testing.assert_allclose(once, again, atol=1e-6)
+    assert np.abs(once - other).max() > 1e-4
+
+
+def test_it_measures_its_stages(task_of: TaskOf) -> None:
+    task = task_of()
+    trained(task, Fast(views=0))
+    assert [stage.stage for stage in task.stages.stages] == [
+        "network", "features of films", "features of views", "head"]
+
+
+def test_views_in_bfloat16_leave_the_model_exact(task_of: TaskOf) -> None:
+    task = task_of()
+    exact = trained(task, Fast()).scores
+    coarse = trained(task_of(device=replace(task.device, bfloat16=True)), Fast())
+    np.testing.assert_allclose(coarse.scores, exact, atol=0.02)
+    films = task.pixels.batch(range(len(task.cohort)))
+    np.testing.assert_allclose(coarse.scores, coarse.model.predict(films, verbose=0), atol=1e-4)
+
+
+def test_held_out_scores_come_from_heads_that_never_saw_the_patient(
+        task_of: TaskOf, memorable_patients: Cohort, identical_films: Pixels) -> None:
+    """A head that had seen the patient's other, identical film would know the answer."""
+    task = task_of(cohort=memorable_patients, pixels=identical_films)
+    result = trained(task, Fast(views=0, penalty=1e-4))
+    rows = task.rows("train").tolist()
+    assert sorted(result.held_out) == rows
+    held_out = np.array([result.held_out[row] for row in rows])
+    assert own_scores(task, rows, result.scores[rows]).min() > 0.6
+    assert own_scores(task, rows, held_out).mean() < 0.6
