@@ -19,8 +19,8 @@ def build_parser() -> command.Parser:
     parser = command.build("demo.py", _DESCRIPTION)
     parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder for everything it makes (default: demo in the project)")
-    parser.add_argument("--films", type=command.whole_number(at_least=24), default=240, help="films to draw")
-    parser.add_argument("--patients", type=command.whole_number(at_least=24), default=160,
+    parser.add_argument("--films", type=command.whole_number(at_least=24), default=360, help="films to draw")
+    parser.add_argument("--patients", type=command.whole_number(at_least=24), default=240,
                         help="patients they are of")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="network to start from")
     parser.add_argument("--weights", default="imagenet", metavar="PATH", help="its weights")

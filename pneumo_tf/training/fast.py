@@ -24,10 +24,10 @@ _FOLDS = 5
 class Fast:
     """Frozen backbone, pooled features of several depths, a strongly regularised softmax layer.
 
-    It holds up best on films from elsewhere: fine-tuning raises the figures on one's own films and was measured
-    to lower those on other people's. The views matter as much: on moved, blurred and recompressed test films
-    (EfficientNet-Lite0, 5,164 films) the head's specificity was 0.97, that of a head trained on clean films
-    alone 0.65.
+    It holds up best on films from elsewhere: fine-tuning raises the figures on one's own films and was
+    measured to lower those on other people's. The views matter as much: on moved, blurred and recompressed
+    test films (EfficientNet-Lite0, 5,164 films) the head's specificity was 0.97, that of a head trained on
+    clean films alone 0.65.
 
     Attributes:
         views: Augmented views of each training film, beside the film itself.
