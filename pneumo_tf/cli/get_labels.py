@@ -61,14 +61,10 @@ def _summary(cohort: Cohort) -> dict[str, object]:
 
 def _say(cohort: Cohort, output: Path, *, folder: str) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("class", "films", "patients")
-    for label in cohort.classes:
-        patients = [film.patient for film in cohort if film.label == label]
-        known = len(set(patients) - {""})
-        table.add_row(label, str(len(patients)), str(known) if known else "unknown")
-    Console().print(table)
+    from pneumo_tf.cli.class_table import class_table
+
+    Console().print(class_table(cohort))
     if unknown := cohort.patients.count(""):
         print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
               "of its own, so films of one child may end up on both sides.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -109,15 +108,9 @@ def _progress(items: Iterable[Item], *, total: int, description: str) -> Iterabl
 
 
 def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
-    from rich.table import Table
+    from pneumo_tf.cli.class_table import class_table
 
-    table = Table("class", "films", "patients")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for label, films in sorted(Counter(cohort.labels).items()):
-        patients = {film.patient for film in cohort if film.label == label and film.patient}
-        table.add_row(label, f"{films:,}", f"{len(patients):,}" if patients else "unknown")
-    console.print(table)
+    console.print(class_table(cohort))
     for step in cohort.history:
         _print_step(step, console)
     console.print(f"Written to {target}", markup=False)
