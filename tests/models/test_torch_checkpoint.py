@@ -82,11 +82,13 @@ def test_a_pickle_that_wants_to_run_something_is_refused_and_runs_nothing(
     assert not trap.exists()
 
 
-@pytest.mark.parametrize(("shape", "strides"), [((3, 4), (4, 2)), ((2,), (12,)), ((13,), (1,))])
+@pytest.mark.parametrize(("offset", "shape", "strides"), [
+    (0, (13,), (1,)), (0, (2,), (12,)), (0, (3, 4), (4, 2)), (6, (7,), (1,)), (6, (3,), (-4,))])
 def test_a_tensor_that_reaches_outside_its_storage_is_refused(
-        checkpoint_bytes: Writer, tmp_path: Path, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+        checkpoint_bytes: Writer, tmp_path: Path, offset: int, shape: tuple[int, ...],
+        strides: tuple[int, ...]) -> None:
     storage = np.arange(12, dtype="float32")
-    outside = np.lib.stride_tricks.as_strided(storage, shape, [4 * stride for stride in strides])
+    outside = np.lib.stride_tricks.as_strided(storage[offset:], shape, [4 * stride for stride in strides])
     with pytest.raises(WeightsError, match="in a storage of 12 numbers"):
         read(tmp_path / "outside.pth", checkpoint_bytes({"outside": outside}))
 

@@ -63,7 +63,7 @@ def blob_pixels(blob_cohort: Cohort) -> Pixels:
     return Pixels(store.clip(0, 255).astype(np.uint8), np.arange(len(store)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def task_of(blob_cohort: Cohort, blob_pixels: Pixels, small_backbone: Backbone,
             plain_processor: Device) -> Callable[..., Task]:
     """A task as named options want it; everything else is small, random and the same each time."""

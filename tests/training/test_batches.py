@@ -112,4 +112,4 @@ def test_the_number_of_threads_changes_nothing_that_is_learnt(task_of: TaskOf) -
     np.testing.assert_allclose(losses, fit(task_of(threads=1))[0], rtol=1e-5)
     rows = task.rows("train").tolist()
     complete = {epoch for epoch, _ in witness.seen if all(witness.seen[epoch, row] == 1 for row in rows)}
-    assert len(complete) == 3  # beside them Keras draws a batch or two before the first epoch, to see their shape
+    assert len(complete) == 3  # before them Keras draws a batch or two, to see their shape

@@ -103,6 +103,7 @@ def test_unreadable_films_are_listed_and_the_others_keep_their_pixels(damaged_fo
     levels = [int(file.removesuffix(".png")) for file in ALL if file not in bad]
     assert cohort.ids == [f"film-{level:02}.png" for level in levels]
     assert [int(pixels.film(row).max()) for row in range(len(pixels))] == levels
+    assert pixels.batch(range(len(pixels))).max(axis=(1, 2, 3)).tolist() == levels
 
 
 def test_one_colour_film_gives_all_of_them_three_channels(grey_folder: Path) -> None:
