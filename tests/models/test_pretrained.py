@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import StorageError, WeightsError
+from pneumo_tf.models import pretrained
 from pneumo_tf.models.backbones import BACKBONES, Backbone, WeightsFile
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.pretrained import IMAGENET, NONE, Weights, find_weights, load_weights
@@ -122,6 +124,21 @@ def test_what_comes_from_the_network_is_kept_in_the_cache(
     assert found.source == f"network: {FILE}"
     assert find_weights(published, IMAGENET).source == f"Keras's cache: {FILE}"
     assert len(server.asked) == 1
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_download_moves_its_bar_from_nothing_to_all_bytes(
+        published: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    totals, steps = [], []
+
+    @contextmanager
+    def recorded(description: str, total: int) -> Iterator[Callable[[int], None]]:
+        totals.append(total)
+        yield steps.append
+
+    monkeypatch.setattr(pretrained, "progress_bar", recorded)
+    find_weights(published, IMAGENET)
+    assert (totals, sum(steps)) == ([len(b"from the network")], len(b"from the network"))
 
 
 def test_a_download_with_another_hash_is_refused_and_not_kept(published: Backbone, empty_cache: Path) -> None:
