@@ -38,7 +38,7 @@ def make_scores(cohort: Cohort, classes: tuple[str, ...], split: str) -> Scores:
     films = cohort.subset(split)
     labels = np.array([classes.index(film.label) for film in films])
     noise = np.random.default_rng(1).dirichlet(np.ones(len(classes)), len(films))
-    values = noise + np.eye(len(classes))[labels]
+    values = noise + 0.7 * np.eye(len(classes))[labels]
     return Scores(classes, classes[-1], tuple(films.ids), labels, values / values.sum(axis=1, keepdims=True),
                   np.array(films.patients))
 

@@ -122,6 +122,12 @@ def test_all_of_a_hundred_are_found_only_where_none_was_missed(finished_run):
     assert "without pneumonia, it raises a false alarm on 0. Plausible range" in text
 
 
+def test_delongs_interval_of_the_area_is_shown_beside_the_bootstraps(finished_run):
+    auc = json.loads((finished_run / "metrics.json").read_text())["test"]["figures"]["auc"]
+    low, high = auc["delong"]["low"], auc["delong"]["high"]
+    assert f"DeLong, films as independent: {low:.3f} to {high:.3f}" in page_of(finished_run).text
+
+
 def test_spanish_has_its_words_and_its_decimal_comma(finished_run):
     figures = json.loads((finished_run / "metrics.json").read_text())["test"]["figures"]
     page = page_of(finished_run, lang="es")
