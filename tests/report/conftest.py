@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.metrics import evaluate
+from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores
 
@@ -80,7 +81,8 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     cohort.write_csv(run / "split.csv")
     scores = {split: make_scores(cohort, classes, split) for split in ("train", "validation", "test")}
     point = choose(scores["validation"])
-    metrics = {split: evaluate(part, point.threshold, resamples=50) for split, part in scores.items()}
+    temperature = Temperature.fit(scores["validation"])
+    metrics = dossier(scores, point.threshold, temperature=temperature, resamples=50)
     tables = [make_predictions(part, split, point.threshold) for split, part in scores.items()]
     pd.concat(tables).to_csv(run / "predictions.csv", index=False)
     columns = {name: np.linspace(*ends, epochs) for name, ends in
@@ -89,7 +91,8 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     history = pd.DataFrame({"epoch": range(1, epochs + 1), **columns})
     history.to_csv(run / "history.csv", index=False)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    (run / "run.json").write_text(json.dumps(make_facts(folder / "images", classes, point)))
+    (run / "run.json").write_text(json.dumps(make_facts(folder / "images", classes, point)
+                                               | {"calibration": temperature.to_json()}))
     return run
 
 

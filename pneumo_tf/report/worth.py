@@ -1,0 +1,75 @@
+"""What the scores are worth: as probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from pneumo_tf.report import figures
+from pneumo_tf.report.drawing import drawn
+from pneumo_tf.report.language import Language
+from pneumo_tf.report.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """One figure of calibration before and after the temperature, as text."""
+
+    name: str
+    means: str
+    before: str
+    after: str
+
+
+def content(run: RunFolder, words: Language) -> dict[str, Any]:
+    """What the sections on worth show; what a run didn't record, or can't with several classes, is empty."""
+    return _calibration(run, words)
+
+
+def _calibration(run: RunFolder, words: Language) -> dict[str, Any]:
+    found = run.test.get("calibration")
+    if not found:
+        return {"reliability": None, "reliability_alt": "", "calibration_rows": [], "temperature": ""}
+    bins = {words.say(f"calibration.{stage}"): found[stage]["bins"] for stage in ("before", "after")}
+    svg = drawn("reliability", lambda: figures.reliability(bins, words), run.path / "figures")
+    return {"reliability": Markup(svg), "reliability_alt": _alt(found["before"]["bins"], words),
+            "calibration_rows": _rows(found, words), "temperature": _temperature(run, words)}
+
+
+def _rows(found: dict[str, Any], words: Language) -> list[CalibrationRow]:
+    return [CalibrationRow(words.say(f"calibration.{name}"), words.say(f"calibration.{name}.means"),
+                           *(_text(found[stage]["figures"][name], words) for stage in ("before", "after")))
+            for name in found["before"]["figures"]]
+
+
+def _text(figure: dict[str, Any], words: Language) -> str:
+    if figure["value"] is None:
+        return "– " + words.say(f"why.{figure['why']}")
+    value = words.number(figure["value"], 3)
+    if figure["low"] is None:
+        return value
+    interval = words.say("number.interval", low=words.number(figure["low"], 3),
+                         high=words.number(figure["high"], 3))
+    return f"{value} ({interval})"
+
+
+def _temperature(run: RunFolder, words: Language) -> str:
+    """How the temperature came about, or why there is none."""
+    fitted = run.facts.get("calibration") or {}
+    if not fitted:
+        return ""
+    if fitted.get("why"):
+        return words.say("calibration.unfitted", why=words.say(f"why.{fitted['why']}"))
+    value = fitted["temperature"]
+    # Below half a hundredth the two decimals shown would contradict the sentence.
+    kind = "sure" if value > 1.005 else "timid" if value < 0.995 else "right"
+    return words.say(f"calibration.{kind}", temperature=words.number(value, 2),
+                     films=words.count(fitted["films"], "film"))
+
+
+def _alt(bins: list[dict[str, float]], words: Language) -> str:
+    points = "; ".join(words.say("calibration.point", score=words.number(part["mean_score"], 2),
+                                 share=words.number(part["share"], 2)) for part in bins)
+    return words.say("calibration.alt", points=points)
