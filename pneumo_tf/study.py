@@ -203,7 +203,7 @@ def _write_run(plan: _Plan, folder: Path, cohort: Cohort, trained: Trained, *, n
     predictions.to_csv(folder / "predictions.csv", index=False)
     with stages.measure("figures"):
         write_json(folder / "metrics.json", dossier(scores, point.threshold, temperature=temperature,
-                                                    seed=plan.options.seed))
+                                                    cohort=cohort, seed=plan.options.seed))
     record = _record(plan, cohort, trained, name=name, positive=positive, point=point, stages=stages)
     fitted = {**temperature.to_json(), "cross_validated_films": len(trained.held_out)}
     write_json(folder / "run.json", record | {"calibration": fitted})

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.calibration import Temperature
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.shortcuts import shortcuts
 
 
 def dossier(scores: Mapping[str, Scores], threshold: float | None, *, temperature: Temperature,
-            seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
+            cohort: Cohort, seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
     """Figures of the validation and the test split, ready for JSON.
 
     Args:
         scores: Uncalibrated, by split: "validation" and "test".
         threshold: On the positive's uncalibrated score; None for several classes.
         temperature: Fitted on the validation films.
+        cohort: The films of every split, with the facts of their files where known.
         seed: Of the resamples.
         resamples: Number of them.
 
@@ -33,4 +36,5 @@ def dossier(scores: Mapping[str, Scores], threshold: float | None, *, temperatur
         content["test"]["calibration"] = {
             "before": reliability(test, seed=seed, resamples=resamples),
             "after": reliability(probabilities, seed=seed, resamples=resamples)}
+        content["test"]["shortcuts"] = shortcuts(cohort, test, seed=seed, resamples=resamples)
     return content

@@ -76,8 +76,8 @@ def calibration_line(is_positive: NDArray[np.bool_], values: Floats) -> Statisti
             fitted = fitted + np.clip(step, -3, 3)
             if (np.abs(step) < _SETTLED).all():
                 break
-        settled = (np.abs(step) < _SETTLED).all(axis=1)
-        return np.where(settled[:, None], fitted, np.nan)
+        settled = np.all(np.abs(step) < _SETTLED, axis=1, keepdims=True)
+        return np.where(settled, fitted, np.nan)
 
     return line
 

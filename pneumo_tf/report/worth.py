@@ -1,4 +1,4 @@
-"""What the scores are worth: as probabilities."""
+"""What the scores are worth: as probabilities, and beside what the files alone give away."""
 
 from __future__ import annotations
 
@@ -23,9 +23,21 @@ class CalibrationRow:
     after: str
 
 
+@dataclass(frozen=True)
+class ShortcutRow:
+    """The area of one file fact, or of the network, as text; `bar` as in a FigureRow."""
+
+    name: str
+    test: str
+    interval: str
+    train: str
+    bar: tuple[float, float, float] | None
+
+
 def content(run: RunFolder, words: Language) -> dict[str, Any]:
     """What the sections on worth show; what a run didn't record, or can't with several classes, is empty."""
-    return _calibration(run, words)
+    return {**_calibration(run, words), "shortcut_rows": _shortcuts(run, words),
+            "shortcut_why": (run.test.get("shortcuts") or {}).get("why", "")}
 
 
 def _calibration(run: RunFolder, words: Language) -> dict[str, Any]:
@@ -73,3 +85,24 @@ def _alt(bins: list[dict[str, float]], words: Language) -> str:
     points = "; ".join(words.say("calibration.point", score=words.number(part["mean_score"], 2),
                                  share=words.number(part["share"], 2)) for part in bins)
     return words.say("calibration.alt", points=points)
+
+
+def _shortcuts(run: RunFolder, words: Language) -> list[ShortcutRow]:
+    """File facts, best first, below the network."""
+    known = (run.test.get("shortcuts") or {}).get("baselines") or []
+    if not known:
+        return []
+    network = {"name": "network", "train": None, **run.test["figures"]["auc"]}
+    ranked = sorted(known, key=lambda baseline: -baseline["value"])
+    return [_shortcut_row(baseline, words) for baseline in (network, *ranked)]
+
+
+def _shortcut_row(baseline: dict[str, Any], words: Language) -> ShortcutRow:
+    low, high, value = (baseline[key] for key in ("low", "high", "value"))
+    has_interval = None not in (low, high, value)
+    interval = words.say("number.interval", low=words.number(low, 3),
+                         high=words.number(high, 3)) if has_interval else ""
+    return ShortcutRow(words.say(f"shortcut.{baseline['name']}"),
+                       "–" if value is None else words.number(value, 3), interval,
+                       "" if baseline["train"] is None else words.number(baseline["train"], 3),
+                       (100 * low, 100 * high, 100 * value) if has_interval else None)

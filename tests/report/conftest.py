@@ -31,8 +31,14 @@ def make_films(folder: Path, classes: tuple[str, ...], *, per_class: int) -> Coh
             Image.fromarray(generator.integers(0, 255, (32, 40), dtype=np.uint8)).save(folder / file)
             split = ("validation", *["test"] * 3, *["train"] * 6)[number // 2 % 10]
             rows.append(Radiograph(Path(file).stem, label, file=file, patient=f"{label}-p{number // 2}",
-                                   split=split))
+                                   split=split, facts=make_file_facts(generator)))
     return Cohort(tuple(rows))
+
+
+def make_file_facts(generator: np.random.Generator) -> dict[str, str]:
+    """Facts that tell nothing of the class."""
+    return {"format": "JPEG", "mode": "L", "width": str(generator.integers(900, 2000)), "height": "1000",
+            "bytes": str(generator.integers(10_000, 90_000)), "jpeg_quality": "75"}
 
 
 def make_scores(cohort: Cohort, classes: tuple[str, ...], split: str) -> Scores:
@@ -82,7 +88,7 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     scores = {split: make_scores(cohort, classes, split) for split in ("train", "validation", "test")}
     point = choose(scores["validation"])
     temperature = Temperature.fit(scores["validation"])
-    metrics = dossier(scores, point.threshold, temperature=temperature, resamples=50)
+    metrics = dossier(scores, point.threshold, temperature=temperature, cohort=cohort, resamples=50)
     tables = [make_predictions(part, split, point.threshold) for split, part in scores.items()]
     pd.concat(tables).to_csv(run / "predictions.csv", index=False)
     columns = {name: np.linspace(*ends, epochs) for name, ends in
