@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.evaluation.benefit import decision_curve, predictive_values
 from pneumo_tf.evaluation.calibration import Temperature
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
@@ -36,5 +37,8 @@ def dossier(scores: Mapping[str, Scores], threshold: float | None, *, temperatur
         content["test"]["calibration"] = {
             "before": reliability(test, seed=seed, resamples=resamples),
             "after": reliability(probabilities, seed=seed, resamples=resamples)}
+        content["test"]["decision_curve"] = decision_curve(probabilities)
+        rates = (content["test"]["figures"][name]["value"] for name in ("sensitivity", "specificity"))
+        content["test"]["predictive_values"] = predictive_values(*rates)
         content["test"]["shortcuts"] = shortcuts(cohort, test, seed=seed, resamples=resamples)
     return content

@@ -94,6 +94,21 @@ def reliability(bins: dict[str, list[dict[str, float]]], words: Language) -> Fig
     return figure
 
 
+def decision_curve(curve: dict[str, list[float]], words: Language) -> Figure:
+    """Net benefit of the network, of calling all films positive and of calling none, by threshold."""
+    figure, axes = _axes(words, width=6.0, height=3.6)
+    axes.axhline(0, color=SERIES[2], linestyle=_DASHES[2], label=words.say("benefit.none"))
+    for index, name in enumerate(("network", "all")):
+        axes.plot(curve["threshold"], curve[name], color=SERIES[index], linestyle=_DASHES[index],
+                  label=words.say(f"benefit.{name}"))
+    top = max(*curve["network"], *curve["all"], 0.01)
+    # Calling all falls without end: what lies far below nothing isn't worth the space.
+    axes.set(xlabel=words.say("benefit.x"), ylabel=words.say("benefit.y"), xlim=(0, 1),
+             ylim=(-0.25 * top, 1.08 * top))
+    axes.legend(frameon=False, loc="lower left")
+    return figure
+
+
 def _cell(axes: Axes, row: int, column: int, *, share: float, text: str, fontsize: int) -> None:
     from matplotlib.patches import Rectangle
 

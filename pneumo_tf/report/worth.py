@@ -1,4 +1,4 @@
-"""What the scores are worth: as probabilities, and beside what the files alone give away."""
+"""What the scores are worth: as probabilities, for decisions, and beside what the files alone give away."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ShortcutRow:
 
 def content(run: RunFolder, words: Language) -> dict[str, Any]:
     """What the sections on worth show; what a run didn't record, or can't with several classes, is empty."""
-    return {**_calibration(run, words), "shortcut_rows": _shortcuts(run, words),
+    return {**_calibration(run, words), **_benefit(run, words), "shortcut_rows": _shortcuts(run, words),
             "shortcut_why": (run.test.get("shortcuts") or {}).get("why", "")}
 
 
@@ -85,6 +85,21 @@ def _alt(bins: list[dict[str, float]], words: Language) -> str:
     points = "; ".join(words.say("calibration.point", score=words.number(part["mean_score"], 2),
                                  share=words.number(part["share"], 2)) for part in bins)
     return words.say("calibration.alt", points=points)
+
+
+def _benefit(run: RunFolder, words: Language) -> dict[str, Any]:
+    curve, rows = run.test.get("decision_curve"), run.test.get("predictive_values") or []
+    if not curve:
+        return {"benefit": None, "benefit_alt": "", "predictive_rows": []}
+    svg = drawn("benefit", lambda: figures.decision_curve(curve, words), run.path / "figures")
+    worth = "; ".join(words.say("benefit.point", threshold=words.number(curve["threshold"][index], 2),
+                                network=words.number(curve["network"][index], 3),
+                                all=words.number(curve["all"][index], 3))
+                      for index in range(5, len(curve["threshold"]), 20))
+    return {"benefit": Markup(svg), "benefit_alt": words.say("benefit.alt", points=worth),
+            "predictive_rows": [[words.percent(row["prevalence"], 0),
+                                 *("–" if row[name] is None else words.percent(row[name])
+                                   for name in ("ppv", "npv"))] for row in rows]}
 
 
 def _shortcuts(run: RunFolder, words: Language) -> list[ShortcutRow]:

@@ -81,15 +81,15 @@ def test_every_picture_can_be_read_aloud(finished_run):
             around = [found, *parents]
             assert any(e.get("aria-label") or e.get("aria-hidden") == "true" for e in around)
     plots = [found for tag, found, _ in page.elements if found.get("class") == "plot"]
-    assert len(plots) == 5  # loss, accuracy, confusion, ROC, reliability
+    assert len(plots) == 6  # loss, accuracy, confusion, ROC, reliability, net benefit
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
 def test_the_page_stays_small_and_its_figures_lie_beside_it(finished_run):
     assert write_report(finished_run).stat().st_size < 5e6
     figures = sorted((finished_run / "figures").iterdir())
-    assert [path.name for path in figures] == ["accuracy.png", "confusion.png", "loss.png", "reliability.png",
-                                                 "roc.png"]
+    assert [path.name for path in figures] == ["accuracy.png", "benefit.png", "confusion.png", "loss.png",
+                                                 "reliability.png", "roc.png"]
     for path in figures:
         with Image.open(path) as image:
             assert min(image.size) > 300

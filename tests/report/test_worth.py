@@ -62,3 +62,17 @@ def test_unknown_files_are_admitted(finished_run):
     (finished_run / "metrics.json").write_text(json.dumps(metrics))
     assert "Nothing is known about the original files" in \
         write_report(finished_run).read_text(encoding="utf-8")
+
+
+def test_predictive_values_are_told_for_rarer_disease(finished_run):
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    assert [row[0] for row in shown(finished_run)["predictive_rows"]] == ["1%", "5%", "10%", "30%"]
+    metrics["test"]["predictive_values"] = [{"prevalence": 0.05, "ppv": None, "npv": 0.9876}]
+    (finished_run / "metrics.json").write_text(json.dumps(metrics))
+    assert shown(finished_run, "es")["predictive_rows"] == [["5\u00a0%", "–", "98,8\u00a0%"]]
+
+
+def test_the_decision_curve_can_be_read_aloud(finished_run):
+    curve = json.loads((finished_run / "metrics.json").read_text())["test"]["decision_curve"]
+    assert f"acting from 0.10 on: network {curve['network'][5]:.3f}, all positive {curve['all'][5]:.3f}" \
+        in shown(finished_run)["benefit_alt"]
