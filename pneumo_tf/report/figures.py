@@ -105,7 +105,7 @@ def decision_curve(curve: dict[str, list[float]], words: Language) -> Figure:
     # Calling all falls without end: what lies far below nothing isn't worth the space.
     axes.set(xlabel=words.say("benefit.x"), ylabel=words.say("benefit.y"), xlim=(0, 1),
              ylim=(-0.25 * top, 1.08 * top))
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 0.2))  # above the line of none
     return figure
 
 

@@ -15,12 +15,12 @@ from pneumo_tf.report.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class CalibrationRow:
-    """One figure of calibration before and after the temperature, as text."""
+    """One figure of calibration, as text: each cell its value, and its interval or why there is none."""
 
     name: str
     means: str
-    before: str
-    after: str
+    before: tuple[str, str]
+    after: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,17 @@ def _rows(found: dict[str, Any], words: Language) -> list[CalibrationRow]:
             for name in found["before"]["figures"]]
 
 
-def _text(figure: dict[str, Any], words: Language) -> str:
+def _text(figure: dict[str, Any], words: Language) -> tuple[str, str]:
     if figure["value"] is None:
-        return "– " + words.say(f"why.{figure['why']}")
-    value = words.number(figure["value"], 3)
+        return "–", words.say(f"why.{figure['why']}")
+    return words.number(figure["value"], 3), _interval(figure, words)
+
+
+def _interval(figure: dict[str, Any], words: Language) -> str:
     if figure["low"] is None:
-        return value
-    interval = words.say("number.interval", low=words.number(figure["low"], 3),
-                         high=words.number(figure["high"], 3))
-    return f"{value} ({interval})"
+        return ""
+    return words.say("number.interval", low=words.number(figure["low"], 3),
+                     high=words.number(figure["high"], 3))
 
 
 def _temperature(run: RunFolder, words: Language) -> str:
@@ -98,8 +100,14 @@ def _benefit(run: RunFolder, words: Language) -> dict[str, Any]:
                       for index in range(5, len(curve["threshold"]), 20))
     return {"benefit": Markup(svg), "benefit_alt": words.say("benefit.alt", points=worth),
             "predictive_rows": [[words.percent(row["prevalence"], 0),
-                                 *("–" if row[name] is None else words.percent(row[name])
-                                   for name in ("ppv", "npv"))] for row in rows]}
+                                 *(_share(row[name], words) for name in ("ppv", "npv"))] for row in rows]}
+
+
+def _share(value: float | None, words: Language) -> str:
+    """A percentage that rounding never makes certain."""
+    if value is None:
+        return "–"
+    return f"> {words.percent(0.999)}" if 0.9995 <= value < 1 else words.percent(value)
 
 
 def _shortcuts(run: RunFolder, words: Language) -> list[ShortcutRow]:
@@ -115,9 +123,7 @@ def _shortcuts(run: RunFolder, words: Language) -> list[ShortcutRow]:
 def _shortcut_row(baseline: dict[str, Any], words: Language) -> ShortcutRow:
     low, high, value = (baseline[key] for key in ("low", "high", "value"))
     has_interval = None not in (low, high, value)
-    interval = words.say("number.interval", low=words.number(low, 3),
-                         high=words.number(high, 3)) if has_interval else ""
     return ShortcutRow(words.say(f"shortcut.{baseline['name']}"),
-                       "–" if value is None else words.number(value, 3), interval,
+                       "–" if value is None else words.number(value, 3), _interval(baseline, words),
                        "" if baseline["train"] is None else words.number(baseline["train"], 3),
                        (100 * low, 100 * high, 100 * value) if has_interval else None)

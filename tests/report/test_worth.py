@@ -19,9 +19,10 @@ def test_calibration_is_told_before_and_after_the_temperature(finished_run):
     assert set(rows) == {"Brier score", "Expected calibration error", "Calibration slope",
                          "Calibration intercept"}
     brier = found["after"]["figures"]["brier"]
-    assert rows["Brier score"].after == \
-        f"{brier['value']:.3f} ({brier['low']:.3f} to {brier['high']:.3f})"
-    assert rows["Expected calibration error"].before == f"{found['before']['figures']['ece']['value']:.3f}"
+    interval = f"{brier['low']:.3f} to {brier['high']:.3f}"
+    assert rows["Brier score"].after == (f"{brier['value']:.3f}", interval)
+    error = found["before"]["figures"]["ece"]["value"]
+    assert rows["Expected calibration error"].before == (f"{error:.3f}", "")
 
 
 @pytest.mark.parametrize(("temperature", "said"), [
@@ -67,9 +68,11 @@ def test_unknown_files_are_admitted(finished_run):
 def test_predictive_values_are_told_for_rarer_disease(finished_run):
     metrics = json.loads((finished_run / "metrics.json").read_text())
     assert [row[0] for row in shown(finished_run)["predictive_rows"]] == ["1%", "5%", "10%", "30%"]
-    metrics["test"]["predictive_values"] = [{"prevalence": 0.05, "ppv": None, "npv": 0.9876}]
+    metrics["test"]["predictive_values"] = [{"prevalence": 0.05, "ppv": None, "npv": 0.9876},
+                                            {"prevalence": 0.01, "ppv": 1.0, "npv": 0.99996}]
     (finished_run / "metrics.json").write_text(json.dumps(metrics))
-    assert shown(finished_run, "es")["predictive_rows"] == [["5\u00a0%", "–", "98,8\u00a0%"]]
+    assert shown(finished_run, "es")["predictive_rows"] == [
+        ["5\u00a0%", "–", "98,8\u00a0%"], ["1\u00a0%", "100,0\u00a0%", "> 99,9\u00a0%"]]
 
 
 def test_the_decision_curve_can_be_read_aloud(finished_run):
