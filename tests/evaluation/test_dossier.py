@@ -27,8 +27,8 @@ def test_the_temperature_touches_only_what_calls_itself_calibrated(noisy):
     plain = evaluate(scores, 0.4, resamples=20)
     assert found["validation"] == plain
     assert {key: value for key, value in found["test"].items() if key not in WORTH} == plain
-    slopes = [found["test"]["calibration"][stage]["figures"]["slope"]["value"] for stage in ("before", "after")]
-    assert slopes[1] == pytest.approx(2 * slopes[0], rel=1e-4)
+    before, after = (found["test"]["calibration"][stage]["figures"]["slope"] for stage in ("before", "after"))
+    assert after["value"] == pytest.approx(2 * before["value"], rel=1e-4)
 
 
 def test_several_classes_have_their_figures_and_nothing_made_for_two(three_classes):
