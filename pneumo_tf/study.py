@@ -25,7 +25,8 @@ from pneumo_tf.data.prepared import read_prepared
 from pneumo_tf.data.splits import SPLITS, leaked_patients, split_cohort, split_hash
 from pneumo_tf.deploy.export import export_model
 from pneumo_tf.errors import OptionError
-from pneumo_tf.evaluation.metrics import evaluate
+from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.models.backbones import Backbone, get_backbone
@@ -193,18 +194,19 @@ def _write_run(plan: _Plan, folder: Path, cohort: Cohort, trained: Trained, *, n
     for row, values in trained.held_out.items():
         unseen[row] = values
     rows = [*_rows(cohort, "validation"), *trained.held_out]
-    point = choose(_scores(cohort, unseen, positive, rows), rule="sensitivity",
-                   at_least=plan.options.sensitivity)
+    judged = _scores(cohort, unseen, positive, rows)
+    point = choose(judged, rule="sensitivity", at_least=plan.options.sensitivity)
+    temperature = Temperature.fit(judged)
     cohort.write_csv(folder / "split.csv")
     pd.DataFrame(trained.history).to_csv(folder / "history.csv", index=False)
     predictions = _predictions(cohort, _scores(cohort, trained.scores, positive, range(len(cohort))), point)
     predictions.to_csv(folder / "predictions.csv", index=False)
     with stages.measure("figures"):
-        write_json(folder / "metrics.json", {
-            split: evaluate(scores[split], point.threshold, seed=plan.options.seed)
-            for split in ("validation", "test")})
-    write_json(folder / "run.json", _record(plan, cohort, trained, name=name, positive=positive, point=point,
-                                            stages=stages))
+        write_json(folder / "metrics.json", dossier(scores, point.threshold, temperature=temperature,
+                                                    cohort=cohort, seed=plan.options.seed))
+    record = _record(plan, cohort, trained, name=name, positive=positive, point=point, stages=stages)
+    fitted = {**temperature.to_json(), "cross_validated_films": len(trained.held_out)}
+    write_json(folder / "run.json", record | {"calibration": fitted})
 
 
 def _predictions(cohort: Cohort, scores: Scores, point: OperatingPoint) -> pd.DataFrame:

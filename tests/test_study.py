@@ -75,6 +75,14 @@ def test_the_threshold_comes_from_validation_and_turns_scores_into_predictions(f
     assert point["sensitivity"] >= 0.95
 
 
+def test_the_temperature_is_fitted_on_the_films_of_the_operating_point(finished_run: Path) -> None:
+    facts = json.loads((finished_run / "run.json").read_text())
+    fitted = facts["calibration"]
+    assert (fitted["method"], fitted["fitted_on"]) == ("temperature", "validation")
+    assert fitted["temperature"] > 0
+    assert fitted["films"] == facts["operating_point"]["films"]
+
+
 def test_the_record_tells_how_to_repeat_the_run(finished_run: Path) -> None:
     facts = json.loads((finished_run / "run.json").read_text())
     assert facts["classes"] == ["NORMAL", "PNEUMONIA"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_curve
 
 from pneumo_tf.evaluation import statistics
+from pneumo_tf.evaluation.delong import delong
 from pneumo_tf.evaluation.intervals import Interval, Statistic, bootstrap, newcombe_auc, wilson
 from pneumo_tf.evaluation.scores import Scores
 
@@ -60,7 +61,7 @@ def _figures(scores: Scores, predicted: NDArray[np.intp], confusion: NDArray[np.
         proportions = {**_two_by_two(confusion, scores.positive_index), **proportions}
     resampled = _resampled(_summaries(scores, predicted), scores.groups, seed=seed, resamples=resamples)
     if scores.is_binary:
-        resampled["auc"] = _perfect_area(resampled["auc"], scores, scores.positive_index)
+        resampled["auc"] = _area(resampled["auc"], scores, scores.positive_index)
     reasons = _missing(confusion, scores)
     return proportions | {name: figure if figure["value"] is not None else
                           figure | {"why": reasons.get(name, "one_class_predicted")}
@@ -128,6 +129,15 @@ def _bounds(interval: Interval) -> Figure:
     return {"low": interval.low, "high": interval.high, "skipped": interval.skipped}
 
 
+def _area(auc: Figure, scores: Scores, index: int) -> Figure:
+    """An area with DeLong's interval beside its own, where there is one; for DeLong films are independent."""
+    if auc["value"] is None:
+        return auc
+    interval = delong(scores.labels == index, scores.values[:, index])
+    beside = {"delong": {"low": interval[0], "high": interval[1]}} if interval else {}
+    return _perfect_area(auc, scores, index) | beside
+
+
 def _perfect_area(auc: Figure, scores: Scores, index: int) -> Figure:
     """An area of 0 or 1 with an interval of its own: resampling can't show an error that never happened.
 
@@ -179,7 +189,7 @@ def _per_class(scores: Scores, confusion: NDArray[np.int64], *, seed: int,
     content = {}
     for index, name in enumerate(scores.classes):
         table = _two_by_two(confusion, index)
-        auc = _perfect_area(resampled[name], scores, index)
+        auc = _area(resampled[name], scores, index)
         if auc["value"] is None:
             auc["why"] = "no_positive_films" if not confusion[index].sum() else "no_negative_films"
         ranking = _ranking(scores.labels == index, scores.values[:, index])

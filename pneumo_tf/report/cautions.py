@@ -14,6 +14,8 @@ Level = Literal["alarm", "caution", "note", "good"]
 # Below 30 films of a class the Wilson interval of a proportion near 0.9 is wider than 20 points.
 _FEW_FILMS = 30
 _WIDE = 0.10
+# File facts that come this near to the network's area explain it as well as disease does.
+_NEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Caution:
 def cautions(run: RunFolder, words: Language) -> list[Caution]:
     """Every caution that this run gives reason for; the last two hold for every run."""
     found = [*_phantoms(run, words), *_patients(run, words), *_missing(run, words), *_few(run, words),
-             *_wide(run, words)]
+             *_wide(run, words), *_shortcuts(run, words)]
     always = [Caution("note", words.say("caution.elsewhere")), Caution("note", words.say("caution.device"))]
     order = ("alarm", "caution", "good", "note")
     return sorted([*found, *always], key=lambda caution: order.index(caution.level))
@@ -77,6 +79,18 @@ def _wide(run: RunFolder, words: Language) -> list[Caution]:
     return [Caution("caution", words.say("caution.wide", figure=words.say(f"figure.{name}").lower(),
                                          low=words.percent(figures[name]["low"], 0),
                                          high=words.percent(figures[name]["high"], 0))) for name in wide]
+
+
+def _shortcuts(run: RunFolder, words: Language) -> list[Caution]:
+    known = (run.test.get("shortcuts") or {}).get("baselines") or []
+    area = (run.test["figures"].get("auc") or {}).get("value")
+    if not known or area is None:
+        return []
+    best = max(known, key=lambda baseline: float(baseline["value"]))
+    if best["value"] < area - _NEAR:
+        return []
+    return [Caution("caution", words.say("caution.shortcut", fact=words.say(f"shortcut.{best['name']}"),
+                                         best=words.number(best["value"], 3), area=words.number(area, 3)))]
 
 
 def _support(run: RunFolder) -> dict[str, int]:

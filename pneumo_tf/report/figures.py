@@ -77,6 +77,38 @@ def confusion(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]
     return figure
 
 
+def reliability(bins: dict[str, list[dict[str, float]]], words: Language) -> Figure:
+    """The share of positive films against their mean score, with Wilson intervals; one line per key."""
+    figure, axes = _axes(words, width=4.6, height=4.2)
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+    for index, (name, parts) in enumerate(bins.items()):
+        x, y = ([part[key] for part in parts] for key in ("mean_score", "share"))
+        reach = [[part["share"] - part["low"] for part in parts],
+                 [part["high"] - part["share"] for part in parts]]
+        axes.errorbar(x, y, yerr=reach, color=SERIES[index], linestyle=_DASHES[index], marker="os"[index],
+                      markersize=5, linewidth=1.5, elinewidth=0.8, label=name)
+    axes.set(xlabel=words.say("calibration.x"), ylabel=words.say("calibration.y"), xlim=(-0.02, 1.02),
+             ylim=(-0.02, 1.02))
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def decision_curve(curve: dict[str, list[float]], words: Language) -> Figure:
+    """Net benefit of the network, of calling all films positive and of calling none, by threshold."""
+    figure, axes = _axes(words, width=6.0, height=3.6)
+    axes.axhline(0, color=SERIES[2], linestyle=_DASHES[2], label=words.say("benefit.none"))
+    for index, name in enumerate(("network", "all")):
+        axes.plot(curve["threshold"], curve[name], color=SERIES[index], linestyle=_DASHES[index],
+                  label=words.say(f"benefit.{name}"))
+    top = max(*curve["network"], *curve["all"], 0.01)
+    # Calling all falls without end: what lies far below nothing isn't worth the space.
+    axes.set(xlabel=words.say("benefit.x"), ylabel=words.say("benefit.y"), xlim=(0, 1),
+             ylim=(-0.25 * top, 1.08 * top))
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 0.2))  # above the line of none
+    return figure
+
+
 def _cell(axes: Axes, row: int, column: int, *, share: float, text: str, fontsize: int) -> None:
     from matplotlib.patches import Rectangle
 

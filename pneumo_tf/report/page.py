@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pneumo_tf.report import cautions, facts, figures, films, overview, tables
+from pneumo_tf.report import cautions, facts, figures, films, overview, tables, worth
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language, language
 from pneumo_tf.report.run_folder import RunFolder, read_run
@@ -74,6 +74,7 @@ def _content(run: RunFolder, words: Language) -> dict[str, Any]:
         "fact_groups": facts.groups(run, words),
         "command": facts.command(run),
         "wrong": _wrong(run),
+        **worth.content(run, words),
         **_drawings(run, words),
     }
 

@@ -134,9 +134,13 @@ def _counts(figure: dict[str, Any], words: Language) -> str:
 def _method(figure: dict[str, Any], words: Language) -> str:
     if "resamples" not in figure:
         return words.say("method.wilson" if "count" in figure else "method.newcombe")
-    method = words.say("method.bootstrap", resamples=words.number(figure["resamples"]))
-    skipped = figure.get("skipped") or 0
-    return f"{method}; {words.say('method.skipped', n=words.number(skipped))}" if skipped else method
+    parts = [words.say("method.bootstrap", resamples=words.number(figure["resamples"]))]
+    if figure.get("skipped"):
+        parts.append(words.say("method.skipped", n=words.number(figure["skipped"])))
+    if "delong" in figure:
+        low, high = (words.number(figure["delong"][end], 3) for end in ("low", "high"))
+        parts.append(words.say("method.delong", low=low, high=high))
+    return "; ".join(parts)
 
 
 def _stage(step: dict[str, Any], words: Language) -> dict[str, Any]:

@@ -58,6 +58,13 @@ def test_the_same_seed_gives_the_same_intervals(noisy):
     assert evaluate(scores, 0.5, seed=7) != evaluate(scores, 0.5, seed=8)
 
 
+def test_delongs_interval_stands_beside_the_bootstraps_and_agrees_where_films_are_independent(noisy):
+    auc = evaluate(noisy(600), 0.5, resamples=1000)["figures"]["auc"]
+    width = auc["high"] - auc["low"]
+    assert auc["delong"]["low"] == pytest.approx(auc["low"], abs=0.15 * width)
+    assert auc["delong"]["high"] == pytest.approx(auc["high"], abs=0.15 * width)
+
+
 def test_fewer_patients_widen_the_bootstrap_interval(noisy):
     def width(scores):
         auc = evaluate(scores, 0.5)["figures"]["auc"]

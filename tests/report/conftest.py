@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.metrics import evaluate
+from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores
 
@@ -30,15 +31,21 @@ def make_films(folder: Path, classes: tuple[str, ...], *, per_class: int) -> Coh
             Image.fromarray(generator.integers(0, 255, (32, 40), dtype=np.uint8)).save(folder / file)
             split = ("validation", *["test"] * 3, *["train"] * 6)[number // 2 % 10]
             rows.append(Radiograph(Path(file).stem, label, file=file, patient=f"{label}-p{number // 2}",
-                                   split=split))
+                                   split=split, facts=make_file_facts(generator)))
     return Cohort(tuple(rows))
+
+
+def make_file_facts(generator: np.random.Generator) -> dict[str, str]:
+    """Facts that tell nothing of the class."""
+    return {"format": "JPEG", "mode": "L", "width": str(generator.integers(900, 2000)), "height": "1000",
+            "bytes": str(generator.integers(10_000, 90_000)), "jpeg_quality": "75"}
 
 
 def make_scores(cohort: Cohort, classes: tuple[str, ...], split: str) -> Scores:
     films = cohort.subset(split)
     labels = np.array([classes.index(film.label) for film in films])
     noise = np.random.default_rng(1).dirichlet(np.ones(len(classes)), len(films))
-    values = noise + np.eye(len(classes))[labels]
+    values = noise + 0.7 * np.eye(len(classes))[labels]
     return Scores(classes, classes[-1], tuple(films.ids), labels, values / values.sum(axis=1, keepdims=True),
                   np.array(films.patients))
 
@@ -80,7 +87,8 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     cohort.write_csv(run / "split.csv")
     scores = {split: make_scores(cohort, classes, split) for split in ("train", "validation", "test")}
     point = choose(scores["validation"])
-    metrics = {split: evaluate(part, point.threshold, resamples=50) for split, part in scores.items()}
+    temperature = Temperature.fit(scores["validation"])
+    metrics = dossier(scores, point.threshold, temperature=temperature, cohort=cohort, resamples=50)
     tables = [make_predictions(part, split, point.threshold) for split, part in scores.items()]
     pd.concat(tables).to_csv(run / "predictions.csv", index=False)
     columns = {name: np.linspace(*ends, epochs) for name, ends in
@@ -89,7 +97,8 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     history = pd.DataFrame({"epoch": range(1, epochs + 1), **columns})
     history.to_csv(run / "history.csv", index=False)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    (run / "run.json").write_text(json.dumps(make_facts(folder / "images", classes, point)))
+    (run / "run.json").write_text(json.dumps(make_facts(folder / "images", classes, point)
+                                               | {"calibration": temperature.to_json()}))
     return run
 
 

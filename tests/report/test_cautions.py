@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 
@@ -49,3 +51,14 @@ def test_alarms_come_first(finished_run, changed):
     levels = [line.split(":")[0] for line in told(changed(finished_run, phantoms=True)).splitlines()]
     assert levels[0] == "alarm"
     assert levels[-2:] == ["note", "note"]
+
+
+@pytest.mark.parametrize(("gap", "is_said"), [(0.06, False), (0.04, True), (-0.02, True)])
+def test_file_facts_that_come_near_the_network_are_said(finished_run, gap, is_said):
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    area = metrics["test"]["figures"]["auc"]["value"] = 0.93
+    poor = {"name": "aspect", "value": 0.6}
+    metrics["test"]["shortcuts"] = {"baselines": [poor, {"name": "bytes", "value": area - gap}]}
+    (finished_run / "metrics.json").write_text(json.dumps(metrics))
+    sentence = "caution: The files give the class away: without looking at a pixel, file size in bytes"
+    assert (sentence in told(finished_run)) is is_said

@@ -81,14 +81,15 @@ def test_every_picture_can_be_read_aloud(finished_run):
             around = [found, *parents]
             assert any(e.get("aria-label") or e.get("aria-hidden") == "true" for e in around)
     plots = [found for tag, found, _ in page.elements if found.get("class") == "plot"]
-    assert len(plots) == 4  # loss, accuracy, confusion, ROC
+    assert len(plots) == 6  # loss, accuracy, confusion, ROC, reliability, net benefit
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
 def test_the_page_stays_small_and_its_figures_lie_beside_it(finished_run):
     assert write_report(finished_run).stat().st_size < 5e6
     figures = sorted((finished_run / "figures").iterdir())
-    assert [path.name for path in figures] == ["accuracy.png", "confusion.png", "loss.png", "roc.png"]
+    assert [path.name for path in figures] == ["accuracy.png", "benefit.png", "confusion.png", "loss.png",
+                                                 "reliability.png", "roc.png"]
     for path in figures:
         with Image.open(path) as image:
             assert min(image.size) > 300
@@ -120,6 +121,12 @@ def test_all_of_a_hundred_are_found_only_where_none_was_missed(finished_run):
     text = page_of(finished_run).text
     assert "with pneumonia, it finds 99. Plausible range" in text
     assert "without pneumonia, it raises a false alarm on 0. Plausible range" in text
+
+
+def test_delongs_interval_of_the_area_is_shown_beside_the_bootstraps(finished_run):
+    auc = json.loads((finished_run / "metrics.json").read_text())["test"]["figures"]["auc"]
+    low, high = auc["delong"]["low"], auc["delong"]["high"]
+    assert f"DeLong, films as independent: {low:.3f} to {high:.3f}" in page_of(finished_run).text
 
 
 def test_spanish_has_its_words_and_its_decimal_comma(finished_run):

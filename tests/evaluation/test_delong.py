@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from pneumo_tf.evaluation.delong import delong, placements, variance
+
+
+def by_pairs(is_positive, scores):
+    """Structural components as DeLong defines them: every positive against every negative."""
+    x, y = scores[is_positive][:, None], scores[~is_positive][None, :]
+    won = (x > y) + (x == y) / 2
+    return won.mean(axis=1), won.mean(axis=0)
+
+
+@pytest.fixture
+def tied():
+    generator = np.random.default_rng(4)
+    is_positive = generator.random(150) < 0.3
+    return is_positive, np.round(generator.normal(is_positive * 1.2, 1), 1)
+
+
+def test_the_ranks_give_what_all_pairs_give(tied):
+    for fast, slow in zip(placements(*tied), by_pairs(*tied), strict=True):
+        np.testing.assert_allclose(fast, slow, atol=1e-12)
+
+
+def test_the_area_is_scikit_learns(tied):
+    above, below = placements(*tied)
+    assert above.mean() == pytest.approx(roc_auc_score(*tied))
+    assert below.mean() == pytest.approx(roc_auc_score(*tied))
+
+
+def test_the_variance_is_that_of_the_definition(tied):
+    above, below = by_pairs(*tied)
+    expected = np.cov(above) / len(above) + np.cov(below) / len(below)
+    assert variance(*tied) == pytest.approx(expected)
+
+
+def test_the_interval_surrounds_the_area_and_stays_below_1():
+    is_positive = np.array([False] * 8 + [True] * 8)
+    scores = np.array([1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11, 12, 13, 14, 15, 16.0])
+    low, high = delong(is_positive, scores)
+    assert 0.7 < low < 63 / 64 < high < 1
+
+
+def test_the_interval_holds_the_true_area_in_95_of_100_simulations():
+    generator, truth = np.random.default_rng(0), norm.cdf(1.5 / np.sqrt(2))
+    is_positive = np.arange(200) < 80
+    held = 0
+    for _ in range(2000):
+        low, high = delong(is_positive, generator.normal(1.5 * is_positive, 1))
+        held += low <= truth <= high
+    assert 0.93 < held / 2000 < 0.97
+
+
+@pytest.mark.parametrize(("labels", "scores"), [
+    ([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]),  # perfectly apart
+    ([0, 0, 1], [0.1, 0.9, 0.5]),          # one positive
+    ([1, 1, 1], [0.1, 0.9, 0.5]),          # no negative
+])
+def test_where_no_spread_can_be_seen_there_is_no_interval(labels, scores):
+    assert delong(np.array(labels, dtype=bool), np.array(scores)) is None

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pneumo_tf.cohort import Cohort, Radiograph
+from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.shortcuts import shortcuts
+
+
+def facts_of(label, generator, **changes):
+    facts = {"format": "JPEG", "mode": "L", "width": str(generator.integers(1000, 1500)), "height": "1000",
+             "bytes": str(int(generator.lognormal(10 - 0.8 * label, 0.5))), "jpeg_quality": "75"}
+    return facts | changes
+
+
+@pytest.fixture
+def study():
+    """A cohort whose facts come from `facts(label, split, generator)`, and its test films."""
+    def make(facts, films=240):
+        generator, rows = np.random.default_rng(8), []
+        for number in range(films):
+            label, split = number % 2, ("train", "test")[number // 2 % 2]
+            rows.append(Radiograph(f"f{number}", ("NORMAL", "PNEUMONIA")[label], patient=f"p{number // 4}",
+                                   split=split, facts=facts(label, split, generator)))
+        cohort = Cohort(tuple(rows))
+        test = cohort.subset("test")
+        labels = np.array([film.label == "PNEUMONIA" for film in test], dtype=int)
+        return cohort, Scores(("NORMAL", "PNEUMONIA"), "PNEUMONIA", test.ids, labels,
+                              np.full((len(labels), 2), 0.5), np.array(test.patients))
+    return make
+
+
+def by_name(found):
+    return {baseline["name"]: baseline for baseline in found["baselines"]}
+
+
+def test_a_fact_that_tells_the_classes_apart_is_found_whatever_its_direction(study):
+    cohort, test = study(lambda label, split, generator: facts_of(label, generator))
+    found = by_name(shortcuts(cohort, test, resamples=100))
+    sizes = [int(film.facts["bytes"]) for film in cohort.subset("test")]
+    assert found["bytes"]["value"] == pytest.approx(1 - roc_auc_score(test.labels, sizes))
+    assert found["bytes"]["low"] < found["bytes"]["value"] < found["bytes"]["high"]
+    assert found["all"]["value"] > 0.75
+    assert 0.3 < found["megapixels"]["value"] < 0.7
+
+
+def test_the_direction_comes_from_the_training_films_alone(study):
+    def turned(label, split, generator):
+        is_high = label == (split == "train")
+        return facts_of(label, generator, jpeg_quality="90" if is_high else "60")
+
+    found = by_name(shortcuts(*study(turned), resamples=50))
+    assert found["jpeg_quality"]["train"] == 1
+    assert found["jpeg_quality"]["value"] == 0
+
+
+def test_two_facts_together_find_what_neither_finds_alone(study):
+    def crossed(label, split, generator):
+        common = generator.normal(0, 3)
+        return facts_of(0, generator, bytes=str(np.exp(10 + common + 0.5 * label)),
+                        jpeg_quality=str(50 + 5 * common))
+
+    found = by_name(shortcuts(*study(crossed), resamples=50))
+    assert max(found[name]["value"] for name in ("bytes", "jpeg_quality")) < 0.65
+    assert found["all"]["value"] > 0.99
+
+
+def test_a_fact_that_all_films_share_tells_nothing_and_has_no_interval(study):
+    cohort, test = study(lambda label, split, generator: facts_of(label, generator))
+    found = by_name(shortcuts(cohort, test, resamples=50))
+    assert (found["colour"]["value"], found["colour"]["low"], found["colour"]["high"]) == (0.5, None, None)
+
+
+@pytest.mark.parametrize(("change", "name"), [({"mode": "RGB"}, "colour"), ({"format": "PNG"}, "jpeg")])
+def test_mode_and_format_count_as_shortcuts(study, change, name):
+    def marked(label, split, generator):
+        return facts_of(label, generator, **(change if label else {}))
+
+    assert by_name(shortcuts(*study(marked), resamples=20))[name]["value"] == 1
+
+
+def test_plain_labels_without_facts_say_that_nothing_is_known(study):
+    assert shortcuts(*study(lambda *_: {})) == {"baselines": [], "why": "no_facts"}
+    nonsense = {"width": "0", "bytes": "many", "jpeg_quality": "", "height": "-3"}
+    assert shortcuts(*study(lambda *_: nonsense))["why"] == "no_facts"
+
+
+def test_a_few_gaps_are_filled_and_a_fact_that_most_films_lack_is_left_out(study):
+    def gappy(label, split, generator):
+        facts = facts_of(label, generator)
+        if generator.random() < 0.2:
+            del facts["bytes"]
+        return facts if generator.random() < 0.3 else facts | {"jpeg_quality": ""}
+
+    found = by_name(shortcuts(*study(gappy), resamples=20))
+    assert found["bytes"]["value"] > 0.7
+    assert "jpeg_quality" not in found
+    json.dumps(found, allow_nan=False)
+
+
+def test_training_films_of_one_class_give_no_baseline(study):
+    cohort, test = study(lambda label, split, generator: facts_of(label, generator))
+    kept = tuple(film for film in cohort if film.split == "test" or film.label == "NORMAL")
+    assert shortcuts(Cohort(kept), test) == {"baselines": [], "why": "one_class_only"}
