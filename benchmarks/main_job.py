@@ -3,8 +3,8 @@
     python benchmarks/main_job.py --films chest_xray.zip --weights inception_v3_notop.h5
     python benchmarks/main_job.py --films chest_xray.zip --backbone efficientnet_lite0 --baseline
 
-With --baseline the tutorial's own training (`--recipe reference`) is timed beside it in the same run: one epoch on
-a few films, from which its 60 epochs on the same training films follow. Without --films phantoms are drawn.
+With --baseline the tutorial's own training (`--recipe reference`) is timed beside it in the same run: one epoch
+on a few films, from which its 60 epochs on the same training films follow. Without --films phantoms are drawn.
 """
 
 from __future__ import annotations
@@ -49,14 +49,15 @@ def last_run(model: Path) -> Path:
 
 
 def train(folder: Path, *options: str) -> tuple[Measured, Path]:
-    took = measure("binary_class.py", "-p", str(folder / "clasificacion"), "-l", str(folder / "labels.csv"), "-o",
-                   str(folder / "model"), *options)
+    took = measure("binary_class.py", "-p", str(folder / "clasificacion"), "-l", str(folder / "labels.csv"),
+                   "-o", str(folder / "model"), *options)
     return took, last_run(folder / "model")
 
 
 def prepare(films: Path, folder: Path, *options: str) -> list[tuple[str, Measured]]:
     target = str(folder / "clasificacion")
-    return [("prepare_pict.py", measure("prepare_pict.py", "--source", str(films), "--target", target, *options)),
+    return [("prepare_pict.py", measure("prepare_pict.py", "--source", str(films), "--target", target,
+                                        *options)),
             ("get_labels.py", measure("get_labels.py", "-p", target, "-o", str(folder / "labels.csv")))]
 
 
@@ -95,7 +96,8 @@ def show(steps: list[tuple[str, Measured]], run: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=Path, help="folder or archive of films")
     parser.add_argument("--backbone", default="inception_v3")
     parser.add_argument("--weights", default="imagenet")
@@ -114,8 +116,8 @@ def main() -> None:
         if options.baseline:
             train_films = sum(row["split"] == "train" for row in read_predictions(run))
             baseline = reference_seconds(films, folder / "baseline", train_films, network)
-            print(f"reference x {TUTORIAL_EPOCHS} epochs on these {train_films} training films: {baseline:.0f} s; "
-                  f"ratio {baseline / took.seconds:.0f}x")
+            print(f"reference x {TUTORIAL_EPOCHS} epochs on these {train_films} training films: "
+                  f"{baseline:.0f} s; ratio {baseline / took.seconds:.0f}x")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Door to binary_class: train a classifier on labelled films, evaluate it, and write its report and export."""
+"""Door to binary_class: train a classifier on labelled films, evaluate it, write its report and export."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pneumo_tf.cli.binary_class import main  # noqa: E402
+from pneumo_tf.cli.binary_class import main
 
 if __name__ == "__main__":
     raise SystemExit(main())
