@@ -3,8 +3,9 @@
     python benchmarks/main_job.py --films chest_xray.zip --weights inception_v3_notop.h5
     python benchmarks/main_job.py --films chest_xray.zip --backbone efficientnet_lite0 --baseline
 
-With --baseline the tutorial's own training (`--recipe reference`) is timed beside it in the same run: one epoch
-on a few films, from which its 60 epochs on the same training films follow. Without --films phantoms are drawn.
+With --baseline the tutorial's own training (`--recipe reference`) is timed beside it in the same run: one
+epoch on a few films, from which its 60 epochs on the same training films follow. Without --films phantoms are
+drawn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Door to binary_class: train a classifier on labelled films, evaluate it, write its report and export."""
+"""Door to binary_class: train a classifier on labelled films, evaluate it, report it and export it."""
 
 import sys
 from pathlib import Path
