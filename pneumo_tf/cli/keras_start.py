@@ -31,12 +31,13 @@ def _quiet() -> Iterator[None]:
     with tempfile.TemporaryFile() as kept:
         before = os.dup(2)
         os.dup2(kept.fileno(), 2)
+        started = False
         try:
             yield
-        except BaseException:
-            kept.seek(0)
-            os.write(before, kept.read())
-            raise
+            started = True
         finally:
             os.dup2(before, 2)
             os.close(before)
+            if not started:
+                kept.seek(0)
+                os.write(2, kept.read())
