@@ -6,21 +6,19 @@ are, 0–255, so nobody can scale them wrongly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 from keras import layers
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models.backbones import Backbone
-
-OUTPUT = "scores"
-Head = Callable[[keras.KerasTensor, int], keras.KerasTensor]
+from pneumo_tf.models.backbone import Backbone, Factor
+from pneumo_tf.models.heads import OUTPUT, Head
 
 
 def build_backbone(backbone: Backbone, size: int, *,
-                   scaling: tuple[float, float] | None = None) -> keras.Model:
+                   scaling: tuple[Factor, Factor] | None = None) -> keras.Model:
     """The backbone with its scaling: films (N, size, size, 3) in 0–255 to its last feature map.
 
     Args:
@@ -64,23 +62,6 @@ def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarra
     return model
 
 
-def tutorial_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """The head of the transfer-learning tutorial: three wide layers and one sigmoid per class."""
-    x = layers.GlobalAveragePooling2D(name="pooled")(x)
-    x = layers.Dense(1024, activation="relu", name="dense_1")(x)
-    x = layers.Dense(512, activation="relu", name="dense_2")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(512, activation="relu", name="dense_3")(x)
-    return layers.Dense(classes, activation="sigmoid", dtype="float32", name=OUTPUT)(x)
-
-
-def softmax_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Pooling, dropout and one softmax layer, kept in float32 whatever the policy."""
-    x = layers.GlobalAveragePooling2D(name="pooled")(x)
-    x = layers.Dropout(0.3, name="dropout")(x)
-    return layers.Dense(classes, activation="softmax", dtype="float32", name=OUTPUT)(x)
-
-
 def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
     """A network with a fresh head on its last feature map."""
     return keras.Model(network.input, head(network.output, classes), name=network.name)
@@ -91,14 +72,39 @@ def freeze(network: keras.Model) -> None:
     network.trainable = False
 
 
-def unfreeze(network: keras.Model) -> None:
-    """Let everything change but BatchNorm.
+def unfreeze(network: keras.Model, *, constant: Iterable[str] = (), norm: bool = False) -> None:
+    """Let everything change but BatchNorm and the layers named constant.
 
     With few films a batch's statistics are too noisy to replace ImageNet's. In Keras 3 calling with
     training=False doesn't outlast unfreezing (keras issue 20285), so each such layer is frozen itself. The
     model must be compiled again afterwards.
+
+    Args:
+        network: The backbone.
+        constant: Names of layers that never train.
+        norm: Let BatchNorm learn too, where its statistics started at random.
     """
     network.trainable = True
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
+            layer.trainable = norm
+    for name in constant:
+        network.get_layer(name).trainable = False
+
+
+def depth_groups(model: keras.Model, network: keras.Model) -> dict[str, int]:
+    """The depth group of each variable, so that early layers can learn more slowly than late ones.
+
+    Three groups, as fastai cuts its networks: 0 and 1 for the first and second half of the backbone's layers
+    with weights, 2 for the layers on top of it.
+
+    Args:
+        model: The classifier.
+        network: Its backbone.
+
+    Returns:
+        The group of each variable by its path.
+    """
+    weighted = [layer.name for layer in network.layers if layer.weights]
+    groups = {name: int(place >= len(weighted) / 2) for place, name in enumerate(weighted)}
+    return {variable.path: groups.get(layer.name, 2) for layer in model.layers for variable in layer.weights}

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
-import numpy as np
 from keras import layers
 
-from pneumo_tf.errors import WeightsError
-from pneumo_tf.models.torch_checkpoint import read_checkpoint
+from pneumo_tf.models.torch_names import assign_torch_tensors
 
 
 class Stage(NamedTuple):
@@ -79,18 +77,7 @@ def load_torch_weights(model: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: A tensor is missing or has another shape; nothing is assigned then.
     """
-    tensors = read_checkpoint(path)
-    assignments = [(model.get_layer(name), _layer_arrays(name, prefix, tensors, path))
-                   for name, prefix in _torch_names()]
-    for layer, arrays in assignments:
-        for variable, array in zip(layer.weights, arrays, strict=True):
-            if tuple(variable.shape) != array.shape:
-                raise WeightsError("Weights must fit the network they are loaded into.",
-                                   received=f"{path}, tensor {layer.name} of shape {array.shape} where "
-                                   f"{tuple(variable.shape)} is needed",
-                                   remedy="Name the weights file of this backbone with --weights.")
-    for layer, arrays in assignments:
-        layer.set_weights(arrays)
+    assign_torch_tensors(model, dict(_torch_names()), path)
 
 
 def _torch_names() -> list[tuple[str, str]]:
@@ -107,18 +94,3 @@ def _torch_names() -> list[tuple[str, str]]:
                       (f"{ours}_project_conv", f"{theirs}._project_conv"),
                       (f"{ours}_project_bn", f"{theirs}._bn2")]
     return [*pairs, ("head_conv", "_conv_head"), ("head_bn", "_bn1")]
-
-
-def _layer_arrays(name: str, prefix: str, tensors: dict[str, np.ndarray], path: Path) -> list[np.ndarray]:
-    """The checkpoint's arrays for one layer, in Keras's order and layout."""
-    parts = ("weight", "bias", "running_mean", "running_var") if name.endswith("_bn") else ("weight",)
-    missing = [f"{prefix}.{part}" for part in parts if f"{prefix}.{part}" not in tensors]
-    if missing:
-        raise WeightsError("Weights must belong to the network they are loaded into.",
-                           received=f"{path}, which has no tensor {missing[0]}",
-                           remedy="Name the weights file of efficientnet_lite0 with --weights.")
-    arrays = [tensors[f"{prefix}.{part}"] for part in parts]
-    if name.endswith("_bn") or arrays[0].ndim != 4:
-        return arrays
-    order = (2, 3, 0, 1) if name.endswith("_dwconv") else (2, 3, 1, 0)
-    return [arrays[0].transpose(order)]  # from (C, 1, h, w) or (out, in, h, w)

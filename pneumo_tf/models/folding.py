@@ -7,13 +7,14 @@ difference between waiting for memory and computing.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv1D, layers.Conv3D)
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv1D, layers.Conv3D)
 _EXACT = (layers.GlobalAveragePooling2D, layers.Concatenate, layers.Dense)
 
 
@@ -25,13 +26,13 @@ def fold_batch_norm(model: keras.Model, *, dtype: str = "float32") -> keras.Mode
 
     Args:
         model: A functional model of built-in layers.
-        dtype: Dtype policy of the copy, e.g. "mixed_bfloat16"; pooling and output layers stay float32.
+        dtype: Dtype policy of the copy, e.g. "mixed_bfloat16"; what is one vector a film stays float32.
     """
     foldable = _foldable(model)
     convolutions = {convolution.name for convolution in foldable.values()}
 
     def rebuild(layer: keras.Layer) -> keras.Layer:
-        policy = "float32" if isinstance(layer, _EXACT) else dtype
+        policy = "float32" if isinstance(layer, _EXACT) and len(layer.output.shape) == 2 else dtype
         if layer.name in foldable:
             return layers.Identity(name=layer.name, dtype=policy)
         config = {**layer.get_config(), "dtype": policy}
@@ -57,24 +58,24 @@ def _call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
 def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
     """Name of each BatchNorm whose only input is a linear convolution that feeds nothing else."""
     results = {output._keras_history.operation for output in model.outputs}
+    nodes = [node for level in model._nodes_by_depth.values() for node in level]  # of this model alone
+    uses = Counter(node.operation for node in nodes)
+    fed = Counter(parent.operation for node in nodes for parent in node.parent_nodes)
     pairs = {}
-    for layer in model.layers:
-        if not isinstance(layer, layers.BatchNormalization) or not _is_used_once(layer):
+    for node in nodes:
+        layer = node.operation
+        if not isinstance(layer, layers.BatchNormalization) or uses[layer] > 1:
             continue
-        source = layer.input._keras_history.operation
-        alone = len(source._outbound_nodes) == 1 and source not in results
-        per_channel = layer.axis in (-1, len(layer.input.shape) - 1)
+        source = node.parent_nodes[0].operation
+        alone = uses[source] == 1 and fed[source] == 1 and source not in results
+        per_channel = layer.axis in (-1, len(node.output_tensors[0].shape) - 1)
         if alone and per_channel and _is_linear_convolution(source):
             pairs[layer.name] = source
     return pairs
 
 
-def _is_used_once(layer: keras.Layer) -> bool:
-    return len(layer._inbound_nodes) == 1
-
-
 def _is_linear_convolution(layer: keras.Layer) -> bool:
-    return (isinstance(layer, _CONVOLUTIONS) and _is_used_once(layer) and layer.data_format == "channels_last"
+    return (isinstance(layer, _CONVOLUTIONS) and layer.data_format == "channels_last"
             and layer.activation is keras.activations.linear)
 
 
@@ -85,8 +86,9 @@ def _folded_weights(convolution: keras.Layer, norm: keras.Layer) -> list[np.ndar
     if norm.scale:
         factor *= np.asarray(norm.gamma, "float64")
     shift = np.asarray(norm.beta, "float64") if norm.center else 0.0
-    kernel, *bias = convolution.get_weights()
+    *first, kernel = convolution.get_weights()[: -1 if convolution.use_bias else None]
+    offset = convolution.get_weights()[-1] if convolution.use_bias else 0.0
     depthwise = isinstance(convolution, layers.DepthwiseConv2D)
     per_output = factor.reshape(kernel.shape[-2:]) if depthwise else factor
-    offset = bias[0] if bias else 0.0
-    return [(kernel * per_output).astype("float32"), ((offset - mean) * factor + shift).astype("float32")]
+    bias = (offset - mean) * factor + shift
+    return [*first, (kernel * per_output).astype("float32"), bias.astype("float32")]

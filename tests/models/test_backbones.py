@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -10,31 +12,120 @@ from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import BACKBONES, Backbone, get_backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 
-CHANNELS = {"inception_v3": 2048, "efficientnet_lite0": 1280}
-# Published: the inputs each was trained on, as a function of pixels in 0–255.
-TRAINED_ON = {"inception_v3": lambda pixels: keras.applications.inception_v3.preprocess_input(pixels.copy()),
-              "efficientnet_lite0": lambda pixels: (pixels - 127) / 128}
+# Published: the channels of the last map, and the parameters of everything below the classifier.
+PUBLISHED = {
+    "inception_v3": (2048, 21_802_784), "resnet50": (2048, 23_587_712), "resnet101": (2048, 42_658_176),
+    "resnet152": (2048, 58_370_944), "vgg16": (512, 14_714_688), "densenet121": (1024, 7_037_504),
+    "xception": (2048, 20_861_480), "mobilenet_v3_large": (960, 2_996_352),
+    "mobilenet_v3_small": (576, 939_120), "efficientnet_v2_b0": (1280, 5_919_312),
+    "efficientnet_v2_s": (1280, 20_331_360), "convnext_tiny": (768, 27_820_128),
+    "resnet18": (512, 11_689_512 - 513_000 + 9_600), "resnet34": (512, 21_797_672 - 513_000 + 17_024),
+    "efficientnet_lite0": (1280, 4_652_008 - 1_281_000 + 42_016),
+}
 
 
-def test_the_last_map_has_the_published_channels(backbone: Backbone, lived_in: keras.Model) -> None:
+def keras_preprocessing(module: str, films: np.ndarray) -> np.ndarray:
+    """What keras.applications does to films before a network sees them, as red, green, blue."""
+    prepared = getattr(keras.applications, module).preprocess_input(films.copy())
+    return prepared[..., ::-1] if module in ("resnet50", "vgg16") else prepared
+
+
+def keras_first_layers(name: str, films: np.ndarray) -> np.ndarray:
+    """What keras.applications does to films inside a network, where it does it there."""
+    network = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(32, 32, 3),
+                                                include_preprocessing=True)
+    first = next(layer for layer in network.layers if layer.weights or isinstance(layer, keras.Sequential))
+    return np.asarray(keras.Model(network.input, first.input)(films))
+
+
+def torchvision_preprocessing(_: str, films: np.ndarray) -> np.ndarray:
+    return (films / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+
+
+EXPECTED = {
+    "inception_v3": (keras_preprocessing, "inception_v3"), "xception": (keras_preprocessing, "xception"),
+    "resnet50": (keras_preprocessing, "resnet50"), "resnet101": (keras_preprocessing, "resnet50"),
+    "resnet152": (keras_preprocessing, "resnet50"), "vgg16": (keras_preprocessing, "vgg16"),
+    "densenet121": (keras_preprocessing, "densenet"),
+    "mobilenet_v3_large": (lambda _, films: films / 127.5 - 1, ""),  # as in their published graphs
+    "mobilenet_v3_small": (lambda _, films: films / 127.5 - 1, ""),
+    "efficientnet_v2_b0": (keras_first_layers, "EfficientNetV2B0"),
+    "efficientnet_v2_s": (lambda _, films: (films - 128) / 128, ""),
+    "convnext_tiny": (keras_first_layers, "ConvNeXtTiny"),
+    "resnet18": (torchvision_preprocessing, ""), "resnet34": (torchvision_preprocessing, ""),
+    "efficientnet_lite0": (lambda _, films: (films - 127) / 128, ""),
+    "vgg16_dwsep": (lambda _, films: keras_preprocessing("vgg16", films) / 127.5, ""),
+}
+
+
+def test_every_row_has_an_expectation_here() -> None:
+    assert set(EXPECTED) == set(BACKBONES) == {*PUBLISHED, "vgg16_dwsep"}
+
+
+def test_the_last_map_is_one_of_places_and_published_channels(
+        backbone: Backbone, lived_in: keras.Model) -> None:
     assert lived_in.input_shape == (None, backbone.smallest, backbone.smallest, 3)
-    assert lived_in.output_shape == (None, 1, 1, CHANNELS[backbone.name])
+    _, height, width, channels = lived_in.output_shape  # four axes: a heat map can be drawn from it
+    assert height == width > 0
+    if backbone.name in PUBLISHED:
+        assert (channels, lived_in.count_params()) == PUBLISHED[backbone.name]
 
 
 def test_films_are_scaled_inside_as_the_network_was_trained(
-        backbone: Backbone, lived_in: keras.Model, films: np.ndarray) -> None:
-    unscaled = build_backbone(backbone, backbone.smallest, scaling=(1.0, 0.0))
-    unscaled.set_weights(lived_in.get_weights())
-    by_hand = np.asarray(unscaled(TRAINED_ON[backbone.name](films)))
-    np.testing.assert_allclose(np.asarray(lived_in(films)), by_hand, atol=5e-4 * by_hand.max())
+        backbone: Backbone, lived_in: keras.Model) -> None:
+    compute, name = EXPECTED[backbone.name]
+    films = np.random.default_rng(3).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    scaled = np.asarray(lived_in.get_layer("scaling")(films))
+    np.testing.assert_allclose(scaled, compute(name, films), atol=1e-4)
 
 
-def test_it_comes_back_from_json_with_built_in_layers_alone(
-        lived_in: keras.Model, films: np.ndarray) -> None:
+def test_its_json_names_built_in_layers_alone(lived_in: keras.Model) -> None:
+    described = json.loads(lived_in.to_json())["config"]["layers"]
+    assert len(described) == len(lived_in.layers)
+    assert {(layer["module"], layer["registered_name"]) for layer in described} == {("keras.layers", None)}
+
+
+@pytest.mark.usefixtures("one_of_a_family")
+def test_it_comes_back_from_json_and_computes_the_same(lived_in: keras.Model, films: np.ndarray) -> None:
     again = keras.models.model_from_json(lived_in.to_json(), custom_objects={})
-    assert {type(layer).__module__.partition(".")[0] for layer in again.layers} == {"keras"}
     again.set_weights(lived_in.get_weights())
-    np.testing.assert_allclose(np.asarray(again(films)), np.asarray(lived_in(films)), atol=1e-3)
+    np.testing.assert_allclose(np.asarray(again(films)), np.asarray(lived_in(films)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.usefixtures("one_of_a_family")
+def test_it_can_be_built_and_run_in_mixed_precision(
+        backbone: Backbone, lived_in: keras.Model, films: np.ndarray) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = build_backbone(backbone, backbone.smallest)
+    finally:
+        keras.config.set_dtype_policy(before)
+    network.set_weights(lived_in.get_weights())
+    assert {variable.dtype for variable in network.weights} == {"float32"}
+    assert np.isfinite(np.asarray(network(films), "float32")).all()
+    found, wanted = (np.asarray(pooled_features(one, backbone.taps[:1])(films), "float32").ravel()
+                     for one in (network, lived_in))
+    assert np.corrcoef(found, wanted)[0, 1] > 0.98  # eight bits, layer after layer
+
+
+def layers_above(network: keras.Model, cut: str) -> set[str]:
+    """Layers on the ways from the last map down to the cut; a way past the cut ends at the films."""
+    seen, waiting = set[str](), [network.output]
+    while waiting:
+        layer = waiting.pop()._keras_history.operation
+        if layer.name not in seen and layer.name != cut:
+            seen.add(layer.name)
+            waiting += keras.tree.flatten(layer.input) if layer._inbound_nodes[0].parent_nodes else []
+    return seen
+
+
+def test_everything_above_the_cut_depends_on_it_alone(backbone: Backbone, lived_in: keras.Model) -> None:
+    above = layers_above(lived_in, backbone.cut)
+    assert "films" not in above
+    weights = sum(layer.count_params() for layer in lived_in.layers if layer.name in above)
+    assert 0.1 < weights / lived_in.count_params() < 0.8  # the last blocks: few layers, many weights
+    assert len(above) < 0.4 * len(lived_in.layers)
 
 
 def test_its_taps_lie_deeper_and_deeper_and_nothing_behind_the_last_is_kept(
@@ -47,6 +138,19 @@ def test_its_taps_lie_deeper_and_deeper_and_nothing_behind_the_last_is_kept(
     assert set(backbone.taps) <= kept <= set(names[: depths[-1] + 1])
 
 
+def test_its_constant_layers_exist_and_only_a_partial_file_needs_them(
+        backbone: Backbone, lived_in: keras.Model) -> None:
+    assert all(lived_in.get_layer(name).weights for name in backbone.constant)
+    assert backbone.partial == bool(backbone.constant) == (backbone.name == "vgg16_dwsep")
+
+
+def test_its_weights_file_has_a_hash_and_a_place_to_come_from(backbone: Backbone) -> None:
+    algorithm, _, digits = backbone.weights.hash.partition(":")
+    assert len(digits) in {"md5": {32}, "sha256": {8, 64}}[algorithm]
+    assert int(digits, 16) > 0
+    assert backbone.weights.url.endswith(f"/{backbone.weights.name}") or backbone.weights.package
+
+
 def test_a_side_below_its_smallest_is_refused_before_keras_fails(backbone: Backbone) -> None:
     with pytest.raises(OptionError, match=f"needs films of at least {backbone.smallest} pixels"):
         build_backbone(backbone, backbone.smallest - 1)
@@ -54,7 +158,7 @@ def test_a_side_below_its_smallest_is_refused_before_keras_fails(backbone: Backb
 
 @pytest.mark.parametrize("name", ["", "resnet"])
 def test_a_name_that_is_not_in_the_table_is_answered_with_those_that_are(name: str) -> None:
-    with pytest.raises(OptionError, match=r"Choose one of: inception_v3, efficientnet_lite0\.$"):
+    with pytest.raises(OptionError, match=r"Choose one of: inception_v3, resnet50, .*, vgg16_dwsep\.$"):
         get_backbone(name)
 
 

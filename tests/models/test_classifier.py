@@ -10,16 +10,14 @@ from scipy.special import softmax
 
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import (
-    Head,
     attach_head,
-    build_backbone,
+    depth_groups,
     freeze,
     linear_classifier,
     pooled_features,
-    softmax_head,
-    tutorial_head,
     unfreeze,
 )
+from pneumo_tf.models.heads import HEADS, softmax_head
 
 FILMS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype("float32")
 
@@ -67,14 +65,23 @@ def test_a_linear_classifier_is_softmax_of_features_times_kernel_plus_bias(
 
 
 @pytest.mark.parametrize(("head", "widths", "activation"), [
-    (softmax_head, [3], "softmax"), (tutorial_head, [1024, 512, 512, 3], "sigmoid")])
+    ("softmax", [3], "softmax"), ("linear", [3], "softmax"), ("tutorial", [1024, 512, 512, 3], "sigmoid"),
+    ("fastai", [512, 3], "softmax"), ("dwsep", [1024, 512, 3], "softmax")])
 def test_a_head_ends_in_one_score_per_class(
-        small_network: keras.Model, head: Head, widths: list[int], activation: str) -> None:
-    model = attach_head(small_network, head, 3)
+        small_network: keras.Model, head: str, widths: list[int], activation: str) -> None:
+    model = attach_head(small_network, HEADS[head], 3)
     dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
     assert [layer.units for layer in dense] == widths
     assert dense[-1].activation.__name__ == activation
     assert model.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(("head", "rates"), [
+    ("softmax", [0.3]), ("linear", []), ("tutorial", []), ("fastai", [0.25, 0.5]), ("dwsep", [0.7, 0.5])])
+def test_a_head_drops_as_much_as_its_document_says(
+        small_network: keras.Model, head: str, rates: list[float]) -> None:
+    model = attach_head(small_network, HEADS[head], 2)
+    assert [layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)] == rates
 
 
 def test_scores_stay_float32_under_a_coarser_policy(small_network: keras.Model) -> None:
@@ -108,13 +115,37 @@ def test_an_unfrozen_network_learns_but_keeps_its_batch_norm(small_network: kera
     assert not unchanged(kernel[:1], model.get_layer("early").get_weights()[:1])
 
 
-def test_unfreezing_reaches_every_variable_of_a_backbone_but_batch_norm(backbone: Backbone) -> None:
-    network = build_backbone(backbone, backbone.smallest)
-    freeze(network)
-    assert not network.trainable_variables
-    unfreeze(network)
-    norms = [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
-    fixed = {variable.path for layer in norms for variable in layer.variables}
-    learning = {variable.path for variable in network.trainable_variables}
-    assert fixed
-    assert learning == {variable.path for variable in network.variables} - fixed
+def test_layers_named_constant_stay_while_the_others_and_batch_norm_learn(small_network: keras.Model) -> None:
+    model = attach_head(small_network, softmax_head, 2)
+    unfreeze(small_network, constant=["early"], norm=True)
+    norms, early, late = (statistics(model), model.get_layer("early").get_weights(),
+                          model.get_layer("late").get_weights())
+    one_step(model)
+    assert unchanged(early, model.get_layer("early").get_weights())
+    assert not unchanged(late, model.get_layer("late").get_weights())
+    assert all(not np.array_equal(*pair) for pair in zip(norms, statistics(model), strict=True))
+
+
+def test_depth_groups_are_two_halves_of_the_backbone_and_all_on_top(small_network: keras.Model) -> None:
+    model = attach_head(small_network, HEADS["fastai"], 2)
+    groups = depth_groups(model, small_network)
+    assert set(groups) == {variable.path for variable in model.weights}
+    by_layer = {path.partition("/")[0]: group for path, group in groups.items()}
+    first, second = (layer.name for layer in small_network.layers
+                     if isinstance(layer, layers.BatchNormalization))
+    assert by_layer == {"early": 0, first: 0, "late": 1, second: 1, "head_norm_1": 2, "dense_1": 2,
+                        "head_norm_2": 2, "scores": 2}
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_unfreezing_reaches_every_variable_of_a_backbone_but_batch_norm_and_what_is_constant(
+        backbone: Backbone, borrowed: keras.Model, norm: bool) -> None:
+    freeze(borrowed)
+    assert not borrowed.trainable_variables
+    unfreeze(borrowed, constant=backbone.constant, norm=norm)
+    kept = [layer for layer in borrowed.layers if layer.name in backbone.constant
+            or (isinstance(layer, layers.BatchNormalization) and not norm)]
+    fixed = {variable.path for layer in kept for variable in layer.weights}
+    learning = {variable.path for variable in borrowed.trainable_variables}
+    never = {weight.path for weight in borrowed.weights if "moving_" in weight.path}
+    assert learning == {variable.path for variable in borrowed.weights} - fixed - never

@@ -100,8 +100,8 @@ def with_a_flat_kernel(tensors: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize(("change", "named"), [
     (without_a_tensor, r"which has no tensor _blocks\.7\._bn1\.running_var"),
-    (with_another_kernel, r"head_conv of shape \(1, 1, 321, 1280\) where \(1, 1, 320, 1280\) is needed"),
-    (with_a_flat_kernel, r"block1a_dwconv of shape \(288,\) where \(3, 3, 32, 1\) is needed"),
+    (with_another_kernel, r"_conv_head\.weight of shape \(1280, 321, 1, 1\) where \(1280, 320, 1, 1\) is"),
+    (with_a_flat_kernel, r"weight of shape \(288,\) where \(32, 1, 3, 3\) is needed for block1a_dwconv"),
 ])
 def test_a_checkpoint_of_another_network_is_refused_by_name_and_assigns_nothing(
         fresh_lite0: keras.Model, checkpoint_bytes: Callable[[Any], bytes], tmp_path: Path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,14 @@ from pneumo_tf.errors import StorageError, WeightsError
 from pneumo_tf.models import pretrained
 from pneumo_tf.models.backbones import BACKBONES, Backbone, WeightsFile
 from pneumo_tf.models.classifier import build_backbone
-from pneumo_tf.models.pretrained import IMAGENET, NONE, Weights, find_weights, load_weights
+from pneumo_tf.models.pretrained import (
+    IMAGENET,
+    NONE,
+    Weights,
+    find_on_this_machine,
+    find_weights,
+    load_weights,
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/weights"
 INCEPTION = BACKBONES["inception_v3"]
@@ -83,7 +90,7 @@ def installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def published(server: Server) -> Backbone:
     """A backbone whose weights are in a pip package and at a reachable address."""
     md5 = hashlib.md5(b"from the network", usedforsecurity=False).hexdigest()
-    return replace(INCEPTION, weights=WeightsFile(FILE, f"{server.url}/{FILE}", md5, PACKAGE))
+    return replace(INCEPTION, weights=WeightsFile(FILE, f"{server.url}/{FILE}", f"md5:{md5}", PACKAGE))
 
 
 def content(weights: Weights) -> bytes:
@@ -142,9 +149,20 @@ def test_a_download_moves_one_bar_on_by_what_arrived(
     assert sum(steps) == 1024  # the downloader counts whole chunks; the one there was, and only once
 
 
-def test_a_download_with_another_hash_is_refused_and_not_kept(published: Backbone, empty_cache: Path) -> None:
-    tampered = replace(published, weights=replace(published.weights, md5="0" * 32))
-    with pytest.raises(WeightsError, match="must have the known hash"):
+SHA256 = hashlib.sha256(b"from the network").hexdigest()
+
+
+@pytest.mark.parametrize("known", [f"sha256:{SHA256}", f"sha256:{SHA256[:8]}"])
+def test_a_hash_is_compared_as_far_as_it_is_known(published: Backbone, empty_cache: Path, known: str) -> None:
+    file = replace(published, weights=replace(published.weights, hash=known))
+    assert find_weights(file, IMAGENET).sha256 == SHA256
+
+
+@pytest.mark.parametrize("known", ["md5:" + "0" * 32, f"sha256:{SHA256[1:9]}"])
+def test_a_download_with_another_hash_is_refused_and_not_kept(
+        published: Backbone, empty_cache: Path, known: str) -> None:
+    tampered = replace(published, weights=replace(published.weights, hash=known))
+    with pytest.raises(WeightsError, match=f"must have the known hash.* where {known.partition(':')[2]} is"):
         find_weights(tampered, IMAGENET)
     assert not list(empty_cache.iterdir())
 
@@ -190,7 +208,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         find_weights(INCEPTION, str(tmp_path))
 
 
-def test_none_starts_at_random(lived_in_networks: dict[str, keras.Model]) -> None:
+def test_none_starts_at_random(lived_in_networks: Mapping[str, keras.Model]) -> None:
     found = find_weights(INCEPTION, NONE)
     assert found == Weights(None, "random", "")
     network = lived_in_networks["inception_v3"]
@@ -199,38 +217,37 @@ def test_none_starts_at_random(lived_in_networks: dict[str, keras.Model]) -> Non
     assert all(np.array_equal(*pair) for pair in zip(before, network.get_weights(), strict=True))
 
 
-def save_small_network(path: Path) -> None:
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(path)
+def test_what_lies_on_this_machine_is_told_without_a_download(
+        published: Backbone, filled_cache: Path, server: Server) -> None:
+    assert find_on_this_machine(published.weights) == ("Keras's cache", filled_cache / FILE)
+    (filled_cache / FILE).unlink()
+    assert find_on_this_machine(published.weights) is None
+    assert not server.asked
 
 
-def save_slimmer_inception(path: Path) -> None:
-    """As many layers as the real one, but its first kernel is for grey films."""
-    inputs = keras.Input((75, 75, 1))
-    keras.applications.InceptionV3(include_top=False, weights=None, input_tensor=inputs).save(path)
-
-
-def save_web_page(path: Path) -> None:
-    path.write_text("<!DOCTYPE html><title>Not found</title>")
-
-
-@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("save", [save_small_network, save_slimmer_inception, save_web_page])
-def test_the_weights_of_another_network_are_refused(
-        lived_in_networks: dict[str, keras.Model], tmp_path: Path, save: Callable[[Path], None]) -> None:
-    path = tmp_path / "other.h5"
-    save(path)
-    with pytest.raises(WeightsError, match=r"must be a file of inception_v3 without its top.*other\.h5"):
+def test_the_weights_of_another_network_are_refused_with_the_name_of_the_right_ones(
+        lived_in_networks: Mapping[str, keras.Model], tmp_path: Path,
+        write_keras_file: Callable[[keras.Model, Path], Path]) -> None:
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="last")])
+    path = write_keras_file(other, tmp_path / "other.h5")
+    with pytest.raises(WeightsError) as caught:
         load_weights(lived_in_networks["inception_v3"], INCEPTION, Weights(path, "given path", ""))
+    assert "last/kernel of shape (4, 2) where (3, 3, 3, 32) is needed" in str(caught.value)
+    assert str(caught.value).endswith(
+        "Name a weights file of inception_v3, usually called "
+        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5, or the --backbone that this one is of.")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no weights beside the checkout")
-def test_a_real_file_fills_the_network_that_keras_builds_with_it() -> None:
-    path = SHARED / "inception_v3_notop.h5"
-    network = build_backbone(INCEPTION, 75)
+def test_a_real_file_fills_the_network_that_keras_builds_with_it(
+        lived_in_networks: Mapping[str, keras.Model]) -> None:
+    path, network = SHARED / "inception_v3_notop.h5", lived_in_networks["inception_v3"]
+    before = network.get_weights()
     load_weights(network, INCEPTION, find_weights(INCEPTION, str(path)))
     keras_own = keras.applications.InceptionV3(include_top=False, weights=str(path), input_shape=(75, 75, 3))
-    pairs = zip(network.get_weights(), keras_own.get_weights(), strict=True)
-    assert all(np.array_equal(*pair) for pair in pairs)
+    filled = network.get_weights()
+    network.set_weights(before)
+    assert all(np.array_equal(*pair) for pair in zip(filled, keras_own.get_weights(), strict=True))
 
 
 def test_the_packaged_file_is_found_and_fills_its_network(
