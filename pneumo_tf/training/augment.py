@@ -1,4 +1,4 @@
-"""Views: variants of a film as another room, another machine or another day would have taken it.
+"""Augmentations: what views of a film are drawn from, as another room, machine or day would have taken it.
 
 Two steps, never one: `sample_view` draws the parameters, `apply_view` acts on them. So a view can be written
 down, repeated and compared, and the pixels never depend on the number of workers.
@@ -7,13 +7,17 @@ down, repeated and compared, and the pixels never depend on the number of worker
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 
-import cv2
 import numpy as np
-from PIL import Image
 
-Range = tuple[float, float]
+from pneumo_tf.errors import OptionError
+from pneumo_tf.training.view import CLEAN, WHOLE, Border, Box, Range, View
+from pneumo_tf.training.warp import apply_view
+
+__all__ = ["CLEAN", "FILMS", "PRESETS", "Augmentation", "View", "apply_view", "get_preset", "sample_view",
+           "view_rng"]
+
+_ATTEMPTS = 10  # to place a box, as in torchvision
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,15 @@ class Augmentation:
         noise: Standard deviation of added Gaussian noise, in grey levels.
         jpeg_quality: Quality of a JPEG requantisation; 100 and above leave it out.
         flip: Probability of a left-right flip. 0 for chest films: the heart lies on the left.
+        flip_vertical: Probability of a top-bottom flip.
+        shear: Degrees that upright lines lean to the right.
+        crop_area: Share of the film that a random resized crop keeps, as torchvision draws it.
+        crop_aspect: Width over height of the crop, relative to the film's own; logarithmic.
+        multiply: Ends of the factors that each channel of each pixel draws its own from.
+        erase: Probability of an erased rectangle.
+        erase_area: Its share of the view.
+        erase_aspect: Its width over height, relative to the view's own; logarithmic.
+        border: What comes into the frame from outside, as in View.
     """
 
     rotation: Range = (0, 0)
@@ -45,37 +58,57 @@ class Augmentation:
     noise: Range = (0, 0)
     jpeg_quality: Range = (100, 100)
     flip: float = 0.0
+    flip_vertical: float = 0.0
+    shear: Range = (0, 0)
+    crop_area: Range = (1, 1)
+    crop_aspect: Range = (1, 1)
+    multiply: Range = (1, 1)
+    erase: float = 0.0
+    erase_area: Range = (0.02, 0.33)
+    erase_aspect: Range = (0.3, 3.3)
+    border: Border = "black"
 
 
 FILMS = Augmentation(rotation=(-12, 12), scale=(0.85, 1.25), aspect=(0.9, 1.1), shift=(-0.06, 0.06),
                      gamma=(0.75, 1.35), contrast=(0.75, 1.3), brightness=(0.85, 1.15), blur=(0, 1.2),
                      noise=(0, 6), jpeg_quality=(35, 100))
 
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The parameters of one view; units as in Augmentation. The default is the film itself."""
-
-    rotation: float = 0.0
-    scale: float = 1.0
-    aspect: float = 1.0
-    shift_x: float = 0.0
-    shift_y: float = 0.0
-    gamma: float = 1.0
-    contrast: float = 1.0
-    brightness: float = 1.0
-    blur: float = 0.0
-    noise: float = 0.0
-    noise_seed: int = 0
-    jpeg_quality: float = 100.0
-    flip: bool = False
+PRESETS = {
+    "none": Augmentation(),
+    "films": FILMS,
+    "tutorial": Augmentation(rotation=(-30, 30), shift=(-0.2, 0.2), flip=0.5, border="nearest"),
+    "skin": Augmentation(crop_area=(0.08, 1), crop_aspect=(3 / 4, 4 / 3), flip=0.5, border="nearest"),
+    "assignment": Augmentation(flip=0.5, rotation=(-20, 20), multiply=(1.2, 1.5)),
+}
 
 
-CLEAN = View()
+def get_preset(name: str) -> Augmentation:
+    """An augmentation by its name.
+
+    - `none`: the film as it is.
+    - `films`: another room, machine and day; mild, and never flipped.
+    - `tutorial`: rotation up to 30°, shifts up to a fifth, half of the films flipped, borders continued.
+    - `skin`: a random resized crop of 8 to 100 % of the image, half of them flipped.
+    - `assignment`: half of the films flipped, rotation up to 20°, each channel of each pixel times its own
+      factor between 1.2 and 1.5, clipped at 255. The assignment's flip "en el eje horizontal" is read as
+      left to right: positions along the horizontal axis are reversed, as torchvision, which it works with,
+      calls a horizontal flip. Mirrored about that axis instead, the patient would stand on the head.
+
+    Raises:
+        OptionError: Unknown name.
+    """
+    if name not in PRESETS:
+        raise OptionError("An augmentation is known by one of its names.", received=name,
+                          remedy=f"Choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
 
 
 def sample_view(augmentation: Augmentation, rng: np.random.Generator) -> View:
-    """Draw the parameters of one view."""
+    """Draw the parameters of one view.
+
+    The first thirteen draws always take place and in this order; those that came later do only where they
+    are asked for. So the views of an augmentation stay the same when the class learns another parameter.
+    """
 
     def log_uniform(bounds: Range) -> float:
         return float(np.exp(rng.uniform(*np.log(bounds))))
@@ -88,7 +121,11 @@ def sample_view(augmentation: Augmentation, rng: np.random.Generator) -> View:
         contrast=rng.uniform(*ranges.contrast), brightness=rng.uniform(*ranges.brightness),
         blur=rng.uniform(*ranges.blur), noise=rng.uniform(*ranges.noise),
         noise_seed=int(rng.integers(2**32)), jpeg_quality=rng.uniform(*ranges.jpeg_quality),
-        flip=bool(rng.random() < ranges.flip))
+        flip=bool(rng.random() < ranges.flip),
+        flip_vertical=ranges.flip_vertical > 0 and bool(rng.random() < ranges.flip_vertical),
+        shear=rng.uniform(*ranges.shear) if ranges.shear != (0, 0) else 0.0,
+        crop=_sample_crop(ranges, rng), multiply=ranges.multiply, erase=_sample_erasing(ranges, rng),
+        border=ranges.border)
 
 
 def view_rng(seed: int, film: int, repeat: int) -> np.random.Generator:
@@ -96,62 +133,29 @@ def view_rng(seed: int, film: int, repeat: int) -> np.random.Generator:
     return np.random.default_rng((seed, film, repeat))
 
 
-def apply_view(image: np.ndarray, view: View) -> np.ndarray:
-    """One affine warp and one pixel transform.
-
-    Args:
-        image: uint8 (H, W, C); left unchanged.
-        view: What to do; `CLEAN` is the identity.
-
-    Returns:
-        uint8 (H, W, C). What comes into the frame from outside is black, like a collimated border.
-    """
-    if view == CLEAN:
-        return image.copy()
-    return _requantise(_filter(_warp(image, view), view), view)
+def _sample_crop(ranges: Augmentation, rng: np.random.Generator) -> Box:
+    """The box of a random resized crop; where none fits, the largest in the middle, as in torchvision."""
+    if ranges.crop_area == ranges.crop_aspect == (1, 1):
+        return WHOLE
+    box = _sample_box(rng, ranges.crop_area, ranges.crop_aspect)
+    if box is not None:
+        return box
+    aspect = float(np.clip(1, *ranges.crop_aspect))
+    width, height = min(aspect, 1.0), min(1 / aspect, 1.0)
+    return (1 - width) / 2, (1 - height) / 2, width, height
 
 
-def affine_matrix(view: View, height: int, width: int) -> np.ndarray:
-    """The 2×3 matrix that maps pixels (x, y) of the film to pixels of the view, about the centre."""
-    angle = np.deg2rad(view.rotation)
-    stretch = np.diag([view.scale * np.sqrt(view.aspect), view.scale / np.sqrt(view.aspect)])
-    if view.flip:
-        stretch[0, 0] *= -1
-    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    linear = rotation @ stretch
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    offset = centre - linear @ centre + np.array([view.shift_x * width, view.shift_y * height])
-    return np.column_stack([linear, offset])
+def _sample_erasing(ranges: Augmentation, rng: np.random.Generator) -> Box | None:
+    if ranges.erase == 0 or rng.random() >= ranges.erase:
+        return None
+    return _sample_box(rng, ranges.erase_area, ranges.erase_aspect)
 
 
-def _warp(image: np.ndarray, view: View) -> np.ndarray:
-    height, width = image.shape[:2]
-    matrix = affine_matrix(view, height, width)
-    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR,
-                            borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
-    return warped.reshape(image.shape)  # OpenCV drops a single channel
-
-
-def _filter(image: np.ndarray, view: View) -> np.ndarray:
-    """Grey scale by a table of 256 values, then blur and noise."""
-    levels = np.linspace(0, 1, 256) ** view.gamma * 255
-    mean = cv2.LUT(image, levels).mean()
-    levels = (mean + (levels - mean) * view.contrast) * view.brightness
-    pixels = cv2.LUT(image, levels.astype(np.float32)).reshape(image.shape)
-    if view.blur > 0.1:  # a narrower kernel is the identity on whole pixels
-        pixels = cv2.GaussianBlur(pixels, (0, 0), view.blur).reshape(image.shape)
-    if view.noise > 0:
-        rng = np.random.default_rng(view.noise_seed)
-        noise = rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
-        pixels = pixels + view.noise * noise
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def _requantise(image: np.ndarray, view: View) -> np.ndarray:
-    """Through a JPEG and back, as films are sent from one system to another."""
-    if view.jpeg_quality >= 100:
-        return image
-    buffer = BytesIO()
-    Image.fromarray(image.squeeze()).save(buffer, "JPEG", quality=int(view.jpeg_quality))
-    with Image.open(buffer) as reopened:
-        return np.asarray(reopened).reshape(image.shape)
+def _sample_box(rng: np.random.Generator, area: Range, aspect: Range) -> Box | None:
+    """A box inside the unit square: its area and logarithmic aspect uniform, then its place."""
+    for _ in range(_ATTEMPTS):
+        share, ratio = rng.uniform(*area), float(np.exp(rng.uniform(*np.log(aspect))))
+        width, height = float(np.sqrt(share * ratio)), float(np.sqrt(share / ratio))
+        if width <= 1 and height <= 1:
+            return rng.uniform(0, 1 - width), rng.uniform(0, 1 - height), width, height
+    return None
