@@ -43,3 +43,7 @@ class WeightsError(PneumoError):
 
 class StorageError(PneumoError):
     """A place that can't be written to: read-only, full, or taken."""
+
+
+class TrainingError(PneumoError):
+    """A training that can't go on: a loss that is no number, no memory left, a damaged checkpoint."""

@@ -1,0 +1,117 @@
+"""When to stop: after so many epochs in a row without a better figure.
+
+The class knows nothing of networks and serves any loop; `as_callback` puts it into Keras's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from pneumo_tf.errors import OptionError
+
+
+@dataclass
+class EarlyStopping:
+    """Counts the epochs without improvement.
+
+    Attributes:
+        mode: "min" where less is better, "max" where more is.
+        patience: Epochs in a row without improvement at which to stop, at least 1.
+        relative: Whether the tolerance is a share of the best figure's size.
+        tolerance: By how much a figure must be better than the best one to count, 0 or more.
+        best: The best figure so far; None before the first.
+        waited: Epochs since then.
+
+    Raises:
+        OptionError: Options without a meaning.
+    """
+
+    mode: str = "min"
+    patience: int = 5
+    relative: bool = False
+    tolerance: float = 0.0
+    best: float | None = field(default=None, init=False)
+    waited: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise OptionError("Early stopping waits for the least or the greatest figure.",
+                              received=f"mode {self.mode!r}", remedy="Choose min or max.")
+        if isinstance(self.patience, bool) or not isinstance(self.patience, int) or self.patience < 1:
+            raise OptionError("The patience is a whole number of epochs, at least 1.",
+                              received=f"patience {self.patience}", remedy="Choose, say, 5.")
+        if not 0 <= self.tolerance < math.inf:
+            raise OptionError("The tolerance of early stopping must be 0 or more.",
+                              received=f"tolerance {self.tolerance}", remedy="Choose, say, 0.")
+
+    def improved(self, value: float) -> bool:
+        """Whether a figure is better than the best so far by more than the tolerance; changes nothing.
+
+        The first one is; NaN and infinity never are.
+        """
+        if not math.isfinite(value):
+            return False
+        if self.best is None:
+            return True
+        gain = self.best - value if self.mode == "min" else value - self.best
+        return gain > self.tolerance * (abs(self.best) if self.relative else 1)
+
+    def should_stop(self, value: float) -> bool:
+        """Take in an epoch's figure; True once as many in a row as `patience` were no improvement."""
+        if self.improved(value):
+            self.best, self.waited = float(value), 0
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training must know, ready for JSON."""
+        return {"best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.best, self.waited = state["best"], state["waited"]
+
+    def as_callback(self, monitor: str = "val_loss", restore_best: bool = True) -> StoppingCallback:
+        """The same for `model.fit`."""
+        return StoppingCallback(self, monitor, restore_best)
+
+
+class StoppingCallback(keras.callbacks.Callback):
+    """Stops `model.fit` by an EarlyStopping.
+
+    Attributes:
+        stopping: Asked once per epoch; its state carries over from one `fit` to the next.
+        monitor: Name of the figure in Keras's logs.
+        restore_best: Whether the model ends with the weights of its best epoch.
+        best_weights: Those weights, or None before the first epoch that improved.
+    """
+
+    def __init__(self, stopping: EarlyStopping, monitor: str, restore_best: bool) -> None:
+        super().__init__()
+        self.stopping, self.monitor, self.restore_best = stopping, monitor, restore_best
+        self.best_weights: list[np.ndarray] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Take in the epoch's figure.
+
+        Raises:
+            OptionError: The training has no such figure.
+        """
+        logs = logs or {}
+        if self.monitor not in logs:
+            raise OptionError("Early stopping must watch a figure that the training has.",
+                              received=self.monitor, remedy=f"Choose one of: {', '.join(logs)}.")
+        self.model.stop_training |= self.stopping.should_stop(float(logs[self.monitor]))
+        if self.restore_best and self.stopping.waited == 0:
+            self.best_weights = [np.array(weight) for weight in self.model.get_weights()]
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Put the best weights back."""
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
