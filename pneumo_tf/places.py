@@ -9,6 +9,7 @@ from pneumo_tf.errors import PneumoError
 PREPARED_FOLDER = "clasificacion"
 LABELS_FILE = "labels/labels.csv"
 MODEL_FOLDER = "model"
+CACHE_FOLDER = "model/cache"
 
 
 def project_root() -> Path:

@@ -13,7 +13,7 @@ import keras
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _PACKAGES = ("pneumo_tf", "keras", "tensorflow", "jax", "torch", "numpy", "scipy", "scikit-learn", "pillow",
-             "opencv-python-headless")
+             "opencv-python-headless", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,18 @@ class Device:
 
 def describe_device() -> Device:
     """Look at the machine; on a processor bfloat16 is used only where it has instructions for it."""
-    accelerators = [*keras.distribution.list_devices("gpu"), *keras.distribution.list_devices("tpu")]
+    accelerators = find_accelerators()
     information = _processor_information()
     return Device(processor=information.get("model name") or platform.processor() or platform.machine(),
                   cores=_available_cores(), accelerator=accelerators[0] if accelerators else "",
                   backend=keras.backend.backend(),
                   bfloat16=bool(accelerators or _BFLOAT16_FLAGS & set(information.get("flags", "").split())))
+
+
+def find_accelerators() -> list[str]:
+    """Names of the devices that aren't processors, e.g. "gpu:0"."""
+    # Asked for a kind that isn't there, JAX raises where TensorFlow answers with an empty list.
+    return [name for name in keras.distribution.list_devices() if not name.lower().startswith("cpu")]
 
 
 def package_versions() -> dict[str, str]:

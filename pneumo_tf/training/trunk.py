@@ -1,60 +1,156 @@
-"""The frozen part, computed once: films and their views through the network, pooled features out.
+"""The frozen part, computed once: films and their views through a network, its outputs kept.
 
-A frozen network gives the same features in every epoch, so they are computed a single time and everything
-that learns reads them.
+A frozen network gives the same outputs in every epoch, so they are computed a single time and everything
+that learns reads them. In a cache they lie under the films' pixels, the network and the views, film by film:
+a killed run goes on where it was, and another split of the same films finds what it needs.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
-import keras
 import numpy as np
 
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.augment import Augmentation, apply_view, sample_view, view_rng
+from pneumo_tf.training.cache import Cache, open_rows
+from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
+from pneumo_tf.training.rows import Rows
 
 BATCH = 32
+_PROBES = 32  # views of a probe film that tell one way of augmenting from another
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def film_outputs(network: keras.Model, pixels: Pixels, *, description: str) -> np.ndarray:
-    """float32 (N, D): what the network gives for every film as it is, features or scores."""
-    batches = [np.arange(start, min(start + BATCH, len(pixels))) for start in range(0, len(pixels), BATCH)]
-    return _outputs(network, pixels.batch, batches, description=description, workers=1)
+@dataclass(frozen=True)
+class Activations:
+    """What a network gives for films, in the cohort's order; only what is asked for enters memory.
 
-
-def view_features(network: keras.Model, pixels: Pixels, rows: np.ndarray, *, views: int,
-                  augmentation: Augmentation, seed: int, workers: int) -> np.ndarray:
-    """float32 (len(rows), views, D): the features of augmented views of some films.
-
-    A film's views depend on the seed, its row and the view's number, not on batches or workers.
+    Attributes:
+        store: (M, …) of films as they are, (M, views, …) of views; in the network's own precision.
+        places: int (N,), where each film lies in the store; beyond its end where it wasn't computed.
     """
-    pairs = [(row, view) for row in rows for view in range(views)]
-    batches = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
 
-    def draw(batch: list[tuple[int, int]]) -> np.ndarray:
+    store: np.ndarray
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def batch(self, rows: Iterable[int], view: int | None = None) -> np.ndarray:
+        """The activations of some films, (len(rows), …), or of one view of them.
+
+        Raises:
+            IndexError: They weren't computed.
+        """
+        places = self.places[np.asarray(rows, dtype=int)]
+        return np.asarray(self.store[places] if view is None else self.store[places, view])
+
+
+def film_activations(engine: Engine, pixels: Pixels, *, description: str,
+                     cache: Cache | None = None) -> Activations:
+    """What a network gives for every film as it is: feature maps, features or scores.
+
+    Args:
+        engine: The network.
+        pixels: The films.
+        description: Words for the progress bar.
+        cache: Where the outputs are kept; None, or pixels without a key, keeps them in memory.
+
+    Raises:
+        StorageError: No room in the cache, or no permission.
+    """
+
+    def draw(places: np.ndarray) -> np.ndarray:
+        return as_three_channels(np.asarray(pixels.store[places]))
+
+    with _open(engine, pixels, cache, kind="films", views=(), key={}) as rows:
+        _fill(rows, engine, pixels.places, draw, views=1, description=description, workers=1)
+    return Activations(rows.values(), pixels.places)
+
+
+def view_activations(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views: int,
+                     augmentation: Augmentation, seed: int, workers: int,
+                     cache: Cache | None = None) -> Activations:
+    """What a network gives for augmented views of some films; only those can be asked for afterwards.
+
+    A film's views depend on the seed, its place in the store and the view's number: not on the split, on
+    batches or workers.
+    """
+
+    def draw(places: np.ndarray) -> np.ndarray:
         return as_three_channels(np.stack([
-            apply_view(pixels.film(row), sample_view(augmentation, view_rng(seed, row, view)))
-            for row, view in batch]))
+            apply_view(np.asarray(pixels.store[place]),
+                       sample_view(augmentation, view_rng(seed, int(place), view)))
+            for place in places for view in range(views)]))
 
-    features = _outputs(network, draw, batches, description="Views", workers=workers)
-    return features.reshape(len(rows), views, features.shape[-1])
+    key = {"seed": seed, "augmentation": asdict(augmentation), "made": _way_of(augmentation)}
+    with _open(engine, pixels, cache, kind="views", views=(views,), key=key) as filled:
+        if views:
+            _fill(filled, engine, pixels.places[rows], draw, views=views, description="Views",
+                  workers=workers)
+    store = filled.values()
+    places = np.full(len(pixels), len(store))
+    places[rows] = pixels.places[rows]
+    return Activations(store, places)
 
 
-def _outputs(network: keras.Model, make: Callable[[Item], np.ndarray], batches: list[Item], *,
-              description: str, workers: int) -> np.ndarray:
-    total = np.sum([len(batch) for batch in batches])  # type: ignore[arg-type]
-    outputs = [np.empty((0, *network.output_shape[1:]), "float32")]
-    with ThreadPoolExecutor(workers) as pool, progress_bar(description, int(total)) as advance:
-        for films in _ahead(pool, make, batches, depth=workers + 1):
-            outputs.append(_predict(network, films))
-            advance(len(films))
-    return np.concatenate(outputs)
+def film_outputs(engine: Engine, pixels: Pixels, *, description: str,
+                 cache: Cache | None = None) -> np.ndarray:
+    """float32 (N, …): `film_activations`, all of them in memory."""
+    found = film_activations(engine, pixels, description=description, cache=cache)
+    return found.batch(range(len(pixels))).astype("float32", copy=False)
+
+
+def view_features(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views: int,
+                  augmentation: Augmentation, seed: int, workers: int,
+                  cache: Cache | None = None) -> np.ndarray:
+    """float32 (len(rows), views, …): `view_activations` of some films, all of them in memory."""
+    found = view_activations(engine, pixels, rows, views=views, augmentation=augmentation, seed=seed,
+                             workers=workers, cache=cache)
+    return found.batch(rows).astype("float32", copy=False)
+
+
+def _open(engine: Engine, pixels: Pixels, cache: Cache | None, *, kind: str, views: tuple[int, ...],
+          key: dict[str, Any]) -> AbstractContextManager[Rows]:
+    """Room for one output per film of the store, or for one per view."""
+    shape, dtype = (len(pixels.store), *views, *engine.output_shape), engine.dtype
+    if cache is None or not pixels.key:
+        return open_rows(None, kind, {}, shape=shape, dtype=dtype, what="")
+    whole = {"pixels": pixels.key, "network": engine.fingerprint(), "batch": BATCH, "views": views, **key}
+    of = f"{views[0]} views of " if views else ""
+    size = "×".join(str(side) for side in engine.output_shape)
+    return open_rows(cache, kind, whole, shape=shape, dtype=dtype,
+                     what=f"{of}{shape[0]:,} films through {engine.name} ({size} {dtype})")
+
+
+def _way_of(augmentation: Augmentation) -> str:
+    """What an augmentation makes of a probe film: another version of the code or of a library shows in it."""
+    probe = np.random.default_rng(0).integers(0, 256, (48, 48, 1), dtype=np.uint8)
+    sha256 = hashlib.sha256()
+    for number in range(_PROBES):
+        sha256.update(apply_view(probe, sample_view(augmentation, view_rng(0, 0, number))).tobytes())
+    return sha256.hexdigest()
+
+
+def _fill(rows: Rows, engine: Engine, places: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], *,
+          views: int, description: str, workers: int) -> None:
+    """Compute what is missing, a few films at a time, each with all of its views."""
+    missing, films = rows.claim(places), max(1, BATCH // views)
+    groups = [missing[start : start + films] for start in range(0, len(missing), films)]
+    with ThreadPoolExecutor(workers) as pool, progress_bar(description, len(missing) * views) as advance:
+        drawn = _ahead(pool, draw, groups, depth=workers + 1)
+        for group, pictures in zip(groups, drawn, strict=True):
+            outputs = _predict(engine, pictures, films * views)
+            rows.write(group, outputs.reshape(len(group), *rows.shape[1:]))
+            advance(len(pictures))
 
 
 def _ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item], *,
@@ -69,7 +165,7 @@ def _ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterab
         yield future.result()
 
 
-def _predict(network: keras.Model, films: np.ndarray) -> np.ndarray:
-    """Features of at most one batch, always computed at the full batch's shape so it is compiled once."""
-    padding = [(0, BATCH - len(films)), *[(0, 0)] * (films.ndim - 1)]
-    return np.asarray(network.predict_on_batch(np.pad(films, padding)), "float32")[: len(films)]
+def _predict(engine: Engine, films: np.ndarray, batch: int) -> np.ndarray:
+    """Outputs of at most one batch, always computed at the full batch's shape so it is compiled once."""
+    padding = [(0, batch - len(films)), *[(0, 0)] * (films.ndim - 1)]
+    return engine(np.pad(films, padding))[: len(films)]

@@ -15,12 +15,12 @@ from pneumo_tf.training.device import describe_device, package_versions
 
 @pytest.fixture
 def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"])
 
 
 @pytest.fixture
 def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: ["gpu:0"] if kind == "gpu" else [])
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0", "gpu:0"])
 
 
 def with_flags(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.errors import FilmError, StorageError
+from pneumo_tf.training import pixels as pixels_module
+from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.pixels import Pixels, decode_cohort, load_film
 
 
@@ -47,8 +50,22 @@ def damaged_folder(grey_folder: Path) -> Path:
     return grey_folder
 
 
-def decode(folder: Path, files: Sequence[str], *, size: int = 8) -> tuple[Cohort, Pixels]:
-    return decode_cohort(cohort_of(files), folder, size=size, cache=folder / "cache.npy", workers=3)
+def decode(folder: Path, files: Sequence[str], *, size: int = 8, workers: int = 3) -> tuple[Cohort, Pixels]:
+    return decode_cohort(cohort_of(files), folder, size=size, cache=Cache(folder / "cache"), workers=workers)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the files that were decoded."""
+    sizes: list[int] = []
+
+    def counting(content: bytes, size: int, channels: int) -> np.ndarray:
+        sizes.append(len(content))
+        return original(content, size, channels)
+
+    original = pixels_module._decode
+    monkeypatch.setattr(pixels_module, "_decode", counting)
+    return sizes
 
 
 ALL = [f"{level:02}.png" for level in range(70)]
@@ -125,6 +142,85 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
     with pytest.raises(StorageError, match="the disk is full"):
         decode(grey_folder, ALL)
-    assert not (grey_folder / "cache.npy").exists()
+    assert Cache(grey_folder / "cache").size() == 0
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
     assert len(decode(grey_folder, ALL)[1]) == 70
+
+
+def test_a_second_opening_decodes_nothing_and_gives_the_same(
+        damaged_folder: Path, decoded: list[int]) -> None:
+    cohort, pixels = decode(damaged_folder, ALL)
+    assert len(decoded) == 69  # one isn't there
+    decoded.clear()
+    again, same = decode(damaged_folder, ALL, workers=1)
+    assert decoded == []
+    assert (again, same.key) == (cohort, pixels.key)
+    np.testing.assert_array_equal(same.batch(range(len(same))), pixels.batch(range(len(pixels))))
+
+
+def test_the_cache_and_the_memory_hold_the_same(damaged_folder: Path) -> None:
+    kept_cohort, kept = decode(damaged_folder, ALL)
+    cohort, pixels = decode_cohort(cohort_of(ALL), damaged_folder, size=8, cache=None, workers=2)
+    assert (cohort, pixels.key) == (kept_cohort, kept.key)
+    np.testing.assert_array_equal(pixels.batch(range(66)), kept.batch(range(66)))
+
+
+def test_a_changed_film_is_noticed_even_if_its_size_and_date_are_not(grey_folder: Path) -> None:
+    _, before = decode(grey_folder, ALL)
+    film = grey_folder / "05.png"
+    date = film.stat().st_mtime_ns
+    Image.fromarray(np.full((20, 30), 200, np.uint8)).save(film)
+    os.utime(film, ns=(date, date))
+    _, after = decode(grey_folder, ALL)
+    assert (before.film(5)[0, 0, 0], after.film(5)[0, 0, 0]) == (5, 200)
+    assert before.key != after.key
+
+
+def test_what_the_pixels_depend_on_is_in_their_key(grey_folder: Path) -> None:
+    keys = {decode(grey_folder, files, size=size)[1].key
+            for files in (ALL, ALL[1:], ALL[::-1]) for size in (8, 9)}
+    assert len(keys) == 6
+
+
+def test_names_and_labels_are_not(grey_folder: Path) -> None:
+    _, pixels = decode(grey_folder, ALL)
+    renamed = grey_folder.rename(grey_folder.with_name("renamed"))
+    assert decode(renamed, ALL)[1].key == pixels.key
+
+
+def test_an_interrupted_decoding_goes_on_where_it_was(
+        grey_folder: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as interrupted:
+        counting = pixels_module._decode
+
+        def breaking(content: bytes, size: int, channels: int) -> np.ndarray:
+            if len(decoded) == 66:
+                raise KeyboardInterrupt
+            return counting(content, size, channels)
+
+        interrupted.setattr(pixels_module, "_decode", breaking)
+        with pytest.raises(KeyboardInterrupt):
+            decode(grey_folder, ALL, workers=1)
+    decoded.clear()
+    _, pixels = decode(grey_folder, ALL)
+    assert len(decoded) == 70 - 64
+    assert [int(pixels.film(row).max()) for row in range(70)] == list(range(70))
+
+
+@pytest.mark.parametrize(("harm", "word"), [(Path.unlink, "vanished"), (Path.touch, ""),
+                                            (lambda path: path.write_bytes(b"other"), "changed")])
+def test_a_film_that_changes_or_vanishes_meanwhile_is_named(
+        grey_folder: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], object],
+        word: str) -> None:
+    def harming(content: bytes, size: int, channels: int) -> np.ndarray:
+        harm(grey_folder / "69.png")
+        monkeypatch.setattr(pixels_module, "_decode", original)
+        return original(content, size, channels)
+
+    original = pixels_module._decode
+    monkeypatch.setattr(pixels_module, "_decode", harming)
+    if not word:
+        assert len(decode(grey_folder, ALL, workers=1)[1]) == 70
+        return
+    with pytest.raises(FilmError, match=rf"Received: \S+69\.png, which {word} in the meantime\. Run the"):
+        decode(grey_folder, ALL, workers=1)
