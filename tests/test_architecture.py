@@ -15,7 +15,7 @@ FLOORS = {
     "data": 2, "evaluation": 2,
     "models": 3,
     "report": 4, "deploy": 4, "explain": 4, "training": 4,
-    "study": 5,
+    "plan": 5, "run_record": 5, "unfinished": 5, "study": 5, "range_test": 5, "comparison": 5,
     "cli": 6, "__main__": 7, "scripts": 7,
 }
 SEPARATE = {frozenset({"data", "evaluation"})}

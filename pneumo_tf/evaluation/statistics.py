@@ -31,6 +31,19 @@ def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats],
     return auc
 
 
+def macro_auc(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float | None:
+    """The AUC of each class against the rest, averaged; None where a class has no films.
+
+    Args:
+        labels: (n,), indices of the classes.
+        scores: (n, K).
+    """
+    if len(np.unique(labels)) < scores.shape[1]:
+        return None
+    every = [auc_of(labels == index, column.astype(np.float64)) for index, column in enumerate(scores.T)]
+    return float(mean_of(every)(np.ones((1, len(labels))))[0])
+
+
 def mean_of(statistics: list[Callable[[Floats], Floats]]) -> Callable[[Floats], Floats]:
     """The unweighted mean of several statistics."""
     return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)

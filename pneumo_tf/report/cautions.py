@@ -28,8 +28,8 @@ class Caution:
 
 def cautions(run: RunFolder, words: Language) -> list[Caution]:
     """Every caution that this run gives reason for; the last two hold for every run."""
-    found = [*_phantoms(run, words), *_patients(run, words), *_missing(run, words), *_few(run, words),
-             *_wide(run, words), *_shortcuts(run, words)]
+    found = [*_phantoms(run, words), *_diverged(run, words), *_patients(run, words),
+             *_missing(run, words), *_few(run, words), *_wide(run, words), *_shortcuts(run, words)]
     always = [Caution("note", words.say("caution.elsewhere")), Caution("note", words.say("caution.device"))]
     order = ("alarm", "caution", "good", "note")
     return sorted([*found, *always], key=lambda caution: order.index(caution.level))
@@ -46,6 +46,11 @@ def leaked(run: RunFolder) -> int:
 
 def _phantoms(run: RunFolder, words: Language) -> list[Caution]:
     return [Caution("alarm", words.say("caution.phantoms"))] if run.facts.get("phantoms") else []
+
+
+def _diverged(run: RunFolder, words: Language) -> list[Caution]:
+    epoch = run.facts.get("diverged_in_epoch")
+    return [Caution("caution", words.say("caution.diverged", epoch=epoch))] if epoch else []
 
 
 def _patients(run: RunFolder, words: Language) -> list[Caution]:

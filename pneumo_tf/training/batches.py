@@ -3,62 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 import keras
 import numpy as np
 
-from pneumo_tf.training.augment import Augmentation, apply_view, sample_view, view_rng
+# Keras 3 keeps this class under the name that TensorFlow re-exports as tf.keras; importing it here works
+# with every backend.
+from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
+
+from pneumo_tf.training.augment import Augmentation, apply_view, get_preset, sample_view, view_rng
 from pneumo_tf.training.pixels import as_three_channels
 from pneumo_tf.training.task import Task
+from pneumo_tf.training.trunk import Activations
 
+GENERATOR = "generator"
 Variant = Callable[[np.ndarray, int, int], np.ndarray]  # film, row, epoch -> film
 
 
-class FilmBatches(keras.utils.PyDataset):
-    """Shuffled batches (films, one-hot labels, weights), each film as another variant in every epoch.
+class _TaskBatches(keras.utils.PyDataset):
+    """Batches (inputs, one-hot labels, weights) of one split of a task.
 
-    Order and variants depend on seed, film and epoch alone, so the number of threads never changes them.
+    Order and inputs depend on seed, film and epoch alone, so the number of threads never changes them.
     """
 
-    def __init__(self, task: Task, split: str, *, variant: Variant | None = None,
+    def __init__(self, task: Task, split: str, *, shuffled: bool,
                  class_weights: Mapping[int, float] | None = None) -> None:
         super().__init__(workers=task.threads, use_multiprocessing=False, max_queue_size=8)
-        self._task, self._rows, self._labels = task, task.rows(split), task.labels
-        self._variant = variant
+        self.batch_size = task.batch_size
+        self._task, self._rows, self._labels, self._shuffled = task, task.rows(split), task.labels, shuffled
         self._weights = class_weights or dict.fromkeys(range(len(task.classes)), 1.0)
-        self._epoch, self._order = 0, self._rows
-        self._shuffle()
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Take on the order and the variants of an epoch, counted from 0."""
+        self._epoch, self._order = epoch, self._rows
+        if self._shuffled:
+            self._order = np.random.default_rng((self._task.seed, epoch)).permutation(self._rows)
 
     def __len__(self) -> int:
-        return -(-len(self._rows) // self._task.batch_size)
+        return -(-len(self._rows) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        size = self._task.batch_size
-        rows = self._order[index * size : (index + 1) * size]
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         labels = self._labels[rows]
         one_hot = np.eye(len(self._task.classes), dtype="float32")[labels]
         weights = np.array([self._weights[label] for label in labels], "float32")
-        return self._films(rows), one_hot, weights
+        return self._inputs(rows), one_hot, weights
 
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch's order and variants.
+    def _inputs(self, rows: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
 
-        At the end, because Keras starts its threads before it says that an epoch begins.
-        """
-        self._epoch += 1
-        self._shuffle()
 
-    def _shuffle(self) -> None:
-        if self._variant:  # what isn't learnt from keeps its order
-            self._order = np.random.default_rng((self._task.seed, self._epoch)).permutation(self._rows)
+class FilmBatches(_TaskBatches):
+    """Films as they are, or shuffled and each as another variant in every epoch."""
 
-    def _films(self, rows: np.ndarray) -> np.ndarray:
+    def __init__(self, task: Task, split: str, *, variant: Variant | None = None,
+                 class_weights: Mapping[int, float] | None = None) -> None:
+        self._variant = variant
+        super().__init__(task, split, shuffled=variant is not None, class_weights=class_weights)
+
+    def _inputs(self, rows: np.ndarray) -> np.ndarray:
         if self._variant is None:
             return self._task.pixels.batch(rows)
         films = [self._variant(self._task.pixels.film(row), int(row), self._epoch) for row in rows]
         return as_three_channels(np.stack(films))
 
 
+class ActivationBatches(_TaskBatches):
+    """What a frozen trunk gives for films as they are, or shuffled and as another view in every epoch."""
+
+    def __init__(self, task: Task, split: str, *, films: Activations, views: Activations | None = None,
+                 class_weights: Mapping[int, float] | None = None) -> None:
+        self._films, self._views = films, views
+        super().__init__(task, split, shuffled=views is not None, class_weights=class_weights)
+
+    def _inputs(self, rows: np.ndarray) -> np.ndarray:
+        inputs = self._films.batch(rows).astype("float32", copy=False)
+        if self._views is None:
+            return inputs
+        count = self._views.store.shape[1]
+        for place, row in enumerate(rows):
+            # One choice in count + 1 is the film itself.
+            choice = int(np.random.default_rng((self._task.seed, self._epoch, int(row))).integers(count + 1))
+            if choice < count:
+                inputs[place] = self._views.batch([row], choice)[0]
+        return inputs
+
+
 def view_variant(augmentation: Augmentation, seed: int) -> Variant:
     """Views drawn from an augmentation."""
     return lambda film, row, epoch: apply_view(film, sample_view(augmentation, view_rng(seed, row, epoch)))
+
+
+def generator_variant(seed: int, *, rotation: float = 30, shift: float = 0.2, flip: bool = True) -> Variant:
+    """Variants drawn and made by Keras's own ImageDataGenerator; the defaults are the tutorial's.
+
+    Args:
+        seed: With row and epoch it fixes each variant.
+        rotation: Largest rotation in degrees.
+        shift: Largest shift as a fraction of the side.
+        flip: Whether half of the films are flipped left to right.
+    """
+    one_at_a_time = Lock()  # Keras draws from NumPy's global generator, which all threads share
+    generator = ImageDataGenerator(rotation_range=rotation, width_shift_range=shift, height_shift_range=shift,
+                                   horizontal_flip=flip)
+
+    def draw(film: np.ndarray, row: int, epoch: int) -> np.ndarray:
+        chance = int(np.random.default_rng((seed, row, epoch)).integers(2**31))
+        with one_at_a_time:
+            transform = generator.get_random_transform(film.shape, seed=chance)
+        return np.asarray(generator.apply_transform(film.astype("float32"), transform))
+
+    return draw
+
+
+def variant_of(name: str, seed: int) -> Variant:
+    """The variants that a recipe names: Keras's own generator, or one of our presets."""
+    if name == GENERATOR:
+        return generator_variant(seed)
+    return view_variant(get_preset(name), seed)

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+import keras
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pneumo_tf.data.patients import owner
+from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
-from pneumo_tf.models.folding import fold_batch_norm
-from pneumo_tf.models.pretrained import load_weights
-from pneumo_tf.training.augment import FILMS, Augmentation
+from pneumo_tf.models.pretrained import Weights, load_weights
+from pneumo_tf.training.augment import get_preset
+from pneumo_tf.training.checkpoint import Row
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
-from pneumo_tf.training.task import Row, Task, Trained
+from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import film_outputs, view_features
 
 _FEW = 100  # films of a class, below which validation alone is too small to fix a threshold
 _FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What a frozen backbone says of the films of a task.
+
+    Attributes:
+        describe: The backbone itself: films to features.
+        films: float32 (N, D), of every film.
+        variants: float32 (n, views + 1, D), of the films that are learnt from and of their views.
+    """
+
+    describe: keras.Model
+    films: np.ndarray
+    variants: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +52,44 @@ class Fast:
         penalty: L2 penalty of the head relative to its mean loss; with 0.14 and two classes it equals
             scikit-learn's C = 1e-3 at 14,000 vectors, the strength that held up best on independent films.
         patience: Iterations without a better validation loss until the head stops.
-        augmentation: What views are drawn from.
+        augment: Preset that views are drawn from.
     """
+
+    backbone: ClassVar[str] = "inception_v3"
 
     views: int = 3
     penalty: float = 0.14
     patience: int = 8
-    augmentation: Augmentation = FILMS
+    augment: str = "films"
 
     def train(self, task: Task) -> Trained:
         """Run the backbone, fit the head, and put both into one graph."""
+        return self.fit(task, self.extract(task, *task.members[0]))
+
+    def extract(self, task: Task, backbone: Backbone, weights: Weights) -> Extracted:
+        """What a backbone says of every film, and of the views of those that are learnt from."""
         with task.stages.measure("network"):
-            network = build_backbone(task.backbone, task.size)
-            load_weights(network, task.backbone, task.weights)
-            describe = pooled_features(network, task.backbone.taps)
+            network = build_backbone(backbone, task.size)
+            load_weights(network, backbone, weights)
+            describe = pooled_features(network, backbone.taps)
+            engine = task.frozen(describe)
         with task.stages.measure("features of films"):
-            films = film_outputs(fold_batch_norm(describe), task.pixels, description="Films")
+            films = film_outputs(engine, task.pixels, description="Films", cache=task.cache)
         with task.stages.measure("features of views"):
             # Views only teach, so they may be computed in the processor's fastest precision.
-            quick = fold_batch_norm(describe, dtype="mixed_bfloat16" if task.device.bfloat16 else "float32")
+            quick = engine.coarse() if task.device.bfloat16 else engine
             views = view_features(quick, task.pixels, task.rows("train"), views=self.views, seed=task.seed,
-                                  augmentation=self.augmentation, workers=task.threads)
+                                  augmentation=get_preset(self.augment), workers=task.threads,
+                                  cache=task.cache)
+        return Extracted(describe, films, np.concatenate([films[task.rows("train")][:, None], views], axis=1))
+
+    def fit(self, task: Task, extracted: Extracted) -> Trained:
+        """A head on a backbone's features, and the graph that both are."""
+        films, train, variants = extracted.films, task.rows("train"), extracted.variants
         with task.stages.measure("head"):
-            train = task.rows("train")
-            variants = np.concatenate([films[train][:, None], views], axis=1)
             head, history = self._fit(task, films, train, variants)
             held_out = self._cross_validate(task, films, train, variants)
-        model = linear_classifier(describe, head.kernel, head.bias)
+        model = linear_classifier(extracted.describe, head.kernel, head.bias)
         return Trained(model=model, scores=head.scores(films), history=history, held_out=held_out)
 
     def _fit(self, task: Task, films: np.ndarray, train: np.ndarray,

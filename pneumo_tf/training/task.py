@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -14,21 +14,36 @@ from pneumo_tf.data.balance import class_weights
 from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.pretrained import Weights
+from pneumo_tf.training.cache import Cache
+from pneumo_tf.training.checkpoint import Checkpoint, Row
 from pneumo_tf.training.device import Device
+from pneumo_tf.training.engine import KERAS, Engine, build_engine
 from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.stages import StageRecorder
 
-Row = dict[str, Any]
+
+class Member(NamedTuple):
+    """A backbone and the weights that were found for it."""
+
+    backbone: Backbone
+    weights: Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Films with a split, a backbone with its weights, and the options of one training."""
+    """Films with a split, a backbone with its weights, and the options of one training.
+
+    Attributes:
+        members: The backbones and their weights; more than one for an ensemble alone.
+        epochs: Of the recipe's main phase.
+        engine: What computes frozen networks, `KERAS` or `OPENVINO`.
+        cache: Where the outputs of frozen networks are kept; None keeps them in memory.
+        checkpoint: Where a training's standing is kept after each epoch, and found when it is resumed.
+    """
 
     cohort: Cohort
     pixels: Pixels
-    backbone: Backbone
-    weights: Weights
+    members: tuple[Member, ...]
     size: int
     epochs: int
     batch_size: int
@@ -36,6 +51,19 @@ class Task:
     threads: int
     device: Device
     stages: StageRecorder
+    engine: str = KERAS
+    cache: Cache | None = None
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The first member's."""
+        return self.members[0].backbone
+
+    @property
+    def weights(self) -> Weights:
+        """The first member's."""
+        return self.members[0].weights
 
     @property
     def classes(self) -> list[str]:
@@ -56,6 +84,10 @@ class Task:
         pairs = {(film.label, owner(film)) for film in self.cohort.subset(split)}
         return [sum(label == name for label, _ in pairs) for name in self.classes]
 
+    def frozen(self, network: keras.Model) -> Engine:
+        """A network that doesn't learn, ready to compute in float32."""
+        return build_engine(network, self.engine, threads=self.threads)
+
     def class_weights(self) -> Mapping[int, float]:
         """Weight of each class index, from the training split: rare classes count like frequent ones."""
         weights = class_weights(self.cohort.subset("train").labels)
@@ -72,9 +104,11 @@ class Trained:
         history: One row of figures per epoch.
         held_out: Scores (K,) of training films, by row, from models that never saw the film's patient; empty
             where the recipe has none. With the validation films they fix the operating point.
+        diverged_in: The epoch in which training ended because its loss was no number; None where it didn't.
     """
 
     model: keras.Model
     scores: np.ndarray
     history: list[Row]
     held_out: Mapping[int, np.ndarray] = field(default_factory=dict)
+    diverged_in: int | None = None

@@ -28,7 +28,8 @@ def project(prepared_films: Path, labels_table: Path, tmp_path: Path,
 
 
 def _everything(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: path.read_bytes() for path in folder.rglob("*")
+            if path.is_file() and "cache" not in path.parts}
 
 
 def test_the_tutorials_command_trains_and_tells_its_figures(project: Path,
@@ -127,7 +128,7 @@ MISTAKES = {
     "unknown recipe": (_options("--recipe", "magic"), "magic"),
     "unknown extension": (_options("-ex", ".docx"), ".docx"),
     "missing weights file": (_options("--weights", "gone.h5"), "gone.h5"),
-    "weights of another network": (_foreign_weights, "inception_v3 without its top"),
+    "weights of another network": (_foreign_weights, "Weights must fit the network"),
     "output that is a file": (_taken_output, "taken"),
     "an impossible fraction": (_options("--test-fraction", "1.2"), "between 0 and 1"),
 }
@@ -145,8 +146,9 @@ def test_a_mistake_is_said_in_one_line_and_changes_nothing(mistake: str, project
         code = int(str(left.code))
     printed = capsys.readouterr()
     assert code == 2
-    assert printed.err.count("\n") == 1
-    assert said in printed.err
+    # Where the mistake shows late, the size of the pixel cache has been said before.
+    line, = [line for line in printed.err.splitlines() if not line.startswith("Cache: ")]
+    assert said in line
     assert "Received" in printed.err
     assert printed.out == ""
     assert _everything(project) == before

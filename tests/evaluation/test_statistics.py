@@ -19,6 +19,14 @@ def test_auc_agrees_with_scikit_learn_under_ties_and_weights(noisy, weights):
     assert ours == pytest.approx(theirs)
 
 
+def test_the_macro_auc_agrees_with_scikit_learn_and_needs_films_of_every_class():
+    rng = np.random.default_rng(0)
+    labels, scores = np.arange(90) % 3, rng.dirichlet(np.ones(3), 90)
+    theirs = metrics.roc_auc_score(labels, scores, multi_class="ovr", average="macro")
+    assert statistics.macro_auc(labels, scores) == pytest.approx(theirs)
+    assert statistics.macro_auc(labels[labels > 0], scores[labels > 0]) is None
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [
     (lambda c: statistics.recalls(c).mean(axis=1), metrics.balanced_accuracy_score),
     (statistics.matthews, metrics.matthews_corrcoef),

@@ -17,7 +17,7 @@ from pneumo_tf.models.pretrained import Weights
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.stages import StageRecorder
-from pneumo_tf.training.task import Task
+from pneumo_tf.training.task import Member, Task
 
 SIZE = 32
 SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
@@ -34,7 +34,7 @@ def _two_convolutions(inputs: keras.KerasTensor) -> keras.KerasTensor:
 @pytest.fixture(scope="session")
 def small_backbone() -> Backbone:
     return replace(BACKBONES["efficientnet_lite0"], name="small", size=SIZE, smallest=8,
-                   build=_two_convolutions, taps=("shallow", "deep"), views=2)
+                   build=_two_convolutions, taps=("shallow", "deep"), cut="shallow", views=2)
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +68,10 @@ def task_of(blob_cohort: Cohort, blob_pixels: Pixels, small_backbone: Backbone,
             plain_processor: Device) -> Callable[..., Task]:
     """A task as named options want it; everything else is small, random and the same each time."""
     def build(**options: Any) -> Task:
-        defaults = {"cohort": blob_cohort, "pixels": blob_pixels, "backbone": small_backbone,
-                    "weights": Weights(None, "random", ""), "size": SIZE, "epochs": 30, "batch_size": 5,
+        defaults = {"cohort": blob_cohort, "pixels": blob_pixels, "size": SIZE, "epochs": 30, "batch_size": 5,
                     "seed": 1, "threads": 1, "device": plain_processor, "stages": StageRecorder()}
-        return Task(**{**defaults, **options})
+        backbone = options.pop("backbone", small_backbone)
+        member = Member(backbone, options.pop("weights", Weights(None, "random", "")))
+        return Task(**{"members": (member,), **defaults, **options})
 
     return build

@@ -11,6 +11,8 @@ import pytest
 
 from pneumo_tf.training.augment import FILMS, apply_view, sample_view, view_rng
 from pneumo_tf.training.batches import FilmBatches, Variant, view_variant
+from pneumo_tf.training.loop import Loop, Step
+from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.pixels import Pixels, as_three_channels
 from pneumo_tf.training.task import Task
 
@@ -38,9 +40,9 @@ def test_validation_keeps_its_order_in_every_epoch(task_of: TaskOf, numbered_fil
     task = task_of(pixels=numbered_films, batch_size=3)
     batches = FilmBatches(task, "validation")
     assert [len(batches[index][0]) for index in range(len(batches))] == [3, 1]
-    for _ in range(2):
+    for epoch in range(2):
+        batches.begin(epoch)
         assert rows_of(batches) == task.rows("validation").tolist()
-        batches.on_epoch_end()
 
 
 def test_training_films_come_once_an_epoch_in_an_order_that_changes(
@@ -49,11 +51,11 @@ def test_training_films_come_once_an_epoch_in_an_order_that_changes(
     batches, again, other = (FilmBatches(t, "train", variant=unchanged)
                              for t in (task, task, task_of(pixels=numbered_films, seed=2)))
     orders = []
-    for _ in range(3):
+    for epoch in range(3):
+        for each in (batches, again, other):
+            each.begin(epoch)
         orders.append(rows_of(batches))
         assert rows_of(again) == orders[-1] != rows_of(other)
-        for each in (batches, again, other):
-            each.on_epoch_end()
     assert all(sorted(order) == task.rows("train").tolist() for order in orders)
     assert len(set(map(tuple, orders))) == 3
 
@@ -75,9 +77,9 @@ def test_without_class_weights_every_film_counts_once(task_of: TaskOf, numbered_
 
 def test_a_variant_is_drawn_from_seed_row_and_epoch(task_of: TaskOf, blob_pixels: Pixels) -> None:
     batches = FilmBatches(task_of(batch_size=4), "train", variant=view_variant(FILMS, 9))
-    batches.on_epoch_end()
+    batches.begin(1)
     rows = FilmBatches(task_of(batch_size=4), "train", variant=lambda film, row, epoch: film * 0 + row)
-    rows.on_epoch_end()
+    rows.begin(1)
     order = rows[1][0][:, 0, 0, 0]
     expected = [apply_view(blob_pixels.film(row), sample_view(FILMS, view_rng(9, int(row), 1)))
                 for row in order]
@@ -96,14 +98,18 @@ class _Witness:
 
 
 def fit(task: Task) -> tuple[list[float], _Witness]:
-    """Losses of three epochs in Keras's own loop, from the same start."""
+    """Losses of three epochs, from the same start."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((task.size, task.size, 3)), keras.layers.Rescaling(1 / 255),
                               keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
-    model.compile(keras.optimizers.SGD(0.01), loss="categorical_crossentropy")
     witness = _Witness(view_variant(FILMS, task.seed))
-    figures = model.fit(FilmBatches(task, "train", variant=witness), epochs=3, verbose=0, shuffle=False)
-    return figures.history["loss"], witness
+    loop = Loop(model, FilmBatches(task, "train", variant=witness), FilmBatches(task, "validation"))
+
+    def ready(rates: Rates, steps: int) -> None:
+        model.compile(keras.optimizers.SGD(rates.high), loss="categorical_crossentropy", metrics=["accuracy"])
+
+    step = Step(name="all", epochs=3, choose=lambda: Rates(0.01, 0.01), compile=ready)
+    return [row["loss"] for row in loop.run([step])], witness
 
 
 def test_the_number_of_threads_changes_nothing_that_is_learnt(task_of: TaskOf) -> None:
@@ -111,5 +117,6 @@ def test_the_number_of_threads_changes_nothing_that_is_learnt(task_of: TaskOf) -
     losses, witness = fit(task)
     np.testing.assert_allclose(losses, fit(task_of(threads=1))[0], rtol=1e-5)
     rows = task.rows("train").tolist()
-    complete = {epoch for epoch, _ in witness.seen if all(witness.seen[epoch, row] == 1 for row in rows)}
-    assert len(complete) == 3  # before them Keras draws a batch or two, to see their shape
+    assert {epoch for epoch, _ in witness.seen} == {0, 1, 2}
+    assert all(witness.seen[epoch, row] == 1 for epoch in (1, 2) for row in rows)
+    assert all(witness.seen[0, row] >= 1 for row in rows)  # Keras draws some before, to see their shape

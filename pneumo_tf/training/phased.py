@@ -1,0 +1,226 @@
+"""Recipes that train a network in phases: which layers learn, for how long, at which rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal, cast
+
+import keras
+
+from pneumo_tf.errors import OptionError
+from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, freeze, unfreeze
+from pneumo_tf.models.heads import HEADS
+from pneumo_tf.models.pretrained import load_weights
+from pneumo_tf.training.batches import FilmBatches, variant_of
+from pneumo_tf.training.early_stopping import EarlyStopping
+from pneumo_tf.training.loop import Loop, Step
+from pneumo_tf.training.optimizers import Rates, build_optimizer, group_factors, parse_rates
+from pneumo_tf.training.rate_finder import find_rates, suggest
+from pneumo_tf.training.schedules import get_schedule, rate_schedule
+from pneumo_tf.training.task import Task, Trained
+from pneumo_tf.training.trunk import film_outputs
+
+_NAMES = {"head": "head", "all": "all layers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of a training.
+
+    Attributes:
+        layers: What learns: the new layers alone, or all that aren't kept constant.
+        epochs: How many; None takes those of the task (`--epochs`).
+        factor: Multiple of the recipe's rates.
+        rates: Rates of its own instead, e.g. as typed after `--phase`.
+        auto: Whether a range test at its beginning chooses the rates.
+    """
+
+    layers: Literal["head", "all"]
+    epochs: int | None = None
+    factor: float = 1.0
+    rates: Rates | None = None
+    auto: bool = False
+
+
+def parse_phase(text: str) -> Phase:
+    """What `--phase` was given: LAYERS:EPOCHS, then nothing, a rate, two rates, or auto.
+
+    Raises:
+        OptionError: Other layers than head and all, no whole number of epochs, or rates without a meaning.
+    """
+    layers, _, rest = text.partition(":")
+    epochs, _, rates = rest.partition(":")
+    if layers not in _NAMES or not epochs.isdecimal() or int(epochs) < 1:
+        raise OptionError("--phase takes which layers learn, for how many epochs, and at which rates.",
+                          received=f"--phase {text}",
+                          remedy="Write, say, --phase head:3:5e-3 --phase all:8:1e-5:1e-3.")
+    found = parse_rates(rates) if rates else None
+    return Phase(cast(Literal["head", "all"], layers), int(epochs), rates=found, auto=rates == "auto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phased:
+    """A network trained on films in phases; the recipes of this kind differ in these values alone.
+
+    Attributes:
+        phases: In order.
+        head: The new layers, by their name in `models.heads`.
+        scaling: Factor and offset of the films where others than the backbone's own are wanted.
+        loss: As Keras names it.
+        optimizer: As `training.optimizers` names it, with its momentum and weight decay.
+        rates: Learning rates of the first layers and of the last; None has a range test choose them.
+        spread: The first layers' rate over the last ones', where a single rate is given or found.
+        schedule: How the rates move within a phase, as `training.schedules` names it.
+        augment: What the training films are varied by: a preset's name, or "generator".
+        weighted: Whether rare classes count like frequent ones.
+        patience: Epochs without a better validation loss until the last phase ends, with the best epoch's
+            weights; None trains all epochs and keeps the last.
+        mixed: Whether to compute in bfloat16 where the device has it.
+        train_norm: Whether BatchNorm learns, which pays only where its statistics weren't pretrained.
+    """
+
+    backbone: ClassVar[str] = "inception_v3"
+
+    phases: tuple[Phase, ...] = (Phase("all"),)
+    head: str = "softmax"
+    scaling: tuple[float, float] | None = None
+    loss: str = "categorical_crossentropy"
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    rates: Rates | None = Rates(1e-3, 1e-3)
+    spread: float = 1.0
+    schedule: str = "constant"
+    augment: str = "films"
+    weighted: bool = True
+    patience: int | None = None
+    mixed: bool = True
+    train_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Find a value that has no meaning before any work is spent on the others."""
+        if self.head not in HEADS:
+            raise OptionError("The head must be one that this program knows.", received=self.head,
+                              remedy=f"Choose one of: {', '.join(HEADS)}.")
+        get_schedule(self.schedule)
+        variant_of(self.augment, seed=0)
+        build_optimizer(self.optimizer, 1.0, momentum=self.momentum, nesterov=self.nesterov,
+                        weight_decay=self.weight_decay)
+
+    def train(self, task: Task) -> Trained:
+        """Train all phases and score every film."""
+        course = self.prepare(task)
+        with task.stages.measure("training"):
+            history = course.loop.run(course.steps)
+        model = in_float32(course.model)
+        with task.stages.measure("scores"):
+            scores = film_outputs(task.frozen(model), task.pixels, description="Scoring films")
+        return Trained(model=model, scores=scores, history=history, diverged_in=course.loop.diverged_in)
+
+    def prepare(self, task: Task) -> Course:
+        """The network, what it learns from, and the steps that are to be trained."""
+        network, model = self.build(task)
+        weights = task.class_weights() if self.weighted else None
+        variant = variant_of(self.augment, task.seed)
+        loop = Loop(model, FilmBatches(task, "train", variant=variant, class_weights=weights),
+                    FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
+        return Course(model, loop, self.steps(task, network, loop))
+
+    def build(self, task: Task) -> tuple[keras.Model, keras.Model]:
+        """The backbone with its weights, and the same with the new head."""
+        with task.stages.measure("network"), _precision(self.mixed and task.device.bfloat16):
+            network = build_backbone(task.backbone, task.size, scaling=self.scaling)
+            load_weights(network, task.backbone, task.weights)
+            return network, attach_head(network, HEADS[self.head], len(task.classes))
+
+    def steps(self, task: Task, network: keras.Model, loop: Loop) -> list[Step]:
+        """The phases as steps of a loop."""
+        learner = _Learner(self, task, network, loop)
+        return [learner.step(phase, last=phase is self.phases[-1]) for phase in self.phases]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A training that is ready to begin.
+
+    Attributes:
+        model: Films to scores; it shares its layers with the model of the loop.
+        loop: What is trained, on what.
+        steps: In which steps.
+    """
+
+    model: keras.Model
+    loop: Loop
+    steps: list[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class _Learner:
+    """Turns the phases of a recipe into steps on one model."""
+
+    recipe: Phased
+    task: Task
+    network: keras.Model
+    loop: Loop
+
+    def step(self, phase: Phase, *, last: bool) -> Step:
+        patience = self.recipe.patience if last else None
+        return Step(name=_NAMES[phase.layers], epochs=phase.epochs or self.task.epochs,
+                    choose=partial(self._choose, phase), compile=partial(self._compile, phase),
+                    trial=partial(self._trial, phase),
+                    stopping=None if patience is None else EarlyStopping(patience=patience))
+
+    def _choose(self, phase: Phase) -> Rates:
+        recipe = self.recipe
+        rates = phase.rates or (recipe.rates and recipe.rates.times(phase.factor))
+        if rates is not None and not phase.auto:
+            return rates if rates.low < rates.high else Rates(rates.high * recipe.spread, rates.high)
+        self._trial(phase)
+        found = suggest(find_rates(self.loop.model, self.loop.batches, description="Range test")).valley
+        print(f"{_NAMES[phase.layers]}: learning rate {found:.2e}, the valley of a range test")
+        return Rates(found * recipe.spread, found)
+
+    def _trial(self, phase: Phase) -> None:
+        self._compile(phase, Rates(self.recipe.spread, 1.0), None)
+
+    def _compile(self, phase: Phase, rates: Rates, steps: int | None) -> None:
+        """Freeze and unfreeze, then compile with a schedule over so many steps (None: a constant rate)."""
+        recipe, model, factors = self.recipe, self.loop.model, None
+        if phase.layers == "head":
+            freeze(self.network)
+        else:
+            random = self.task.weights.path is None
+            unfreeze(self.network, constant=() if random else self.task.backbone.constant,
+                     norm=recipe.train_norm or random)
+            if rates.low < rates.high:
+                factors = group_factors(rates, depth_groups(model, self.network))
+        rate = rates.high if steps is None else rate_schedule(recipe.schedule, rates.high, steps)
+        optimizer = build_optimizer(recipe.optimizer, rate, momentum=recipe.momentum, factors=factors,
+                                    nesterov=recipe.nesterov, weight_decay=recipe.weight_decay)
+        model.compile(optimizer, loss=recipe.loss, metrics=["accuracy"])
+
+
+@contextmanager
+def _precision(bfloat16: bool) -> Iterator[None]:
+    """Layers built inside compute in bfloat16 if wanted; their weights stay float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if bfloat16 else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """The same network with every layer computing in float32, as any engine can load it."""
+
+    def rebuild(layer: keras.Layer) -> keras.Layer:
+        return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+
+    exact = keras.models.clone_model(model, clone_function=rebuild)
+    exact.set_weights(model.get_weights())
+    return exact

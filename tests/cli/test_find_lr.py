@@ -1,0 +1,60 @@
+"""find_lr.py on phantoms: the suggestions, the drawing, and mistakes said in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo_tf.cli import find_lr
+
+
+def arguments(films: Path, labels: Path, output: Path, *more: str) -> list[str]:
+    return ["-p", str(films), "-l", str(labels), "-o", str(output), "--cache", str(output / "cache"),
+            "-e", "1", "--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "48",
+            "--batch-size", "4", *more]
+
+
+@pytest.mark.parametrize(("recipe", "step", "layers"), [
+    ("fine-tune", 1, "head"), ("full", 2, "all layers"), ("top", 2, "all layers")])
+def test_it_suggests_four_rates_and_draws_them(
+        prepared_films: Path, labels_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        recipe: str, step: int, layers: str) -> None:
+    typed = arguments(prepared_films, labels_table, tmp_path, "--recipe", recipe, "--step", str(step),
+                      "--batches", "60")
+    assert find_lr.main(typed) == 0
+    found = json.loads((tmp_path / "find_lr.json").read_text())
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    assert [line.split()[0] for line in lines] == ["minimum", "steep", "valley", "slide", "Drawing:"]
+    assert all(found["rates"][0] <= rate <= found["rates"][-1] for rate in found["suggestions"].values())
+    said = [line.split()[1] for line in lines[:4]]
+    assert [f"{rate:.2e}" for rate in found["suggestions"].values()] == said
+    assert (found["layers"], found["recipe"]) == (layers, recipe)
+    assert np.asarray(Image.open(tmp_path / "find_lr.png").convert("L")).std() > 5, "something is drawn"
+    assert (tmp_path / "find_lr.svg").read_text().count("<path") > 4
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (("--recipe", "fast"), "needs a recipe that learns at a rate. Received: fast, whose head is found by"),
+    (("--step", "3"), "must be one of the recipe's. Received: 3, where fine-tune has 2"),
+    (("--low", "1", "--high", "0.1"), "from a low learning rate to a higher one"),
+    (("--recipe", "hasty"), "The recipe must be one that this program knows"),
+])
+def test_a_mistake_is_one_line_and_nothing_is_written(
+        prepared_films: Path, labels_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        more: tuple[str, ...], said: str) -> None:
+    assert find_lr.main(arguments(prepared_films, labels_table, tmp_path, *more)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("find_lr.py: error:")
+    assert said in error
+    assert not (tmp_path / "find_lr.json").exists()
+
+
+def test_missing_films_are_said_before_keras_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_lr, "start_keras", None)
+    assert find_lr.main(["-p", str(tmp_path / "nowhere")]) == 2
+    assert "The folder of films must exist" in capsys.readouterr().err
