@@ -10,6 +10,11 @@ COMMANDS = {
     "prepare_pict": "filter films into one folder, ready to be labelled",
     "get_labels": "write the table of films and their classes",
     "binary_class": "train, evaluate, report and export a classifier",
+    "find_lr": "find a learning rate by a range test",
+    "explain_pict": "show where a network looks, and how far to believe it",
+    "compare_runs": "train several ways on one split and compare them",
+    "cache": "show what is kept for later runs, or clear it",
+    "backbones": "list the networks that a training can start from",
     "demo": "all of this on synthetic films",
 }
 

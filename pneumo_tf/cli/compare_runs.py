@@ -1,0 +1,224 @@
+"""compare_runs.py: a grid of trainings on one split, and the page that tells which of them did best."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo_tf.cli import binary_class, command, study_options
+from pneumo_tf.cli.grid import Cell, add_row_options, expand
+from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.errors import OptionError, PneumoError
+from pneumo_tf.places import MODEL_FOLDER, output_path
+from pneumo_tf.storage import guarded, make_folder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pneumo_tf.comparison import Row
+
+_DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
+                "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
+_EPILOG = ("Each row is a command of binary_class.py, run in a process of its own. Interrupted, the same "
+           "command goes on; a larger grid keeps the rows that are there.")
+# What a run folder holds once it is finished.
+_FINISHED = ("run.json", "metrics.json", "predictions.csv")
+_WIDTH = 150
+
+
+class RowError(PneumoError):
+    """A row of the comparison that didn't finish."""
+
+
+def build_parser() -> command.Parser:
+    """The options of compare_runs.py: its own, and those of binary_class.py for the rows."""
+    parser = command.build("compare_runs.py", _DESCRIPTION, epilog=_EPILOG)
+    unset = argparse.SUPPRESS
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("-o", "--output", metavar="DIR", default=unset,
+                       help=f"folder of the comparison (default: {MODEL_FOLDER}/comparisons/NAME)")
+    place.add_argument("--name", default=unset, help="NAME of that folder (default: the listed options)")
+    parser.add_argument("--seeds", type=command.whole_number(at_least=1), default=unset, metavar="N",
+                        help="run each row with so many seeds: 42, 43, 44 …")
+    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the reports")
+    add_row_options(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train and compare; the exit code is 0, or 2 after a mistake said in one line."""
+    return command.run(build_parser(), _act, argv)
+
+
+def _act(typed: argparse.Namespace) -> None:
+    cells = expand(_with_seeds(typed))
+    folder = output_path(getattr(typed, "output", None),
+                         default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}")
+    make_folder(folder)
+    _check([cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)])
+    runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}", lang=typed.lang)
+            for number, cell in enumerate(cells, start=1)}
+    _compare(cells, runs, folder, lang=typed.lang)
+
+
+def _with_seeds(typed: argparse.Namespace) -> argparse.Namespace:
+    """--seeds N written out as --seed 42,43,44 …"""
+    given = dict(vars(typed))
+    count = given.pop("seeds", None)
+    if count is None:
+        return typed
+    if "seed" in given:
+        raise OptionError("The seeds are either counted or listed.", received="--seeds and --seed",
+                          remedy="Leave one of them out.")
+    first = int(binary_class.build_parser().get_default("seed"))
+    return argparse.Namespace(**given, seed=[",".join(map(str, range(first, first + count)))])
+
+
+def _name(typed: argparse.Namespace, cells: Sequence[Cell]) -> str:
+    name = str(getattr(typed, "name", "")) or "-".join(cells[0].chosen) or "single"
+    if Path(name).name != name:
+        raise OptionError("The name of a comparison becomes the name of a folder.", received=repr(name),
+                          remedy="Leave slashes out, or name the whole folder with --output.")
+    return name
+
+
+def _check(rows: Sequence[tuple[str, ...]]) -> None:
+    """Settle every row's recipe, backbone and weights, so that a mistake shows before the first one trains.
+
+    In a process of its own, since Keras would keep its memory for as long as the rows train.
+    """
+    if rows:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            process.submit(_settle, rows).result()
+
+
+def _settle(rows: Sequence[tuple[str, ...]]) -> None:
+    start_keras(1)
+    from pneumo_tf.plan import StudyOptions, settle
+
+    for arguments in rows:
+        typed = binary_class.build_parser().parse_args(arguments)
+        try:
+            settle(StudyOptions(**study_options.typed_options(typed)))
+        except PneumoError as failure:
+            raise RowError("Every row must be a training that can begin.",
+                           received=f"{shlex.join(arguments)}, of which it is said: {failure}") from failure
+
+
+def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
+    """The folder of the cell's finished run, which is trained where there is none yet."""
+    output = folder / "rows" / cell.key
+    if done := _finished(output):
+        print(f"{place} (done before)", file=sys.stderr, flush=True)
+        return done
+    resume = ["--resume"] if any(output.glob("runs/.unfinished/*/checkpoint.npz")) else []
+    print(place, file=sys.stderr, flush=True)
+    log, began = folder / "logs" / f"{cell.key}.log", time.monotonic()
+    code = _train([*cell.arguments, "--output", _shown(output), "--lang", lang, *resume], log)
+    done = _finished(output)
+    if code or not done:
+        raise RowError("Every row of a comparison must finish.",
+                       received=f"{place}, which left with code {code} after {cell.command(_shown(output))} "
+                                f"and said last: {_last_line(log)}",
+                       remedy=f"Mend it and start the comparison again: finished rows stay. See {log}.")
+    print(f"    finished after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return done
+
+
+def _finished(output: Path) -> Path | None:
+    """The latest run in a row's folder that has everything a comparison reads."""
+    runs = [run for run in output.glob("runs/[!.]*") if all((run / name).is_file() for name in _FINISHED)]
+    return max(runs, default=None)
+
+
+def _shown(path: Path) -> str:
+    """As one would type it: relative where it lies below the current folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _train(arguments: Sequence[str], log: Path) -> int:
+    """Run binary_class.py in a process of its own, all that it says going to the end of `log`."""
+    package = Path(__file__).resolve().parents[2]
+    paths = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    with guarded(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as said:
+            said.write(f"$ {shlex.join(['python', 'scripts/binary_class.py', *arguments])}\n")
+            said.flush()
+            return subprocess.run([sys.executable, "-m", "pneumo_tf", "binary_class", *arguments],
+                                  stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+                                  env={**os.environ, "PYTHONPATH": paths}, check=False).returncode
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return next((line.rstrip(".") for line in reversed(lines) if line), "nothing")
+
+
+def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
+    """Cells that differ by their seed alone are one row."""
+    from pneumo_tf.comparison import Row
+
+    settings: dict[str, list[Cell]] = {}
+    for cell in cells:
+        settings.setdefault(cell.setting, []).append(cell)
+    return [Row(name=group[0].name, runs=tuple(runs[cell.key] for cell in group),
+                options={name: value for name, value in group[0].chosen.items() if name != "seed"})
+            for group in settings.values()]
+
+
+def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> None:
+    """Write the comparison and print its table."""
+    # Only now, so that little memory is held while the rows train.
+    from pneumo_tf.comparison import compare, write_comparison
+
+    content = compare(_rows(cells, runs), name=folder.name)
+    _show(content, write_comparison(content, folder, lang=lang))
+
+
+def _show(content: dict[str, Any], page: Path) -> None:
+    """Print the table, and where the page lies."""
+    from rich.console import Console
+
+    # A file has no width of its own; a table folded to 80 columns can't be read.
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
+    console.print(_table(content))
+    console.print("Test films are left out: choosing by them would spend them.")
+    console.print(f"Comparison: {page}", markup=False)
+
+
+def _table(content: dict[str, Any]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"Validation: {content['films']} films of {content['patients']} patients",
+                  title_justify="left")
+    for heading in ("row", "AUC ± SD (seeds)", "difference to the best, 95 %", "accuracy", "log loss",
+                    "epochs", "seconds"):
+        table.add_column(heading, justify="left" if heading == "row" else "right")
+    for row in content["rows"]:
+        means = {name: figure["mean"] for name, figure in row["figures"].items()}
+        table.add_row(Text(row["name"]), _area(row["figures"]["auc"]), _difference(row["difference"]),
+                      f"{means['accuracy']:.3f}", f"{means['log_loss']:.3f}", f"{means['epochs']:.1f}",
+                      f"{means['seconds']:.0f}")
+    return table
+
+
+def _area(figure: dict[str, Any]) -> str:
+    spread = "" if figure["sd"] is None else f" ± {figure['sd']:.4f}"
+    return f"{figure['mean']:.4f}{spread} ({figure['n']})"
+
+
+def _difference(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return "best"
+    return f"{figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"
