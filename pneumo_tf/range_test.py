@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from pneumo_tf.errors import OptionError
 from pneumo_tf.plan import StudyOptions, settle
-from pneumo_tf.report.rates import draw_rate_curve
+from pneumo_tf.report.rates import draw_rate_curve, draw_schedules
 from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.study import build_task
 from pneumo_tf.training.phased import Phased
 from pneumo_tf.training.rate_finder import Suggestions, find_rates, suggest
 from pneumo_tf.training.recipes import RECIPES
+from pneumo_tf.training.schedules import SCHEDULES
 from pneumo_tf.training.stages import StageRecorder
 
 NAME = "find_lr"
@@ -23,7 +25,7 @@ def try_rates(options: StudyOptions, *, step: int, low: float, high: float, step
     """Try growing learning rates on one step of a recipe; draw the curve and what it suggests.
 
     The steps before it are trained as the recipe does. Nothing of the test remains in the model. Writes
-    `find_lr.png` and `find_lr.json` into the output folder.
+    `find_lr.png`, `find_lr.json`, and what each schedule would make of the valley, into the output folder.
 
     Args:
         options: Of the study.
@@ -59,9 +61,12 @@ def try_rates(options: StudyOptions, *, step: int, low: float, high: float, step
         "layers": course.steps[step - 1].name, "suggestions": suggestions.to_json(),
         "rates": curve.rates.tolist(), "losses": curve.losses.tolist(), "command": list(options.command)})
     draw_rate_curve(curve.rates, curve.losses, suggestions.to_json(), folder / NAME)
+    total = course.steps[step - 1].epochs * len(course.loop.batches)
+    draw_schedules({name: schedule(np.arange(total), total=total, peak=suggestions.valley)
+                    for name, schedule in SCHEDULES.items()}, folder / f"{NAME}_schedules")
     return suggestions
 
 
-def picture(output: Path) -> Path:
-    """Where the drawing of a test in this folder lies."""
-    return output / f"{NAME}.png"
+def pictures(output: Path) -> list[Path]:
+    """Where the drawings of a test in this folder lie: the curve, and the schedules at its valley."""
+    return [output / f"{NAME}.png", output / f"{NAME}_schedules.png"]

@@ -44,7 +44,7 @@ def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
     study_options.check_sources(typed)
     start_keras(getattr(typed, "threads", None))
     from pneumo_tf.plan import StudyOptions
-    from pneumo_tf.range_test import picture, try_rates
+    from pneumo_tf.range_test import pictures, try_rates
 
     own = ("step", "low", "high", "batches")
     options = StudyOptions(command=("python", "scripts/find_lr.py", *arguments),
@@ -52,4 +52,5 @@ def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
     found = try_rates(options, step=typed.step, low=typed.low, high=typed.high, steps=typed.batches)
     for name, rate in found.to_json().items():
         print(f"{name:<8}{rate:>10.2e}  {_MEANINGS[name]}")
-    print(f"Drawing: {picture(options.output)}")
+    for name, path in zip(("Curve", "Schedules"), pictures(options.output), strict=True):
+        print(f"{name}: {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,11 +95,24 @@ def draw_rate_curve(curve_rates: np.ndarray, curve_losses: np.ndarray, suggestio
     Raises:
         StorageError: The disk refuses.
     """
+    _save(target, lambda axes: plot_rate_curve(axes, curve_rates, curve_losses, suggestions))
+
+
+def draw_schedules(schedules: Mapping[str, np.ndarray], target: Path) -> None:
+    """`plot_schedules` as `target`.png and `target`.svg.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    _save(target, lambda axes: plot_schedules(axes, schedules))
+
+
+def _save(target: Path, plot: Callable[[Axes], None]) -> None:
     from matplotlib.figure import Figure
 
     with style(target.name):
         figure = Figure(figsize=(7, 3.6), layout="constrained")
-        plot_rate_curve(figure.add_subplot(), curve_rates, curve_losses, suggestions)
+        plot(figure.add_subplot())
         for extension in ("png", "svg"):
             with replacing(target.with_suffix(f".{extension}")) as temporary:
                 figure.savefig(temporary, dpi=160, facecolor="white")

@@ -27,14 +27,15 @@ def test_it_suggests_four_rates_and_draws_them(
                       "--batches", "60")
     assert find_lr.main(typed) == 0
     found = json.loads((tmp_path / "find_lr.json").read_text())
-    lines = capsys.readouterr().out.splitlines()[-5:]
-    assert [line.split()[0] for line in lines] == ["minimum", "steep", "valley", "slide", "Drawing:"]
+    lines = capsys.readouterr().out.splitlines()[-6:]
+    assert " ".join(line.split()[0] for line in lines) == "minimum steep valley slide Curve: Schedules:"
     assert all(found["rates"][0] <= rate <= found["rates"][-1] for rate in found["suggestions"].values())
     said = [line.split()[1] for line in lines[:4]]
     assert [f"{rate:.2e}" for rate in found["suggestions"].values()] == said
     assert (found["layers"], found["recipe"]) == (layers, recipe)
-    assert np.asarray(Image.open(tmp_path / "find_lr.png").convert("L")).std() > 5, "something is drawn"
-    assert (tmp_path / "find_lr.svg").read_text().count("<path") > 4
+    for name in ("find_lr", "find_lr_schedules"):
+        assert np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).std() > 5, "something is drawn"
+        assert (tmp_path / f"{name}.svg").read_text().count("<path") > 4
 
 
 @pytest.mark.parametrize(("more", "said"), [

@@ -1,0 +1,87 @@
+"""What each recipe gives on real films: accuracy, F1 and AUC on grouped test films, over several seeds.
+
+    python benchmarks/recipes.py --films clasificacion/ --labels labels/labels.csv --output model/recipes \\
+        --vgg16 vgg16_block1.h5 --inception inception_v3_notop.h5 [--seeds 3] [--only top,fast]
+
+Each row is a command of binary_class.py, run once per seed in a folder of its own; finished runs are read,
+never repeated. The seed also makes the split, so a range holds the chance of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+LITE = "--backbone efficientnet_lite0"
+ROWS = {
+    "fast": f"--recipe fast {LITE}",
+    "ensemble": "--recipe ensemble --backbone inception_v3+efficientnet_lite0 --weights {inception}+imagenet",
+    "top": f"--recipe top {LITE} -e 10",
+    "fine-tune": f"--recipe fine-tune {LITE} --image-size 128 -e 3",
+    "last-layer": f"--recipe last-layer {LITE} --image-size 128 -e 5",
+    "full": f"--recipe full {LITE} --image-size 128 -e 3",
+    "reference": f"--recipe reference {LITE} --image-size 128 -e 3",
+    "scratch-dwsep": "--recipe scratch-dwsep --weights {vgg16} -e 2",
+}
+FIGURES = ("accuracy", "f1", "auc", "sensitivity", "specificity")
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    typed = _parser().parse_args()
+    print("| recipe | " + " | ".join(FIGURES) + " | seeds | minutes | command |")
+    print("|---" * (len(FIGURES) + 4) + "|")
+    for name in typed.only.split(",") if typed.only else ROWS:
+        command = ROWS[name].format(vgg16=typed.vgg16, inception=typed.inception)
+        runs = [run for seed in range(1, typed.seeds + 1) if (run := _run(typed, name, command, seed))]
+        if runs:
+            print(_row(name, runs), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--films", required=True)
+    parser.add_argument("--labels", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--vgg16", default="imagenet", help="weights of VGG16's first block")
+    parser.add_argument("--inception", default="imagenet", help="weights of InceptionV3")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="rows, separated by commas")
+    parser.add_argument("--read", action="store_true", help="read finished runs only")
+    return parser
+
+
+def _run(typed: argparse.Namespace, name: str, command: str, seed: int) -> Path | None:
+    """The folder of a finished run."""
+    output = typed.output / f"{name}-{seed}"
+    finished = sorted(output.glob("runs/[!.]*/metrics.json"))
+    if not finished and not typed.read:
+        places = ("-p", typed.films, "-l", typed.labels, "-o", output, "--cache", typed.output / "cache")
+        subprocess.run([sys.executable, ROOT / "scripts/binary_class.py", *command.split(), *places,
+                        "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
+        finished = sorted(output.glob("runs/[!.]*/metrics.json"))
+    return finished[-1].parent if finished else None
+
+
+def _row(name: str, runs: list[Path]) -> str:
+    tests = [json.loads((run / "metrics.json").read_text())["test"]["figures"] for run in runs]
+    facts = [json.loads((run / "run.json").read_text()) for run in runs]
+    minutes = [sum(stage["seconds"] for stage in fact["stages"]) / 60 for fact in facts]
+    cells = [_mean_and_range([test[figure]["value"] for test in tests]) for figure in FIGURES]
+    return (f"| `{name}` | " + " | ".join(cells)
+            + f" | {len(runs)} | {np.mean(minutes):.1f} | `{ROWS[name].format(vgg16='…', inception='…')}` |")
+
+
+def _mean_and_range(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} ({min(values):.3f}–{max(values):.3f})"
+
+
+if __name__ == "__main__":
+    main()
