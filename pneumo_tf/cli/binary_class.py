@@ -20,11 +20,7 @@ _EPILOG = ("The split is made by patient. More than two classes in the labels si
 def build_parser() -> command.Parser:
     """The options of binary_class.py."""
     parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG)
-    study_options.add_films(parser, writes="the run, the model and the report")
-    study_options.add_network(parser)
-    study_options.add_settings(parser)
-    study_options.add_split(parser)
-    study_options.add_running(parser)
+    study_options.add_all(parser, writes="the run, the model and the report")
     parser.add_argument("--resume", action="store_true",
                         help="go on with the same command's run that was stopped")
     parser.add_argument("--positive", metavar="CLASS", default=argparse.SUPPRESS,

@@ -26,11 +26,7 @@ def build_parser() -> command.Parser:
     parser.add_argument("--high", type=command.positive_number, default=10.0, help="last learning rate")
     parser.add_argument("--batches", type=command.whole_number(at_least=20), default=100,
                         help="batches at most; it ends early where the loss shoots up")
-    study_options.add_films(parser, writes="the drawing and the figures")
-    study_options.add_network(parser, recipe="fine-tune")
-    study_options.add_settings(parser)
-    study_options.add_split(parser)
-    study_options.add_running(parser)
+    study_options.add_all(parser, writes="the drawings and the figures", recipe="fine-tune")
     return parser
 
 

@@ -22,7 +22,21 @@ SETTINGS = ("optimizer", "rates", "schedule", "momentum", "weight_decay", "phase
 _FOUND = ("path", "ext", "labels", "output", "cache", *SETTINGS)
 
 
-def add_films(parser: command.Parser, *, writes: str) -> None:
+def add_all(parser: command.Parser, *, writes: str, recipe: str | None = None) -> None:
+    """Every option of a study.
+
+    Args:
+        writes: What goes into the output folder, in words.
+        recipe: The usual one; None lets the machine choose.
+    """
+    _add_films(parser, writes=writes)
+    _add_network(parser, recipe=recipe)
+    _add_settings(parser)
+    _add_split(parser)
+    _add_running(parser)
+
+
+def _add_films(parser: command.Parser, *, writes: str) -> None:
     """Where films and labels are, and where results go."""
     parser.add_argument("-e", "--epochs", type=command.whole_number(at_least=1), default=60,
                         help="most epochs of the recipe's main phase")
@@ -34,7 +48,7 @@ def add_films(parser: command.Parser, *, writes: str) -> None:
                         help=f"folder for {writes} (default: {MODEL_FOLDER})")
 
 
-def add_network(parser: command.Parser, *, recipe: str | None = None) -> None:
+def _add_network(parser: command.Parser, *, recipe: str | None = None) -> None:
     """Recipe, backbone and batches; without a `recipe` the machine chooses one."""
     usual = recipe or "fast, or full where there is a GPU"
     parser.add_argument("--recipe", default=recipe or argparse.SUPPRESS,
@@ -52,7 +66,7 @@ def add_network(parser: command.Parser, *, recipe: str | None = None) -> None:
                         help="films per training step")
 
 
-def add_settings(parser: command.Parser) -> None:
+def _add_settings(parser: command.Parser) -> None:
     """Single values of a recipe; what isn't typed stays as the recipe has it."""
     group = parser.add_argument_group("values of the recipe (default: its own)")
 
@@ -77,7 +91,7 @@ def add_settings(parser: command.Parser) -> None:
     add("--penalty", type=command.positive_number, help="L2 penalty of the linear head")
 
 
-def add_split(parser: command.Parser) -> None:
+def _add_split(parser: command.Parser) -> None:
     """Who is tested."""
     parser.add_argument("--test-fraction", type=command.fraction, default=0.30, help="of all films")
     parser.add_argument("--validation-fraction", type=command.fraction, default=0.15, help="of the rest")
@@ -87,7 +101,7 @@ def add_split(parser: command.Parser) -> None:
                         help="test on the films that the source had in its test folder")
 
 
-def add_running(parser: command.Parser) -> None:
+def _add_running(parser: command.Parser) -> None:
     """What chance, the machine and earlier runs have to do with it."""
     parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,
                         help="of everything random")

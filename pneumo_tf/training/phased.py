@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, cast
 
 import keras
+import numpy as np
 
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, freeze, unfreeze
@@ -118,7 +119,7 @@ class Phased:
             history = course.loop.run(course.steps)
         model = in_float32(course.model)
         with task.stages.measure("scores"):
-            scores = film_outputs(task.frozen(model), task.pixels, description="Scoring films")
+            scores = course.score(model)
         return Trained(model=model, scores=scores, history=history, diverged_in=course.loop.diverged_in)
 
     def prepare(self, task: Task) -> Course:
@@ -128,7 +129,11 @@ class Phased:
         variant = variant_of(self.augment, task.seed)
         loop = Loop(model, FilmBatches(task, "train", variant=variant, class_weights=weights),
                     FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
-        return Course(model, loop, self.steps(task, network, loop))
+
+        def score(model: keras.Model) -> np.ndarray:
+            return film_outputs(task.frozen(model), task.pixels, description="Scoring films")
+
+        return Course(model, loop, self.steps(task, network, loop), score)
 
     def build(self, task: Task) -> tuple[keras.Model, keras.Model]:
         """The backbone with its weights, and the same with the new head."""
@@ -151,11 +156,13 @@ class Course:
         model: Films to scores; it shares its layers with the model of the loop.
         loop: What is trained, on what.
         steps: In which steps.
+        score: A trained model of this kind to its scores (N, K) of the task's films.
     """
 
     model: keras.Model
     loop: Loop
     steps: list[Step]
+    score: Callable[[keras.Model], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)

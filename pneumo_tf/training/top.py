@@ -11,8 +11,8 @@ from pneumo_tf.training.augment import get_preset
 from pneumo_tf.training.batches import ActivationBatches
 from pneumo_tf.training.loop import Loop
 from pneumo_tf.training.optimizers import Rates
-from pneumo_tf.training.phased import Course, Phase, Phased, in_float32
-from pneumo_tf.training.task import Task, Trained
+from pneumo_tf.training.phased import Course, Phase, Phased
+from pneumo_tf.training.task import Task
 from pneumo_tf.training.trunk import BATCH, Activations, film_activations, view_activations
 
 
@@ -36,17 +36,7 @@ class Top(Phased):
     patience: int | None = 5
     views: int = 3
 
-    def train(self, task: Task) -> Trained:
-        """Run the trunk, train what lies above it, and put both into one graph."""
-        course = self.prepare(task)
-        with task.stages.measure("training"):
-            history = course.loop.run(course.steps)
-        model = in_float32(course.model)
-        with task.stages.measure("scores"):
-            scores = _scores(_above(model, task.backbone.cut), course.films)
-        return Trained(model=model, scores=scores, history=history, diverged_in=course.loop.diverged_in)
-
-    def prepare(self, task: Task) -> TopCourse:
+    def prepare(self, task: Task) -> Course:
         """Compute the activations, and make ready what learns on them."""
         network, model = self.build(task)
         below = keras.Model(model.input, model.get_layer(task.backbone.cut).output, name=network.name)
@@ -63,14 +53,8 @@ class Top(Phased):
         batches = ActivationBatches(task, "train", films=films, views=views, class_weights=weights)
         validation = ActivationBatches(task, "validation", films=films, class_weights=weights)
         loop = Loop(_above(model, task.backbone.cut), batches, validation, task.checkpoint)
-        return TopCourse(model, loop, self.steps(task, network, loop), films)
-
-
-@dataclass(frozen=True, slots=True)
-class TopCourse(Course):
-    """A training that is ready to begin, with what the trunk gives for the films as they are."""
-
-    films: Activations
+        return Course(model, loop, self.steps(task, network, loop),
+                      lambda trained: _scores(_above(trained, task.backbone.cut), films))
 
 
 def _above(model: keras.Model, cut: str) -> keras.Model:
