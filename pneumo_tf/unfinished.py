@@ -73,7 +73,7 @@ def unfinished_run(runs: Path, name: str, options: Mapping[str, Any], *,
         yield run
     except BaseException:
         if run.checkpoint.path and run.checkpoint.path.is_file():
-            print("The epochs so far are kept: repeat the command with --resume to go on.", file=sys.stderr)
+            print("The epochs so far are kept: the same command with --resume goes on.", file=sys.stderr)
         else:
             _remove(run.folder)
         raise

@@ -52,7 +52,7 @@ def test_a_run_stopped_before_its_first_epoch_leaves_nothing_behind(tmp_path: Pa
 def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stopped(tmp_path, epochs=2)
-    assert "with --resume to go on" in capsys.readouterr().err
+    assert "with --resume goes on" in capsys.readouterr().err
     with unfinished_run(tmp_path, "later", OPTIONS, resume=True) as run:
         standing = run.checkpoint.read()
     assert run.folder.name == "1"

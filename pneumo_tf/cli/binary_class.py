@@ -35,7 +35,8 @@ def build_parser() -> command.Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is 0, or 2 after a mistake said in one line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return command.run(build_parser(), lambda typed: _act(typed, arguments), arguments)
+    return command.run(build_parser(), lambda typed: _act(typed, arguments), arguments,
+                       to_go_on="add --resume to go on where epochs were finished")
 
 
 def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:

@@ -23,8 +23,16 @@ def build(prog: str, description: str, *, epilog: str = "") -> Parser:
                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
 
-def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
-    """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2."""
+def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequence[str] | None, *,
+        to_go_on: str = "run the same command again to go on") -> int:
+    """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
+
+    Args:
+        parser: Of the command.
+        act: What it does.
+        argv: What was typed behind its name.
+        to_go_on: What to do after an interruption, in words.
+    """
     options = parser.parse_args(argv)
     try:
         act(options)
@@ -32,7 +40,7 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequenc
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; run the same command again to go on.", file=sys.stderr)
+        print(f"{parser.prog}: interrupted; {to_go_on}.", file=sys.stderr)
         return 130
     return 0
 
