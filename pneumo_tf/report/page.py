@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pneumo_tf.report import cautions, facts, figures, films, overview, tables, worth
+from pneumo_tf.report import cautions, explanations, facts, figures, films, overview, tables, worth
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language, language
 from pneumo_tf.report.run_folder import RunFolder, read_run
@@ -65,6 +65,7 @@ def _content(run: RunFolder, words: Language) -> dict[str, Any]:
         "split_facts": facts.split_facts(run, words),
         "sample": films.sample(run),
         "grid": films.grid(run),
+        "explained": explanations.explanations(run, words),
         "figure_rows": tables.figure_rows(run, words),
         "class_rows": tables.class_rows(run, words),
         "report_rows": tables.report_rows(run, words),

@@ -1,0 +1,170 @@
+"""explain_pict.py: where a trained network looks, and how far the pictures of it can be believed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo_tf.cli import command
+from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.errors import OptionError, WeightsError
+from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
+
+if TYPE_CHECKING:
+    from pneumo_tf.explain.choosing import Chosen
+    from pneumo_tf.explain.lime import LimeOptions
+    from pneumo_tf.explain.network import Network
+
+_DESCRIPTION = ("Explain what a trained network says of films: overlays, a panel that compares methods, the "
+                "figures that judge them as JSON, and a section in the run's report.")
+_EPILOG = ("Orange speaks for the class, blue against it. A picture that is too unstable to show is left out "
+           "and its place says so. --as-assigned makes LIME as the assignment defines it.")
+_ASSIGNED: dict[str, Any] = {"design": "bernoulli", "absent": "zero", "answers": "kept",
+                             "surrogate": "logistic"}
+_CHOICES = {"design": ("bernoulli", "antithetic", "hadamard"), "absent": ("zero", "mean", "blur"),
+            "answers": ("kept", "probability", "log_odds"), "surrogate": ("logistic", "ridge", "tree")}
+_METHODS = ("gradcam", "occlusion", "lime-slic", "lime-kmeans", "lime-birch", "lime-colour")
+
+
+def build_parser() -> command.Parser:
+    """The options of explain_pict.py."""
+    parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("films", nargs="*", metavar="FILM", help="id in the run, or path of an image")
+    parser.add_argument("--worst", type=command.whole_number(at_least=1), metavar="N",
+                        default=argparse.SUPPRESS, help="explain the N gravest errors among the test films")
+    parser.add_argument("--run", metavar="DIR", default=argparse.SUPPRESS,
+                        help="folder of the run (default: the last one in model/runs)")
+    parser.add_argument("--methods", nargs="+", choices=_METHODS, metavar="METHOD",
+                        default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(_METHODS)}")
+    parser.add_argument("--class", dest="wanted", metavar="CLASS", default=argparse.SUPPRESS,
+                        help="class to explain (default: the one that the film is given)")
+    parser.add_argument("--masks", metavar="DIR", default=argparse.SUPPRESS,
+                        help="masks of the phantoms' lesions, against which pictures are measured")
+    parser.add_argument("--imagenet", metavar="PATH", default=argparse.SUPPRESS,
+                        help="explain by InceptionV3 with these ImageNet weights instead of a run")
+    parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
+                        help="folder of the pictures (default: explanations in the run, or here)")
+    _add_lime(parser)
+    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=0,
+                        help="of everything random")
+    parser.add_argument("--threads", type=command.whole_number(at_least=1), default=argparse.SUPPRESS,
+                        help="processor threads (default: all cores)")
+    parser.add_argument("--lang", choices=("en", "es"), default=argparse.SUPPRESS,
+                        help="language of pictures and report (default: the run's)")
+    return parser
+
+
+def _add_lime(parser: command.Parser) -> None:
+    """How LIME is made."""
+    parser.add_argument("--samples", type=command.whole_number(at_least=4), default=1000,
+                        help="perturbed films of each LIME")
+    parser.add_argument("--superpixels", type=command.whole_number(at_least=2), default=argparse.SUPPRESS,
+                        help="superpixels wanted (default: 80, or 12 colours)")
+    helps = {"design": "how presence vectors are drawn", "absent": "what stands for an absent superpixel",
+             "answers": "what the surrogate imitates", "surrogate": "the simple model"}
+    defaults = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
+    for name, choices in _CHOICES.items():
+        parser.add_argument(f"--{name}", choices=choices, default=argparse.SUPPRESS,
+                            help=f"{helps[name]} (default: {defaults[name]})")
+    parser.set_defaults(own=defaults)
+    parser.add_argument("--sigma", type=command.positive_number, default=0.25, help="width of the kernel")
+    parser.add_argument("--keep", type=command.whole_number(at_least=1), metavar="K",
+                        default=argparse.SUPPRESS, help="superpixels that the surrogate may use")
+    parser.add_argument("--stop-early", action="store_true", help="stop once the ranking stays the same")
+    parser.add_argument("--as-assigned", action="store_true",
+                        help="fair coins, black, 1 where the class is kept, logistic regression")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Explain; the exit code is 0, or 2 after a mistake said in one line."""
+    return command.run(build_parser(), _act, argv)
+
+
+def _act(typed: argparse.Namespace) -> None:
+    run_path = None if hasattr(typed, "imagenet") else _run_path(getattr(typed, "run", None))
+    if not typed.films and not hasattr(typed, "worst"):
+        raise OptionError("Something must be explained.", received="no film",
+                          remedy="Name films, or ask for --worst 10.")
+    if run_path is None and hasattr(typed, "worst"):
+        raise OptionError("The worst errors are those of a run.", received="--worst with --imagenet")
+    masks = None if not hasattr(typed, "masks") else find_existing(
+        typed.masks, what="folder of masks", error=OptionError,
+        remedy="It is the one called masks beside the phantoms.")
+    start_keras(getattr(typed, "threads", None))
+    _explain(typed, run_path, masks)
+
+
+def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | None) -> None:
+    from pneumo_tf.explain.explain_films import add_to_report, explain_films, explanations_folder
+    from pneumo_tf.explain.methods import Explainer
+    from pneumo_tf.progress import progress_bar
+    from pneumo_tf.report.language import language
+    from pneumo_tf.training.device import describe_device
+
+    network, films, run_lang = _subject(typed, run_path)
+    lang = getattr(typed, "lang", run_lang)
+    explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None),
+                          bfloat16=describe_device().bfloat16)
+    inside = explanations_folder(run_path or Path.cwd())
+    folder = output_path(getattr(typed, "output", None), default="") if hasattr(typed, "output") else inside
+    with progress_bar("Explaining", len(films) * len(typed.methods)) as advance:
+        records = explain_films(explainer, films, typed.methods, folder=folder, words=language(lang),
+                                wanted=getattr(typed, "wanted", None), masks=masks, advance=advance)
+    _show(records, folder)
+    if run_path is not None and folder == inside:
+        print(f"Report: {add_to_report(run_path, lang=lang)}")
+
+
+def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network, list[Chosen], str]:
+    """The network, the films, and the language of the run."""
+    from pneumo_tf.explain.choosing import images, named_films, worst_films
+    from pneumo_tf.explain.control import imagenet_network
+    from pneumo_tf.explain.network import network_of_run
+    from pneumo_tf.report.run_folder import read_run
+
+    if run_path is None:
+        weights = find_existing(typed.imagenet, what="weights file", error=WeightsError,
+                                remedy="Name the InceptionV3 file of Keras with its top.")
+        return imagenet_network(weights), images(typed.films), "en"
+    run = read_run(run_path)
+    worst = worst_films(run, typed.worst) if hasattr(typed, "worst") else []
+    films = {film.name: film for film in [*named_films(run, typed.films), *worst]}
+    return network_of_run(run), list(films.values()), (run.facts.get("options") or {}).get("lang") or "en"
+
+
+def _lime_options(typed: argparse.Namespace) -> LimeOptions:
+    from pneumo_tf.explain.lime import LimeOptions
+
+    chosen = {**(_ASSIGNED if typed.as_assigned else typed.own),
+              **{name: value for name, value in vars(typed).items() if name in _CHOICES}}
+    return LimeOptions(samples=typed.samples, sigma=typed.sigma, keep=getattr(typed, "keep", None),
+                       seed=typed.seed, stop_early=typed.stop_early, **chosen)
+
+
+def _run_path(typed: str | None) -> Path:
+    """The run that was named, else the last one.
+
+    Raises:
+        OptionError: It doesn't exist.
+    """
+    remedy = "Train with binary_class.py first, or name a run with --run."
+    if typed is not None:
+        return find_existing(typed, what="run", error=OptionError, remedy=remedy)
+    runs = find_existing(f"{MODEL_FOLDER}/runs", what="folder of runs", error=OptionError, remedy=remedy)
+    finished = [run for run in runs.glob("[!.]*") if (run / "run.json").is_file()]
+    if not finished:
+        raise OptionError("A run must exist to be explained.", received=f"none in {runs}", remedy=remedy)
+    return max(finished, key=lambda run: run.name)
+
+
+def _show(records: list[dict[str, Any]], folder: Path) -> None:
+    """One line per film and method, and where the pictures lie."""
+    for record in records:
+        print(f"{record['name']}: {record['explained']} {record['score']:.3f}")
+        for method, numbers in record["methods"].items():
+            agreement = "" if numbers.get("r2") is None else f"  R² {numbers['r2']:.2f}"
+            print(f"  {method:<12}{numbers['verdict']:<12}deletion {numbers['deletion']:.3f}  "
+                  f"insertion {numbers['insertion']:.3f}{agreement}")
+    print(f"Pictures and explanations.json: {folder}")

@@ -1,0 +1,86 @@
+"""The report's pictures of where the network looks, as explain_pict.py left them in the run."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from pneumo_tf.report.language import Language
+from pneumo_tf.report.run_folder import RunFolder
+
+RECORD = "explanations/explanations.json"
+_WIDTH = 1100
+_QUALITY = 72
+_BUDGET = 2_500_000  # bytes of all pictures, so that the page stays below 5 MB
+
+
+@dataclass(frozen=True)
+class ShownExplanation:
+    """One film: a sentence on what is explained, its panel as a data URI, and what each method is worth."""
+
+    name: str
+    sentence: str
+    picture: str
+    rows: list[dict[str, str]]
+
+
+def explanations(run: RunFolder, words: Language) -> list[ShownExplanation]:
+    """Films with their panels, in the order they were explained, as far as the page has room."""
+    path, shown, room = run.path / RECORD, [], _BUDGET
+    for record in _records(path):
+        encoded = _encoded(path.parent / record["panel"])
+        room -= len(encoded)
+        if room < 0:
+            break
+        if encoded:
+            shown.append(ShownExplanation(record["name"], _sentence(record, words),
+                                          f"data:image/jpeg;base64,{encoded}", _rows(record, words)))
+    return shown
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """Films of the record; none where there is no record, or not one of ours: it mustn't cost the report."""
+    try:
+        return [film for film in json.loads(path.read_text(encoding="utf-8"))["films"]
+                if {"name", "label", "predicted", "explained", "score", "panel", "methods"} <= film.keys()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _encoded(path: Path) -> str:
+    """A panel as a smaller JPEG in base64; "" where it is gone."""
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+    except (OSError, UnidentifiedImageError):
+        return ""
+    small.thumbnail((_WIDTH, 2 * _WIDTH), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _sentence(record: dict[str, Any], words: Language) -> str:
+    said = words.say("explain.title.film", name=record["name"], predicted=record["predicted"],
+                     explained=record["explained"], score=words.number(record["score"], 3))
+    return f"{said} {words.say('explain.title.label', label=record['label'])}" if record["label"] else said
+
+
+def _rows(record: dict[str, Any], words: Language) -> list[dict[str, str]]:
+    return [{"method": words.named("explain.method", method),
+             "verdict": words.named("explain.verdict", numbers["verdict"]),
+             "r2": _number(numbers.get("r2"), words),
+             "halves": _number(numbers.get("halves_spearman"), words),
+             "deletion": _number(numbers.get("deletion"), words),
+             "insertion": _number(numbers.get("insertion"), words)}
+            for method, numbers in record["methods"].items()]
+
+
+def _number(value: float | None, words: Language) -> str:
+    return "–" if value is None else words.number(value, 2)

@@ -1,0 +1,11 @@
+"""Door to explain_pict: where a trained network looks."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pneumo_tf.cli.explain_pict import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.explain.lime import LimeOptions
+from pneumo_tf.explain.methods import METHODS, Explainer
+from pneumo_tf.explain.network import Network
+
+OPTIONS = LimeOptions(samples=128, surrogate="ridge", answers="log_odds")
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    """A network that sums the red of the upper left quarter against the rest of the film."""
+    films = keras.Input((32, 32, 3))
+    x = layers.AveragePooling2D(4)(layers.Rescaling(1 / 255)(films))
+    x = layers.Flatten()(x)
+    dense = layers.Dense(2, activation="softmax")
+    model = keras.Model(films, dense(x))
+    kernel = np.zeros((8, 8, 3, 2), np.float32)
+    kernel[:4, :4, 0, 1] = 0.5
+    kernel[4:, 4:, 0, 1] = -0.5
+    dense.set_weights([kernel.reshape(-1, 2), np.zeros(2, np.float32)])
+    network = Network(model, ("no", "yes"), lambda path: None, lambda scores: scores.argmax(axis=1))
+    return Explainer(network, options=OPTIONS, count=16)
+
+
+@pytest.fixture(scope="module")
+def film(tiled_film):
+    """Tiles of all shades, those of the upper left quarter brighter than the rest."""
+    brighter = tiled_film // 2
+    brighter[:16, :16] += 110
+    return brighter
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"lime-colour", "gradcam"}))
+def test_every_method_finds_the_quarter_that_speaks_for_the_class(explainer, film, method):
+    """Grad-CAM averages gradients over places, which tells a Flatten head nothing of where."""
+    lesion = np.zeros((32, 32), bool)
+    lesion[:16, :16] = True
+    found = explainer.explain(film, method, explained=1, lesion=lesion)
+    assert found.verdict == "shown"
+    assert found.values.shape == (32, 32)
+    assert np.abs(found.values).max() == pytest.approx(1)
+    assert found.numbers["points_inside"]
+    assert found.numbers["mass_inside"] > 2 * found.numbers["lesion_share"]
+    opposite = explainer.explain(film, method, explained=0).values
+    assert opposite[:16, :16].mean() < 0
+
+
+def test_lime_says_how_far_it_can_be_believed(explainer, film):
+    numbers = explainer.explain(film, "lime-slic", explained=1).numbers
+    assert numbers["r2"] > 0.9
+    assert numbers["halves_spearman"] > 0.8
+    assert numbers["samples"] == 128
+    assert numbers["first"][0]["weight"] != 0
+
+
+def test_a_scorer_from_elsewhere_takes_the_place_of_the_network(explainer, film):
+    calls = []
+
+    def engine(films):
+        calls.append(len(films))
+        return np.asarray(explainer.network.model(films))
+
+    other = Explainer(explainer.network, options=OPTIONS, count=16, scorer=engine)
+    theirs, ours = (each.explain(film, "lime-slic", explained=1).values for each in (other, explainer))
+    np.testing.assert_allclose(theirs, ours, atol=1e-3)
+    assert sum(calls) > 128
+
+
+def test_films_of_another_size_and_unknown_methods_are_refused(explainer, film):
+    with pytest.raises(FilmError, match=r"\(16, 32, 3\) where \(32, 32, 3\) is needed"):
+        explainer.given(film[:16])
+    with pytest.raises(FilmError, match="size of the network's input"):
+        explainer.explain(film[:16], "gradcam", explained=1)
+    with pytest.raises(OptionError, match="gradcam, occlusion"):
+        explainer.explain(film, "shap", explained=1)
