@@ -15,11 +15,11 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# The main job on films of your own: make bench FILMS=films.zip [WEIGHTS=inception_v3.h5]
-FILMS ?=
-WEIGHTS ?= imagenet
-bench: $(VENV)/.demo
-	$(BIN)/python benchmarks/main_job.py $(if $(FILMS),--films $(FILMS)) --weights $(WEIGHTS)
+# Every benchmark that takes less than ten minutes, into benchmarks/results.md; on films of your own with
+# make bench BENCH='--prepared clasificacion --labels labels/labels.csv --originals films.zip'
+BENCH ?=
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/run_all.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -12,7 +12,7 @@ from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.pretrained import IMAGENET, NONE, find_weights
 from pneumo_tf.training.device import describe_device
-from pneumo_tf.training.engine import AUTO, choose_engine
+from pneumo_tf.training.engine import KERAS, choose_engine
 from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
 from pneumo_tf.training.task import Member
 
@@ -59,7 +59,7 @@ class StudyOptions:
     seed: int = 42
     split_seed: int | None = None
     threads: int | None = None
-    engine: str = AUTO
+    engine: str = KERAS
     cache: Path | None = None
     resume: bool = False
     lang: str = "en"

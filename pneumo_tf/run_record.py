@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -37,8 +36,14 @@ def _scores(cohort: Cohort, values: np.ndarray, positive: str, rows: Sequence[in
                   values=values[list(rows)], patients=np.array([film.patient for film in films]))
 
 
-def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: str) -> None:
-    """Everything but the model and the report: the record, the split, the predictions, the figures."""
+def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: str,
+              labels_sha256: str) -> None:
+    """Everything but the model and the report: the record, the split, the predictions, the figures.
+
+    Args:
+        name: Of the run.
+        labels_sha256: Of the labels table as it was read.
+    """
     cohort, positive = task.cohort, plan.options.positive_class(task.classes)
     scores = {split: _scores(cohort, trained.scores, positive, _rows(cohort, split)) for split in SPLITS}
     unseen = trained.scores.copy()
@@ -58,6 +63,8 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / "run.json", {
         "name": name, **_record(plan, task, trained), "positive": positive,
+        "data": {"films": str(plan.options.films.absolute()), "labels": str(plan.options.labels.absolute()),
+                 "labels_sha256": labels_sha256},
         "operating_point": {**asdict(point), **seen}, "calibration": {**temperature.to_json(), **seen}})
 
 
@@ -87,8 +94,6 @@ def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
                   "interpolation": INTERPOLATION, "values": "0-255"},
         "weights": {"source": " + ".join(member.weights.source for member in plan.members),
                     "sha256": " + ".join(member.weights.sha256 for member in plan.members)},
-        "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
-                 "labels_sha256": hashlib.sha256(options.labels.read_bytes()).hexdigest()},
         "versions": package_versions(), "device": task.device.to_json(), "engine": task.engine,
         "parameters": trained.model.count_params(), "stages": task.stages.to_json(),
     }

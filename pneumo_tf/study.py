@@ -6,6 +6,7 @@ The library's door to what `binary_class.py` does. Data flows one way: films -> 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from datetime import datetime
@@ -50,12 +51,13 @@ def run_study(options: StudyOptions) -> Path:
         name = unfinished.folder.name
         task = replace(build_task(plan, stages), checkpoint=unfinished.checkpoint)
         unfinished.confirm_split(split_hash(task.cohort))
+        labels_sha256 = hashlib.sha256(options.labels.read_bytes()).hexdigest()
         trained = plan.recipe.train(task)
         with replacing(runs / name) as folder, guarded(runs):
             folder.mkdir()
             with stages.measure("export"):
                 export_model(trained.model, folder)
-            write_run(plan, task, trained, folder, name=name)
+            write_run(plan, task, trained, folder, name=name, labels_sha256=labels_sha256)
             write_report(folder, lang=options.lang)
     _publish(runs / name, options.output)
     return runs / name

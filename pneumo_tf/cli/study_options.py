@@ -109,9 +109,9 @@ def _add_running(parser: command.Parser) -> None:
                         help="of the split alone (default: the seed)")
     parser.add_argument("--threads", type=command.whole_number(at_least=1), default=argparse.SUPPRESS,
                         help="processor threads (default: all cores)")
-    parser.add_argument("--engine", choices=("auto", "keras", "openvino"), default="auto",
-                        help="what computes frozen networks; auto: openvino where it is installed "
-                        "(pip install 'pneumo_tf[cpu]') and there is no GPU")
+    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default="keras",
+                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]'; auto: "
+                        "openvino where it is installed and there is no GPU")
     parser.add_argument("--cache", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder for pixels and activations that later runs reuse (default: cache "
                         "in the output folder)")

@@ -106,8 +106,9 @@ class Graph:
         self.folded = fold_batch_norm(network)
 
     def expected(self, films: np.ndarray) -> np.ndarray:
-        """What Keras gives for films; not compiled, because a few are all it computes."""
-        return keras.ops.convert_to_numpy(self.folded(films.astype("float32"), training=False))
+        """What Keras gives for a few films: not compiled, and one by one, which takes the least memory."""
+        return np.concatenate([keras.ops.convert_to_numpy(self.folded(film[None], training=False))
+                               for film in films.astype("float32")])
 
     @cached_property
     def _converted(self) -> Any:

@@ -81,6 +81,12 @@ def test_a_films_output_does_not_depend_on_its_neighbours(name: str, features: k
     np.testing.assert_array_equal(made(FILMS)[::-1], made(np.ascontiguousarray(FILMS[::-1])))
 
 
+@both
+def test_more_threads_than_cores_change_nothing(name: str, features: keras.Model) -> None:
+    np.testing.assert_array_equal(build_engine(features, name, threads=64)(FILMS),
+                                  build_engine(features, name, threads=1)(FILMS))
+
+
 @needs_openvino
 def test_fingerprints_tell_engines_precisions_and_weights_apart(
         features: keras.Model, small_backbone: Backbone) -> None:

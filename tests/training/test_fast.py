@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from pneumo_tf.cohort import Cohort
@@ -19,7 +21,7 @@ from pneumo_tf.training import fast, trunk
 from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.linear_head import Features, fit_linear_head
-from pneumo_tf.training.pixels import Pixels
+from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.task import Task, Trained
 
 TaskOf = Callable[..., Task]
@@ -66,6 +68,19 @@ def test_it_finds_the_blobs_in_films_it_never_saw(task_of: TaskOf) -> None:
     first, last = result.history[0], result.history[-1]
     assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"} <= set(first)
     assert last["loss"] < first["loss"] < np.log(2)
+
+
+def test_films_may_vanish_once_they_are_decoded(task_of: TaskOf, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    task = task_of()
+    for row, name in enumerate(task.cohort.ids):
+        Image.fromarray(task.pixels.film(row)[..., 0]).save(folder / f"{name}.png")
+    cohort = task.cohort.with_column("file", [f"{name}.png" for name in task.cohort.ids])
+    cohort, pixels = decode_cohort(cohort, folder, size=task.size, cache=Cache(tmp_path / "cache"), workers=2)
+    shutil.rmtree(folder)
+    found = trained(replace(task, cohort=cohort, pixels=pixels), Fast()).scores
+    np.testing.assert_allclose(found, trained(task, Fast()).scores, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_scores_and_another_one_others(task_of: TaskOf) -> None:
