@@ -65,6 +65,18 @@ def test_adamws_decay_shrinks_the_weights_by_the_variables_own_rate():
     np.testing.assert_allclose(deep, adam_by_hand(0.05, steps=5, decay=0.3), rtol=1e-4)
 
 
+def test_adadelta_steps_as_pytorchs_does():
+    """torch.optim.Adadelta's algorithm with its defaults, rho 0.9 and eps 1e-6, in float64."""
+    weight, square, delta = START.astype("float64"), 0.0, 0.0
+    for _ in range(4):
+        square = 0.9 * square + 0.1 * GRADIENT**2
+        step = np.sqrt(delta + 1e-6) / np.sqrt(square + 1e-6) * GRADIENT
+        delta = 0.9 * delta + 0.1 * step**2
+        weight = weight - 0.5 * step
+    for weights in stepped(build_optimizer("adadelta", 0.5), steps=4):
+        np.testing.assert_allclose(START - weights, START - weight, rtol=1e-3)
+
+
 def test_adamw_with_every_multiple_at_one_is_kerass_own():
     ours = stepped(build_optimizer("adamw", 0.05, weight_decay=0.3, factors={"shallow": 1.0}), steps=4)
     keras_own = stepped(keras.optimizers.AdamW(0.05, weight_decay=0.3), steps=4)
