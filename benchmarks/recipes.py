@@ -23,11 +23,12 @@ ROWS = {
     "fast": f"--recipe fast {LITE}",
     "ensemble": "--recipe ensemble --backbone inception_v3+efficientnet_lite0 --weights {inception}+imagenet",
     "top": f"--recipe top {LITE} -e 10",
-    "fine-tune": f"--recipe fine-tune {LITE} --image-size 128 -e 3",
-    "last-layer": f"--recipe last-layer {LITE} --image-size 128 -e 5",
-    "full": f"--recipe full {LITE} --image-size 128 -e 3",
-    "reference": f"--recipe reference {LITE} --image-size 128 -e 3",
+    "fine-tune": f"--recipe fine-tune {LITE} --image-size 128 -e 6",
+    "full": f"--recipe full {LITE} --image-size 128 -e 6",
+    "last-layer": f"--recipe last-layer {LITE} --image-size 128 -e 60",
+    "reference": f"--recipe reference {LITE} --image-size 128 -e 6",
     "scratch-dwsep": "--recipe scratch-dwsep --weights {vgg16} -e 2",
+    "scratch-dwsep-small": "--recipe scratch-dwsep --weights {vgg16} --image-size 112 -e 2",
 }
 FIGURES = ("accuracy", "f1", "auc", "sensitivity", "specificity")
 

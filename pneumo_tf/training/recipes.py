@@ -51,6 +51,10 @@ class Full(Phased):
     It stops when validation no longer gets better, and keeps the best epoch. Fine-tuning raises the figures
     on one's own films; on films from elsewhere it was measured to lower them, so compare there before you
     trust it.
+
+    `--recipe full --backbone efficientnet_lite0 --image-size 128 -e 6`.
+    Measured on 1,000 films over 3 seeds: accuracy 0.904 (0.820–0.960), F1 0.915 (0.847–0.961),
+    AUC 0.985 (0.972–0.994).
     """
 
     phases: tuple[Phase, ...] = (Phase("head", epochs=2, rates=Rates(1e-3, 1e-3)), Phase("all"))
@@ -65,6 +69,10 @@ class LastLayer(Phased):
 
     Random resized crops and left-right flips, inputs normalised as on ImageNet. The practice takes ResNet18:
     `--recipe last-layer --backbone resnet18`.
+
+    `--recipe last-layer --backbone efficientnet_lite0 --image-size 128 -e 60`.
+    Measured on 1,000 films over 3 seeds: accuracy 0.877 (0.853–0.907), F1 0.886 (0.869–0.911),
+    AUC 0.971 (0.967–0.975).
     """
 
     phases: tuple[Phase, ...] = (Phase("head"),)
@@ -83,6 +91,10 @@ class FineTune(Phased):
     `fine_tune`); the practice takes ResNet18 at 128 px without augmentation:
     `--recipe fine-tune --backbone resnet18 --image-size 128 -e 6`. What it then does by hand, three epochs of
     the head and eight of everything, is `--phase head:3:5e-3 --phase all:8:1e-5:1e-3`.
+
+    `--recipe fine-tune --backbone efficientnet_lite0 --image-size 128 -e 6`.
+    Measured on 1,000 films over 3 seeds: accuracy 0.916 (0.870–0.963), F1 0.921 (0.883–0.963),
+    AUC 0.986 (0.983–0.992).
     """
 
     phases: tuple[Phase, ...] = (Phase("head", epochs=1), Phase("all", factor=0.5))
@@ -102,6 +114,12 @@ class ScratchDwsep(Phased):
 
     Cross-entropy, Adam, L2 decay, early stopping with its defaults, the best epoch's weights. Always in
     float32: processors have fast bfloat16 for ordinary convolutions only.
+
+    `--recipe scratch-dwsep --weights vgg16_block1.h5 -e 2`.
+    Measured on all 5,138 films over one seed: accuracy 0.871, F1 0.917,
+    AUC 0.954.
+    At 112 px: measured on all 5,138 films over 3 seeds: accuracy 0.863 (0.849–0.877), F1 0.911 (0.903–0.918),
+    AUC 0.942 (0.932–0.952).
     """
 
     backbone: ClassVar[str] = "vgg16_dwsep"

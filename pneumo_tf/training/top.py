@@ -24,6 +24,10 @@ class Top(Phased):
     the children's set, fine-tuning the top blocks of InceptionV3 lowered the AUC from 0.96 (frozen) to 0.93
     after one epoch and 0.88 after five, while the internal accuracy rose from 97 to 98.5 %.
 
+    `--recipe top --backbone efficientnet_lite0 -e 10`.
+    Measured on all 5,138 films over 3 seeds: accuracy 0.955 (0.944–0.966), F1 0.969 (0.961–0.976),
+    AUC 0.996 (0.995–0.997).
+
     Attributes:
         views: Augmented views of each training film, beside the film itself; an epoch sees one of them.
     """
