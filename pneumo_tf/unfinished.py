@@ -69,17 +69,24 @@ def unfinished_run(runs: Path, name: str, options: Mapping[str, Any], *,
     run = _take_up(runs / FOLDER, settled) if resume else Unfinished(make_folder(runs / FOLDER / name))
     if not resume:
         write_json(run.folder / _RECORD, {"options": settled})
+    finished = False
     try:
         yield run
-    except BaseException:
-        if run.checkpoint.path and run.checkpoint.path.is_file():
-            print("The epochs so far are kept: the same command with --resume goes on.", file=sys.stderr)
-        else:
-            _remove(run.folder)
-        raise
+        finished = True
+    finally:
+        if not finished:
+            _leave(run)
     for folder in _newest_first(runs / FOLDER):
         if _read(folder)["options"] == settled:
             _remove(folder)
+
+
+def _leave(run: Unfinished) -> None:
+    """Keep what a stopped run can go on from, and say so; else nothing of it."""
+    if run.checkpoint.path and run.checkpoint.path.is_file():
+        print("The epochs so far are kept: the same command with --resume goes on.", file=sys.stderr)
+    else:
+        _remove(run.folder)
 
 
 def _take_up(place: Path, settled: Mapping[str, Any]) -> Unfinished:

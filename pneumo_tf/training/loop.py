@@ -118,7 +118,7 @@ class Loop:
         if left > 0 and not standing.over:
             with _memory_understood(self.batches.batch_size), \
                     progress_bar(f"Training: {step.name}", left * len(self.batches)) as advance:
-                between = _BetweenEpochs(self, step, standing, table, advance)
+                between = _BetweenEpochs(self, step, standing, table=table, advance=advance)
                 self.model.fit(self.batches, epochs=left, verbose=0, shuffle=False, callbacks=[between])
             if between.diverged:
                 self._fall_back(standing)
@@ -139,7 +139,7 @@ class Loop:
 class _BetweenEpochs(keras.callbacks.Callback):
     """Judges each epoch, shows it, keeps the best, writes the checkpoint, and says when to stop."""
 
-    def __init__(self, loop: Loop, step: Step, standing: Standing, table: EpochTable,
+    def __init__(self, loop: Loop, step: Step, standing: Standing, *, table: EpochTable,
                  advance: Advance) -> None:
         super().__init__()
         self._loop, self._step, self._standing = loop, step, standing
