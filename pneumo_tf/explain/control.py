@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pneumo_tf.errors import FilmError
-from pneumo_tf.explain.network import UNREADABLE, Network
+from pneumo_tf.explain.network import Network
 from pneumo_tf.models.backbone import IMAGENET_OFFSET, IMAGENET_SCALE
 from pneumo_tf.models.keras_file import load_keras_weights
 from pneumo_tf.models.pretrained import cache_folder
+from pneumo_tf.training.pixels import UNREADABLE
 
 SIDE = 299
 MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -16,6 +16,7 @@ from pneumo_tf.explain.methods import Finding
 from pneumo_tf.explain.overlay import Picture, overlay, panel
 from pneumo_tf.explain.superpixels import Film, outlined
 from pneumo_tf.report.drawing import style
+from pneumo_tf.report.explanations import sentence
 from pneumo_tf.report.language import Language
 from pneumo_tf.storage import replacing
 
@@ -69,7 +70,7 @@ def write_film(folder: Path, explained: Explained, words: Language) -> dict[str,
             _write_image(folder / place / f"{finding.method.replace('lime', 'superpixels')}.png",
                          outlined(explained.film, finding.labels))
     with style("panel"):
-        figure = panel(_pictures(explained, words), title=_title(explained, words),
+        figure = panel(_pictures(explained, words), title=sentence(vars(explained), words),
                        for_label=words.say("explain.for", label=explained.explained),
                        against_label=words.say("explain.against"))
         with replacing(folder / place / PANEL) as temporary:
@@ -111,12 +112,6 @@ def note(finding: Finding, words: Language) -> str:
         lines.append(words.say("explain.note.lesion", mass=words.percent(numbers["mass_inside"], 0),
                                points="✓" if numbers["points_inside"] else "✗"))
     return "\n".join(lines)
-
-
-def _title(explained: Explained, words: Language) -> str:
-    said = words.say("explain.title.film", name=explained.name, predicted=explained.predicted,
-                     explained=explained.explained, score=words.number(explained.score, 3))
-    return f"{said} {words.say('explain.title.label', label=explained.label)}" if explained.label else said
 
 
 def _write_image(path: Path, image: Film) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pneumo_tf.data.filters import FilterOptions, apply_filters
 from pneumo_tf.deploy.export import COMPLETE
@@ -18,10 +18,7 @@ from pneumo_tf.errors import FilmError
 from pneumo_tf.explain.lime import Decide
 from pneumo_tf.explain.superpixels import Film
 from pneumo_tf.report.run_folder import RunError, RunFolder
-from pneumo_tf.training.pixels import load_film
-
-# What Pillow raises on files that are damaged, cut short, or no images at all.
-UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+from pneumo_tf.training.pixels import UNREADABLE, load_film
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pneumo_tf.report.cautions import Caution
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language, language
 from pneumo_tf.report.panels import METRICS, Frame, frame, last_values, panel
+from pneumo_tf.report.rendering import render
 from pneumo_tf.storage import write_text
 
 PAGE = "comparison.html"
-_TEMPLATES = Path(__file__).parent / "templates"
 _MARGIN = 0.06  # on either side of the drawn intervals
 
 
@@ -52,11 +51,7 @@ def write_page(content: dict[str, Any], folder: Path, *, lang: str = "en") -> Pa
         StorageError: The folder can't be written to.
     """
     words = language(lang)
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    text = environment.get_template("comparison.html.j2").render(**_content(content, folder, words),
-                                                                 say=words.say, words=words)
-    write_text(folder / PAGE, text)
+    write_text(folder / PAGE, render("comparison.html.j2", _content(content, folder, words), words))
     return folder / PAGE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def explanations(run: RunFolder, words: Language) -> list[ShownExplanation]:
         if room < 0:
             break
         if encoded:
-            shown.append(ShownExplanation(record["name"], _sentence(record, words),
+            shown.append(ShownExplanation(record["name"], sentence(record, words),
                                           f"data:image/jpeg;base64,{encoded}", _rows(record, words)))
     return shown
 
@@ -66,7 +67,8 @@ def _encoded(path: Path) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _sentence(record: dict[str, Any], words: Language) -> str:
+def sentence(record: Mapping[str, Any], words: Language) -> str:
+    """What a film is called, what is explained, and what it is."""
     said = words.say("explain.title.film", name=record["name"], predicted=record["predicted"],
                      explained=record["explained"], score=words.number(record["score"], 3))
     return f"{said} {words.say('explain.title.label', label=record['label'])}" if record["label"] else said

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pneumo_tf.report import cautions, explanations, facts, figures, films, overview, tables, worth
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language, language
+from pneumo_tf.report.rendering import render
 from pneumo_tf.report.run_folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_text
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _METRICS = ("loss", "accuracy", "auc")
 
 
@@ -40,14 +39,8 @@ def write_report(run_folder: Path, *, lang: str = "en") -> Path:
     run = read_run(run_folder)
     make_folder(run_folder / "figures")
     page = run_folder / "report.html"
-    write_text(page, _render(_content(run, words), words))
+    write_text(page, render("report.html.j2", _content(run, words), words))
     return page
-
-
-def _render(content: dict[str, Any], words: Language) -> str:
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("report.html.j2").render(**content, say=words.say, words=words)
 
 
 def _content(run: RunFolder, words: Language) -> dict[str, Any]:

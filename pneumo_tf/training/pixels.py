@@ -30,7 +30,7 @@ _CHUNK = 64
 _DECODER = 1  # raised whenever the same file would give other pixels
 INTERPOLATION = "bilinear"
 # What Pillow raises on files that are damaged, cut short, or no images at all.
-_UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _COLOUR = ("RGB", "RGBA", "CMYK", "P", "PA", "YCbCr", "LAB", "HSV")
 
 
@@ -91,7 +91,7 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
     """
     try:
         return _decode(path.read_bytes(), size, channels)
-    except _UNREADABLE as failure:
+    except UNREADABLE as failure:
         raise FilmError("A film must be a complete image.", received=f"{path} ({failure})",
                         remedy="Replace or delete it.") from failure
 
@@ -166,7 +166,7 @@ def _look(path: Path) -> _File:
     try:
         with Image.open(BytesIO(content)) as image:
             return _File(path, sha256, image.mode in _COLOUR)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _File(path, sha256)
 
 
@@ -202,7 +202,7 @@ def _unchanged_film(file: _File, size: int, channels: int) -> np.ndarray | None:
         raise _inconstant(file, "changed")
     try:
         return _decode(content, size, channels)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
