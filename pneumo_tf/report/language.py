@@ -1,4 +1,4 @@
-"""The report's words and the way it writes numbers, one catalogue per language."""
+"""The report's words and the way it writes numbers, one catalogue per language: a folder of JSON files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Language:
 
 def languages() -> list[str]:
     """Codes of the languages that a report can be written in."""
-    return sorted(path.stem for path in _LOCALES.glob("*.json"))
+    return sorted(path.name for path in _LOCALES.iterdir() if path.is_dir())
 
 
 @cache
@@ -87,5 +87,6 @@ def language(code: str) -> Language:
     if code not in languages():
         raise OptionError("A report is written in a language that it knows.", received=repr(code),
                           remedy=f"Choose one of {', '.join(languages())}.")
-    texts = json.loads((_LOCALES / f"{code}.json").read_text(encoding="utf-8"))
-    return Language(code, texts)
+    parts = sorted((_LOCALES / code).glob("*.json"))
+    return Language(code, {key: text for part in parts
+                           for key, text in json.loads(part.read_text(encoding="utf-8")).items()})
