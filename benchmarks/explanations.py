@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -128,34 +129,42 @@ def control(bench: Bench, shuffled: Sequence[Bench], samples: int) -> None:
 
 def speed(run: Path | None, folder: Path, samples: int) -> None:
     """LIME beside the same forward passes alone, on EfficientNet-Lite0's run and on InceptionV3."""
-    from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
     from pneumo_tf.explain.scoring import network_scorer
-    from pneumo_tf.explain.superpixels import segment
     from pneumo_tf.training.device import describe_device
+    from pneumo_tf.training.engine import KERAS, OPENVINO
 
-    bfloat16, rows = describe_device().bfloat16, []
+    device, rows = describe_device(), []
     for name, model in speed_models(run, folder).items():
-        side = model.input_shape[1]
-        film = phantom_film(side)
-        scorer = network_scorer(model, bfloat16=bfloat16)
-        batches = np.random.default_rng(0).integers(0, 256, (32, side, side, 3)).astype(np.uint8)
-        scorer(batches)
-        best = {"forward": np.inf, "lime": np.inf}
-        for _ in range(3):
-            start = time.perf_counter()
-            for _ in range(-(-samples // 32)):
-                scorer(batches)
-            best["forward"] = min(best["forward"], time.perf_counter() - start)
-            start = time.perf_counter()
-            chosen = LimeOptions(**BEST, samples=samples)  # type: ignore[arg-type]
-            explain_by_lime(film, segment(film), scorer, explained=0, options=chosen)
-            best["lime"] = min(best["lime"], time.perf_counter() - start)
-        rows.append((name, {**best, "overhead": best["lime"] / best["forward"] - 1,
-                            "for 1000": best["lime"] * 1000 / samples}))
-    show(f"{samples} samples, bfloat16 {bfloat16}, the best of 3", rows)
+        film = phantom_film(model.input_shape[1])
+        for engine in (KERAS, OPENVINO):
+            scorer = network_scorer(model, bfloat16=device.bfloat16, engine=engine, threads=device.cores)
+            best = fastest(film, scorer, samples)
+            rows.append((f"{name}, {engine}", {**best, "overhead": best["lime"] / best["forward"] - 1,
+                                               "for 1000": best["lime"] * 1000 / samples}))
+    show(f"{samples} samples, bfloat16 {device.bfloat16}, the best of 3", rows)
 
 
-def speed_models(run: Path | None, folder: Path) -> dict[str, object]:
+def fastest(film: np.ndarray, scorer: Callable[[np.ndarray], np.ndarray], samples: int) -> dict[str, float]:
+    """Seconds of so many forward passes on films that are ready, and of LIME with as many, in turns."""
+    from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
+    from pneumo_tf.explain.superpixels import segment
+
+    films = np.random.default_rng(0).integers(0, 256, (32, *film.shape)).astype(np.uint8)
+    scorer(films)
+    best = {"forward": np.inf, "lime": np.inf}
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(-(-samples // 32)):
+            scorer(films)
+        best["forward"] = min(best["forward"], time.perf_counter() - start)
+        start = time.perf_counter()
+        chosen = LimeOptions(**BEST, samples=samples)  # type: ignore[arg-type]
+        explain_by_lime(film, segment(film), scorer, explained=0, options=chosen)
+        best["lime"] = min(best["lime"], time.perf_counter() - start)
+    return best
+
+
+def speed_models(run: Path | None, folder: Path) -> dict[str, Any]:
     import keras
 
     from pneumo_tf.models.backbones import get_backbone

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pneumo_tf.explain.choosing import Chosen
     from pneumo_tf.explain.lime import LimeOptions
     from pneumo_tf.explain.network import Network
+    from pneumo_tf.explain.perturbing import Scorer
 
 _DESCRIPTION = ("Explain what a trained network says of films: overlays, a panel that compares methods, the "
                 "figures that judge them as JSON, and a section in the run's report.")
@@ -51,6 +52,8 @@ def build_parser() -> command.Parser:
                         help="of everything random")
     parser.add_argument("--threads", type=command.whole_number(at_least=1), default=argparse.SUPPRESS,
                         help="processor threads (default: all cores)")
+    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default=argparse.SUPPRESS,
+                        help="what computes the network (default: what the run was made with)")
     parser.add_argument("--lang", choices=("en", "es"), default=argparse.SUPPRESS,
                         help="language of pictures and report (default: the run's)")
     return parser
@@ -101,12 +104,11 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     from pneumo_tf.explain.methods import Explainer
     from pneumo_tf.progress import progress_bar
     from pneumo_tf.report.language import language
-    from pneumo_tf.training.device import describe_device
 
     network, films, run_lang = _subject(typed, run_path)
     lang = getattr(typed, "lang", run_lang)
     explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None),
-                          bfloat16=describe_device().bfloat16)
+                          scorer=_scorer(typed, network, run_path))
     inside = explanations_folder(run_path or Path.cwd())
     folder = output_path(getattr(typed, "output", None), default="") if hasattr(typed, "output") else inside
     with progress_bar("Explaining", len(films) * len(typed.methods)) as advance:
@@ -132,6 +134,20 @@ def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network,
     worst = worst_films(run, typed.worst) if hasattr(typed, "worst") else []
     films = {film.name: film for film in [*named_films(run, typed.films), *worst]}
     return network_of_run(run), list(films.values()), (run.facts.get("options") or {}).get("lang") or "en"
+
+
+def _scorer(typed: argparse.Namespace, network: Network, run_path: Path | None) -> Scorer:
+    """The network's scores, by the engine that was typed, else by the run's where it can be had here."""
+    from pneumo_tf.explain.scoring import network_scorer
+    from pneumo_tf.report.run_folder import read_run
+    from pneumo_tf.training.device import describe_device
+    from pneumo_tf.training.engine import AUTO, KERAS, choose_engine
+
+    device = describe_device()
+    before = KERAS if run_path is None else read_run(run_path).facts.get("engine", KERAS)
+    wanted = getattr(typed, "engine", KERAS if before == KERAS else AUTO)
+    return network_scorer(network.model, bfloat16=device.bfloat16, engine=choose_engine(wanted, device),
+                          threads=getattr(typed, "threads", device.cores))
 
 
 def _lime_options(typed: argparse.Namespace) -> LimeOptions:

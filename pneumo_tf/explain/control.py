@@ -17,13 +17,17 @@ from PIL import Image, ImageOps
 
 from pneumo_tf.errors import FilmError
 from pneumo_tf.explain.network import Network
-from pneumo_tf.models.backbone import IMAGENET_OFFSET, IMAGENET_SCALE
+from pneumo_tf.models.backbone import (
+    IMAGENET_DEVIATIONS,
+    IMAGENET_MEANS,
+    IMAGENET_OFFSET,
+    IMAGENET_SCALE,
+)
 from pneumo_tf.models.keras_file import load_keras_weights
 from pneumo_tf.models.pretrained import cache_folder
 from pneumo_tf.training.pixels import UNREADABLE
 
 SIDE = 299
-MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _INDEX = "imagenet_class_index.json"
 
 
@@ -38,8 +42,8 @@ def imagenet_network(weights: Path) -> Network:
     """
     films = keras.Input((SIDE, SIDE, 3), name="films")
     normalised = layers.Rescaling(IMAGENET_SCALE, IMAGENET_OFFSET, name="normalised")(films)
-    own = layers.Rescaling([2 * deviation for deviation in DEVIATIONS], [2 * mean - 1 for mean in MEANS],
-                           name="transform_input")(normalised)
+    own = layers.Rescaling([2 * deviation for deviation in IMAGENET_DEVIATIONS],
+                           [2 * mean - 1 for mean in IMAGENET_MEANS], name="transform_input")(normalised)
     model = keras.applications.InceptionV3(weights=None, include_top=True, input_tensor=own)
     load_keras_weights(model, weights)
     return Network(model, tuple(class_names()), read_control, lambda scores: scores.argmax(axis=1))

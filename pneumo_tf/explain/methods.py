@@ -51,14 +51,13 @@ class Explainer:
         network: The classifier.
         options: Of LIME.
         count: Superpixels wanted; None takes what suits the segmentation.
-        bfloat16: Score perturbed films in it.
-        scorer: A faster engine than Keras's for the same network.
+        scorer: Of the network; None takes Keras in float32.
     """
 
     def __init__(self, network: Network, *, options: LimeOptions, count: int | None = None,
-                 bfloat16: bool = False, scorer: Scorer | None = None) -> None:
+                 scorer: Scorer | None = None) -> None:
         self.network, self.options, self._count = network, options, count
-        self.scorer = scorer or network_scorer(network.model, bfloat16=bfloat16)
+        self.scorer = scorer or network_scorer(network.model)
 
     @cached_property
     def _camera(self) -> GradCam:

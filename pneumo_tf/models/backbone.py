@@ -11,9 +11,12 @@ import keras
 Channels = tuple[float, float, float]  # red, green, blue
 Factor = float | Channels
 
-# From the published means and deviations of ImageNet: each channel gets mean 0 and deviation 1 …
-IMAGENET_SCALE: Channels = (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225))
-IMAGENET_OFFSET: Channels = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
+# The published means and deviations of ImageNet, of values 0-1: each channel gets mean 0 and deviation 1 …
+IMAGENET_MEANS: Channels = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATIONS: Channels = (0.229, 0.224, 0.225)
+_R, _G, _B = zip(IMAGENET_MEANS, IMAGENET_DEVIATIONS, strict=True)
+IMAGENET_SCALE: Channels = (1 / (255 * _R[1]), 1 / (255 * _G[1]), 1 / (255 * _B[1]))
+IMAGENET_OFFSET: Channels = (-_R[0] / _R[1], -_G[0] / _G[1], -_B[0] / _B[1])
 # … or mean 0 only, still in 0-255, as the networks that were first trained with Caffe expect it.
 CAFFE_SCALE = 1.0
 CAFFE_OFFSET: Channels = (-123.68, -116.779, -103.939)

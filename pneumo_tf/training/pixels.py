@@ -24,7 +24,7 @@ from pneumo_tf.data.filters import to_eight_bits
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.cache import Cache, digest, open_rows
-from pneumo_tf.training.rows import Rows
+from pneumo_tf.training.rows import Rows, read_rows
 
 _CHUNK = 64
 _DECODER = 1  # raised whenever the same file would give other pixels
@@ -54,11 +54,15 @@ class Pixels:
 
     def film(self, row: int) -> np.ndarray:
         """uint8 (H, W, C)."""
-        return np.asarray(self.store[self.places[row]])
+        return self.stored(self.places[row])
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """uint8 (len(rows), H, W, 3); grey is repeated in all three channels."""
-        return as_three_channels(np.asarray(self.store[self.places[np.asarray(rows, dtype=int)]]))
+        return as_three_channels(self.stored(self.places[np.asarray(rows, dtype=int)]))
+
+    def stored(self, places: int | np.ndarray) -> np.ndarray:
+        """uint8 (H, W, C) or (len(places), H, W, C): films by their place in the store."""
+        return read_rows(self.store, places)
 
 
 def as_three_channels(films: np.ndarray) -> np.ndarray:

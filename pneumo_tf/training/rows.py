@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import mmap
 import shutil
 import sys
 import zlib
@@ -193,6 +194,24 @@ class DiskRows:
 
     def _say(self, text: str) -> None:
         print(f"Cache: {text}.", file=sys.stderr)
+
+
+def read_rows(array: np.ndarray, index: Any) -> np.ndarray:
+    """A copy of some rows of an array, whose pages are then given back where it lies on disk.
+
+    A mapped page that was read counts as this process's memory until another one needs it. The system has it
+    in its own cache as well, from where it comes back at once.
+
+    Args:
+        array: From `Rows.values`.
+        index: What NumPy takes in brackets.
+    """
+    found = array[index]
+    rows = np.array(found) if np.may_share_memory(found, array) else np.asarray(found)
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Windows has no such call
+        mapped.madvise(mmap.MADV_DONTNEED)
+    return rows
 
 
 def amount(size: int) -> str:

@@ -21,7 +21,7 @@ from pneumo_tf.training.augment import Augmentation, apply_view, sample_view, vi
 from pneumo_tf.training.cache import Cache, open_rows
 from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
-from pneumo_tf.training.rows import Rows
+from pneumo_tf.training.rows import Rows, read_rows
 
 BATCH = 32
 _PROBES = 32  # views of a probe film that tell one way of augmenting from another
@@ -51,7 +51,7 @@ class Activations:
             IndexError: They weren't computed.
         """
         places = self.places[np.asarray(rows, dtype=int)]
-        return np.asarray(self.store[places] if view is None else self.store[places, view])
+        return read_rows(self.store, places if view is None else (places, view))
 
 
 def film_activations(engine: Engine, pixels: Pixels, *, description: str,
@@ -69,7 +69,7 @@ def film_activations(engine: Engine, pixels: Pixels, *, description: str,
     """
 
     def draw(places: np.ndarray) -> np.ndarray:
-        return as_three_channels(np.asarray(pixels.store[places]))
+        return as_three_channels(pixels.stored(places))
 
     with _open(engine, pixels, cache, kind="films", views=(), key={}) as rows:
         _fill(rows, engine, pixels.places, draw, views=1, description=description, workers=1)
@@ -87,7 +87,7 @@ def view_activations(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views:
 
     def draw(places: np.ndarray) -> np.ndarray:
         return as_three_channels(np.stack([
-            apply_view(np.asarray(pixels.store[place]),
+            apply_view(pixels.stored(place),
                        sample_view(augmentation, view_rng(seed, int(place), view)))
             for place in places for view in range(views)]))
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.errors import FilmError, WeightsError
-from pneumo_tf.explain.control import DEVIATIONS, MEANS, class_names, imagenet_network, read_control
+from pneumo_tf.explain.control import class_names, imagenet_network, read_control
+from pneumo_tf.models.backbone import IMAGENET_DEVIATIONS, IMAGENET_MEANS
 
 
 def test_the_networks_scores_are_those_of_keras_inception_v3(tmp_path: Path, monkeypatch) -> None:
@@ -24,7 +25,7 @@ def test_the_networks_scores_are_those_of_keras_inception_v3(tmp_path: Path, mon
     expected = theirs(image / np.float32(127.5) - 1)
     np.testing.assert_allclose(network.model(image), expected, rtol=1e-3, atol=1e-7)
     normalised = keras.Model(network.model.input, network.model.get_layer("normalised").output)(image)
-    np.testing.assert_allclose(normalised, (image / 255 - MEANS) / DEVIATIONS, atol=1e-4)
+    np.testing.assert_allclose(normalised, (image / 255 - IMAGENET_MEANS) / IMAGENET_DEVIATIONS, atol=1e-4)
     assert len(network.classes) == 1000
     with pytest.raises(WeightsError):
         imagenet_network(tmp_path / "nothing.h5")

@@ -15,14 +15,24 @@ def model():
     return keras.Model(films, layers.Dense(3, activation="softmax")(x))
 
 
+@pytest.fixture(params=["keras", "openvino"])
+def engine(request):
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+        if keras.backend.backend() != "tensorflow":
+            pytest.skip("OpenVINO takes its networks from TensorFlow")
+    return request.param
+
+
 @pytest.mark.parametrize("count", [1, 32, 33, 70])
-def test_scores_are_the_networks_whatever_the_number_of_films(model, count):
+def test_scores_are_the_networks_whatever_the_engine_and_the_number_of_films(model, engine, count):
     films = np.random.default_rng(count).integers(0, 256, (count, 16, 16, 3)).astype(np.uint8)
-    scores = network_scorer(model)(films)
+    scores = network_scorer(model, engine=engine)(films)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, model(films), atol=1e-6)
 
 
-def test_bfloat16_stays_close(model):
+def test_bfloat16_stays_close(model, engine):
     films = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
-    np.testing.assert_allclose(network_scorer(model, bfloat16=True)(films), model(films), atol=0.01)
+    scores = network_scorer(model, bfloat16=True, engine=engine, threads=2)(films)
+    np.testing.assert_allclose(scores, model(films), atol=0.01)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import StorageError
-from pneumo_tf.training.rows import FACTS, JOURNAL, VALUES, DiskRows, MemoryRows
+from pneumo_tf.training.rows import FACTS, JOURNAL, VALUES, DiskRows, MemoryRows, read_rows
 
 SHAPE = (6, 5, 3)
 FACTS_OF = {"format": 1, "kind": "films", "key": {"films": "abc"}, "shape": list(SHAPE), "dtype": "float32"}
@@ -158,3 +160,26 @@ def test_memory_behaves_like_the_disk_for_as_long_as_it_lasts() -> None:
     rows.write_blank([3])
     assert rows.blank() == [3]
     np.testing.assert_array_equal(rows.values()[[0, 2, 5]], DATA[[0, 2, 5]])
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no way to give pages back here")
+def test_rows_that_were_read_from_disk_leave_memory_again(tmp_path):
+    """Resident pages of the mapping, as the system counts them."""
+    smaps = Path("/proc/self/smaps")
+    if not smaps.exists():
+        pytest.skip("the system doesn't tell which pages are resident")
+    np.arange(1 << 22, dtype=np.uint8).tofile(tmp_path / "values.bin")
+    array = np.memmap(tmp_path / "values.bin", np.uint8, "r", shape=(64, 1 << 16))
+
+    def resident() -> int:
+        _, _, found = smaps.read_text().partition(str(tmp_path / "values.bin"))
+        counted = re.search(r"Rss:\s+(\d+) kB", found)
+        assert counted
+        return int(counted[1])
+
+    assert array.sum() > 0
+    assert resident() == 1 << 12
+    found = read_rows(array, np.array([1, 63]))
+    np.testing.assert_array_equal(found, array[[1, 63]])
+    read_rows(array, 5)
+    assert resident() < 1 << 8
