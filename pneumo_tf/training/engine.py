@@ -60,7 +60,8 @@ class KerasEngine:
     def __init__(self, network: keras.Model, *, dtype: str = "float32") -> None:
         self._network, self._folded = network, fold_batch_norm(network, dtype=dtype)
         self.name, self.output_shape = network.name, tuple(network.output_shape[1:])
-        self.dtype = keras.backend.standardize_dtype(self._folded.output.dtype)
+        # A network from a file says its output in a list.
+        self.dtype = keras.backend.standardize_dtype(self._folded.outputs[0].dtype)
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
         return np.asarray(self._folded.predict_on_batch(films))

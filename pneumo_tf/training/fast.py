@@ -81,11 +81,13 @@ class Fast:
             films = film_outputs(engine, task.pixels, description="Films", cache=task.cache)
         with task.stages.measure("features of views"):
             # Views only teach, so they may be computed in the processor's fastest precision.
-            quick = engine.coarse() if task.device.bfloat16 else engine
-            views = view_features(quick, task.pixels, task.rows("train"), views=self.views, seed=task.seed,
-                                  augmentation=get_preset(self.augment), workers=task.threads,
-                                  cache=task.cache)
-        return Extracted(describe, films, np.concatenate([films[task.rows("train")][:, None], views], axis=1))
+            quick, train = engine.coarse() if task.device.bfloat16 else engine, task.rows("train")
+            variants = np.empty((len(train), self.views + 1, films.shape[1]), "float32")
+            variants[:, 0] = films[train]
+            view_features(quick, task.pixels, train, views=self.views, seed=task.seed,
+                          augmentation=get_preset(self.augment), workers=task.threads, cache=task.cache,
+                          out=variants[:, 1:])
+        return Extracted(describe, films, variants)
 
     def fit(self, task: Task, extracted: Extracted) -> Trained:
         """A head on a backbone's features, and the graph that both are."""

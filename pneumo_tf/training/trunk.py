@@ -24,6 +24,7 @@ from pneumo_tf.training.pixels import Pixels, as_three_channels
 from pneumo_tf.training.rows import Rows, read_rows
 
 BATCH = 32
+_PART = 256  # films that are read at a time
 _PROBES = 32  # views of a probe film that tell one way of augmenting from another
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -52,6 +53,19 @@ class Activations:
         """
         places = self.places[np.asarray(rows, dtype=int)]
         return read_rows(self.store, places if view is None else (places, view))
+
+    def gather(self, rows: Iterable[int], out: np.ndarray | None = None) -> np.ndarray:
+        """float32 (len(rows), …): `batch` in parts, so that only the result is held in memory.
+
+        Args:
+            rows: Of films that were computed.
+            out: Where to put them, of the same shape; None makes an array.
+        """
+        wanted = np.asarray(rows, dtype=int)
+        found = np.empty((len(wanted), *self.store.shape[1:]), "float32") if out is None else out
+        for start in range(0, len(wanted), _PART):
+            found[start : start + _PART] = self.batch(wanted[start : start + _PART])
+        return found
 
 
 def film_activations(engine: Engine, pixels: Pixels, *, description: str,
@@ -106,16 +120,16 @@ def film_outputs(engine: Engine, pixels: Pixels, *, description: str,
                  cache: Cache | None = None) -> np.ndarray:
     """float32 (N, …): `film_activations`, all of them in memory."""
     found = film_activations(engine, pixels, description=description, cache=cache)
-    return found.batch(range(len(pixels))).astype("float32", copy=False)
+    return found.gather(range(len(pixels)))
 
 
 def view_features(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views: int,
-                  augmentation: Augmentation, seed: int, workers: int,
-                  cache: Cache | None = None) -> np.ndarray:
-    """float32 (len(rows), views, …): `view_activations` of some films, all of them in memory."""
+                  augmentation: Augmentation, seed: int, workers: int, cache: Cache | None = None,
+                  out: np.ndarray | None = None) -> np.ndarray:
+    """float32 (len(rows), views, …): `view_activations` of some films, all of them in memory, in `out`."""
     found = view_activations(engine, pixels, rows, views=views, augmentation=augmentation, seed=seed,
                              workers=workers, cache=cache)
-    return found.batch(rows).astype("float32", copy=False)
+    return found.gather(rows, out)
 
 
 def _open(engine: Engine, pixels: Pixels, cache: Cache | None, *, kind: str, views: tuple[int, ...],

@@ -36,3 +36,10 @@ def test_bfloat16_stays_close(model, engine):
     films = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
     scores = network_scorer(model, bfloat16=True, engine=engine, threads=2)(films)
     np.testing.assert_allclose(scores, model(films), atol=0.01)
+
+
+def test_a_network_from_a_file_is_scored_too(model, engine, tmp_path):
+    model.save(tmp_path / "modelo.keras")
+    loaded = keras.models.load_model(tmp_path / "modelo.keras", compile=False)
+    films = np.random.default_rng(1).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    np.testing.assert_allclose(network_scorer(loaded, engine=engine)(films), model(films), atol=1e-6)
