@@ -165,16 +165,21 @@ def fastest(film: np.ndarray, scorer: Callable[[np.ndarray], np.ndarray], sample
 
 
 def speed_models(run: Path | None, folder: Path) -> dict[str, Any]:
+    """A run's network; InceptionV3 as `fast` uses it, without its last blocks, and the whole of it."""
     import keras
 
     from pneumo_tf.models.backbones import get_backbone
-    from pneumo_tf.models.classifier import attach_head, build_backbone
+    from pneumo_tf.models.classifier import attach_head, build_backbone, linear_classifier, pooled_features
     from pneumo_tf.models.heads import HEADS
 
-    inception = get_backbone("inception_v3")
+    backbone = get_backbone("inception_v3")
+    network = build_backbone(backbone, 299)
+    features, rng = pooled_features(network, backbone.taps), np.random.default_rng(0)
+    head = rng.normal(size=(features.output_shape[-1], 2)).astype("float32")
     lite = run or last_run(folder / "true")
     return {"run": keras.models.load_model(lite / "modelo.keras", compile=False),
-            "inception_v3 (random)": attach_head(build_backbone(inception, 299), HEADS["softmax"], 2)}
+            "inception_v3, fast": linear_classifier(features, head, np.zeros(2, "float32")),
+            "inception_v3, whole": attach_head(build_backbone(backbone, 299), HEADS["softmax"], 2)}
 
 
 def phantom_film(side: int) -> np.ndarray:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import log_softmax, softmax
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from pneumo_tf.evaluation.statistics import macro_auc
 
 Epoch = dict[str, float | None]
+_PART = 256  # vectors that are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +138,8 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
     Returns:
         The head, and one row per epoch: class-weighted log loss (without the penalty) and plain accuracy.
     """
-    deviation = train.vectors.std(axis=0, dtype="float64")
-    objective = _Objective(train, _weighted(train.labels, class_weights), len(class_weights), penalty,
-                           train.vectors.mean(axis=0, dtype="float64"),
+    mean, deviation = _mean_and_deviation(train.vectors)
+    objective = _Objective(train, _weighted(train.labels, class_weights), len(class_weights), penalty, mean,
                            np.where(deviation > 1e-6, deviation, 1.0))  # a constant feature stays as it is
     start = np.zeros((train.vectors.shape[1] + 1) * len(class_weights))
     watch = _Watch(objective=objective, validation=validation, class_weights=class_weights,
@@ -148,6 +150,14 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
         minimize(objective, start, jac=True, method="L-BFGS-B", callback=watch.after_iteration,
                  options={"maxiter": epochs, "maxcor": 20})
     return watch.best, watch.history
+
+
+def _mean_and_deviation(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float64 (D,) each; from a part at a time, since all in float64 would take twice their own room."""
+    scaler = StandardScaler()
+    for part in gen_batches(len(vectors), _PART):
+        scaler.partial_fit(vectors[part].astype("float64"))
+    return scaler.mean_, np.sqrt(scaler.var_)
 
 
 def _weighted(labels: np.ndarray, class_weights: Mapping[int, float]) -> np.ndarray:
