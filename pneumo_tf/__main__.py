@@ -11,6 +11,7 @@ COMMANDS = {
     "get_labels": "write the table of films and their classes",
     "binary_class": "train, evaluate, report and export a classifier",
     "find_lr": "find a learning rate by a range test",
+    "evaluate_model": "see how far a run's figures hold: changed films, other films, other splits",
     "explain_pict": "show where a network looks, and how far to believe it",
     "compare_runs": "train several ways on one split and compare them",
     "cache": "show what is kept for later runs, or clear it",
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = "\n".join(f"  {name:<14}{purpose}" for name, purpose in COMMANDS.items())
+    lines = "\n".join(f"  {name:<16}{purpose}" for name, purpose in COMMANDS.items())
     return f"usage: python -m pneumo_tf COMMAND [OPTIONS]\n\n{lines}\n\nCOMMAND --help lists its options."
 
 

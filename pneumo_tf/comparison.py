@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import log_loss
 
+from pneumo_tf.deploy.predict import recorded_scores
 from pneumo_tf.errors import PneumoError
-from pneumo_tf.evaluation.calibration import EDGE
-from pneumo_tf.evaluation.intervals import Statistic, bootstrap
+from pneumo_tf.evaluation.intervals import bootstrap
+from pneumo_tf.evaluation.logits import log_losses
+from pneumo_tf.evaluation.paired import area_of, less, take
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import auc_of, mean_of
+from pneumo_tf.evaluation.statistics import mean_of
 from pneumo_tf.report.comparison import write_page
 from pneumo_tf.report.run_folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, replacing, write_json
@@ -55,15 +56,6 @@ class _Run:
 
     folder: RunFolder
     scores: Scores
-
-    @property
-    def area(self) -> Statistic:
-        """The area under the ROC curve; the mean of each class against the rest where there are several."""
-        scores = self.scores
-        if scores.is_binary:
-            return auc_of(scores.labels == scores.positive_index, scores.positive_scores)
-        return mean_of([auc_of(scores.labels == index, scores.values[:, index].astype(np.float64))
-                        for index in range(len(scores.classes))])
 
 
 def compare(rows: Sequence[Row], *, name: str, seed: int = 42, resamples: int = 2000) -> dict[str, Any]:
@@ -128,12 +120,8 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 
 def _read(folder: Path) -> _Run:
     run = read_run(folder)
-    films = run.predictions[run.predictions["split"] == "validation"].sort_values("id")
-    patients = films["patient"] if "patient" in films else pd.Series("", index=films.index)
-    labels = np.array([run.classes.index(label) for label in films["label"]], dtype=int)
-    values = films[[f"p_{name}" for name in run.classes]].to_numpy(float)
-    return _Run(run, Scores(classes=tuple(run.classes), positive=run.positive, ids=list(films["id"]),
-                            labels=labels, values=values, patients=patients.to_numpy(str)))
+    scores = recorded_scores(run, "validation")
+    return _Run(run, take(scores, np.argsort(scores.ids, kind="stable")))
 
 
 def _check(runs: Sequence[_Run]) -> None:
@@ -178,22 +166,12 @@ def _run(run: _Run) -> dict[str, Any]:
     facts, scores, history = run.folder.facts, run.scores, run.folder.history
     command = [part for part in facts.get("command") or [] if part != "--resume"]
     return {"folder": str(run.folder.path), "seed": facts.get("seed"), "command": shlex.join(command),
-            "auc": float(run.area(np.ones((1, len(scores.ids))))[0]),
+            "auc": float(area_of(scores)(np.ones((1, len(scores.ids))))[0]),
             "accuracy": float(np.mean(scores.values.argmax(axis=1) == scores.labels)),
-            "log_loss": _log_loss(scores), "epochs": len(history),
+            "log_loss": float(log_losses(scores).mean()), "epochs": len(history),
             "seconds": float(sum(stage["seconds"] for stage in facts.get("stages") or [])),
             "history": {name: [None if pd.isna(value) else float(value) for value in history[name]]
                         for name in _CURVES if name in history}}
-
-
-def _log_loss(scores: Scores) -> float:
-    """Mean log loss; two classes by the positive's score alone, since other layers than a softmax exist."""
-    values = np.clip(scores.values, EDGE, 1 - EDGE)
-    if scores.is_binary:
-        found = values[:, scores.positive_index]
-        values = np.where(np.arange(2) == scores.positive_index, found[:, None], 1 - found[:, None])
-    values = values / values.sum(axis=1, keepdims=True)
-    return float(log_loss(scores.labels, values, labels=np.arange(len(scores.classes))))
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
@@ -205,14 +183,10 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
 def _differences(ranked: Sequence[Sequence[_Run]], *, seed: int,
                  resamples: int) -> list[dict[str, Any] | None]:
     """Each row's area less the first one's, over the same resamples of patients; None for the first."""
-    areas = [mean_of([run.area for run in runs]) for runs in ranked]
-    distances = {str(index): _less(area, areas[0]) for index, area in enumerate(areas) if index}
+    areas = [mean_of([area_of(run.scores) for run in runs]) for runs in ranked]
+    distances = {str(index): less(area, areas[0]) for index, area in enumerate(areas) if index}
     scores = ranked[0][0].scores
     intervals = bootstrap(distances, scores.groups, seed=seed, resamples=resamples)
     once = np.ones((1, len(scores.ids)))
     return [None, *({"value": float(distance(once)[0]), "low": intervals[index].low,
                      "high": intervals[index].high} for index, distance in distances.items())]
-
-
-def _less(one: Statistic, other: Statistic) -> Statistic:
-    return lambda weights: one(weights) - other(weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pneumo_tf.errors import OptionError
+from pneumo_tf.evaluation import benefit, calibration, operating_point
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.pretrained import IMAGENET, NONE, find_weights
@@ -30,6 +31,9 @@ class StudyOptions:
         backbone: Its name, or several joined by "+" for an ensemble; None takes the recipe's own.
         weights: A file, "imagenet" (look for it) or "none"; for an ensemble one of these for all, or one
             for each, joined by "+".
+        operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it.
+        calibration: How scores are made into probabilities: "temperature", "platt", "isotonic" or "none".
+        prevalences: Shares of positives that predictive values are given for.
         positive: The class to be found; None takes PNEUMONIA where it exists, else the last by name.
         split_seed: Seed of the split alone; None takes `seed`.
         engine: What computes frozen networks: "keras", "openvino", or "auto" for what suits the machine.
@@ -54,7 +58,9 @@ class StudyOptions:
     validation_fraction: float = 0.15
     split_by: Literal["patient", "film"] = "patient"
     keep_test: bool = False
-    sensitivity: float = 0.95
+    operating_point: str = operating_point.DEFAULT
+    calibration: str = calibration.DEFAULT
+    prevalences: Sequence[float] = benefit.PREVALENCES
     positive: str | None = None
     seed: int = 42
     split_seed: int | None = None
@@ -114,6 +120,7 @@ class Plan:
 
 def settle(options: StudyOptions) -> Plan:
     """Settle the recipe, backbones and weights, so that a mistake shows before any work is spent."""
+    _check_judgement(options)
     device = describe_device()
     engine = choose_engine(options.engine, device)
     name, recipe = choose_recipe(options.recipe, device)
@@ -127,6 +134,13 @@ def settle(options: StudyOptions) -> Plan:
                     in zip(backbones, _weights_wanted(options.weights, len(backbones)), strict=True))
     return Plan(options=options, members=members, size=size, recipe_name=name, recipe=recipe,
                 threads=options.threads or device.cores, engine=engine)
+
+
+def _check_judgement(options: StudyOptions) -> None:
+    """What is made of the scores has a meaning: nobody should wait for a training to learn that it hasn't."""
+    operating_point.parse_rule(options.operating_point)
+    calibration.check_method(options.calibration)
+    benefit.check_prevalences(options.prevalences)
 
 
 def _weights_wanted(weights: str, members: int) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.near_duplicates import near_duplicates
 from pneumo_tf.data.prepared import read_prepared
 from pneumo_tf.data.splits import SPLITS, split_hash
-from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.calibration import fit_calibrator
+from pneumo_tf.evaluation.cross_fitting import cross_fitted
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores
@@ -44,28 +46,51 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
         name: Of the run.
         labels_sha256: Of the labels table as it was read.
     """
-    cohort, positive = task.cohort, plan.options.positive_class(task.classes)
+    options, cohort = plan.options, task.cohort
+    positive = options.positive_class(task.classes)
     scores = {split: _scores(cohort, trained.scores, positive, _rows(cohort, split)) for split in SPLITS}
-    unseen = trained.scores.copy()
-    for row, values in trained.held_out.items():
-        unseen[row] = values
-    rows = [*_rows(cohort, "validation"), *trained.held_out]
-    judged = _scores(cohort, unseen, positive, rows)
-    point = choose(judged, rule="sensitivity", at_least=plan.options.sensitivity)
-    temperature = Temperature.fit(judged)
+    held_out = _held_out(cohort, trained, positive)
+    judged = scores["validation"] if held_out is None else _joined(scores["validation"], held_out)
+    point = choose(judged, rule=options.operating_point)
+    calibrator = fit_calibrator(options.calibration, judged)
     cohort.write_csv(folder / "split.csv")
     pd.DataFrame(trained.history).to_csv(folder / "history.csv", index=False)
     predictions = _predictions(cohort, _scores(cohort, trained.scores, positive, range(len(cohort))), point)
     predictions.to_csv(folder / "predictions.csv", index=False)
     with task.stages.measure("figures"):
-        write_json(folder / "metrics.json", dossier(scores, point.threshold, temperature=temperature,
-                                                    cohort=cohort, seed=plan.options.seed))
+        metrics = dossier(scores, point.threshold, calibrator=calibrator, cohort=cohort, films=_films(task),
+                          held_out=held_out, prevalences=options.prevalences, seed=options.seed)
+        metrics["validation"]["calibrators"] = cross_fitted(judged, seed=options.seed)
+        metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
+        write_json(folder / "metrics.json", metrics)
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / "run.json", {
         "name": name, **_record(plan, task, trained), "positive": positive,
-        "data": {"films": str(plan.options.films.absolute()), "labels": str(plan.options.labels.absolute()),
+        "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
                  "labels_sha256": labels_sha256},
-        "operating_point": {**asdict(point), **seen}, "calibration": {**temperature.to_json(), **seen}})
+        "operating_point": {**asdict(point), **seen}, "calibration": {**calibrator.to_json(), **seen}})
+
+
+def _films(task: Task) -> Iterator[np.ndarray]:
+    """uint8 (H, W, C) each, in the cohort's order; one in memory at a time."""
+    return (task.pixels.film(row) for row in range(len(task.cohort)))
+
+
+def _held_out(cohort: Cohort, trained: Trained, positive: str) -> Scores | None:
+    """Training films, each scored by a head that never saw its patient; None where there are none."""
+    if not trained.held_out:
+        return None
+    unseen = trained.scores.copy()
+    for row, values in trained.held_out.items():
+        unseen[row] = values
+    return _scores(cohort, unseen, positive, list(trained.held_out))
+
+
+def _joined(one: Scores, other: Scores) -> Scores:
+    """The films of both."""
+    return replace(one, ids=[*one.ids, *other.ids], labels=np.concatenate([one.labels, other.labels]),
+                   values=np.concatenate([one.values, other.values]),
+                   patients=np.concatenate([one.patients, other.patients]))
 
 
 def _predictions(cohort: Cohort, scores: Scores, point: OperatingPoint) -> pd.DataFrame:

@@ -21,7 +21,8 @@ from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
 from pneumo_tf.deploy.export import export_model
 from pneumo_tf.plan import Plan, StudyOptions, settle
-from pneumo_tf.report.page import write_report
+from pneumo_tf.report.model_card import CARD
+from pneumo_tf.report.page import PAGE, write_report
 from pneumo_tf.run_record import write_run
 from pneumo_tf.storage import guarded, make_folder, replacing
 from pneumo_tf.training.cache import Cache
@@ -31,7 +32,7 @@ from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.task import Task
 from pneumo_tf.unfinished import unfinished_run
 
-REPORT = "report.html"
+_PUBLISHED = ("model.json", "modelo.h5", "modelo.keras", PAGE, CARD)
 
 
 def run_study(options: StudyOptions) -> Path:
@@ -100,6 +101,6 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
 def _publish(run: Path, output: Path) -> None:
     """Put the finished run's model and report where the next program looks for them."""
     for source in sorted(run.iterdir()):
-        if source.is_file() and source.name in ("model.json", "modelo.h5", "modelo.keras", REPORT):
+        if source.is_file() and source.name in _PUBLISHED:
             with replacing(output / source.name) as temporary:
                 shutil.copyfile(source, temporary)

@@ -16,6 +16,7 @@ FLOORS = {
     "models": 3,
     "report": 4, "deploy": 4, "explain": 4, "training": 4,
     "plan": 5, "run_record": 5, "unfinished": 5, "study": 5, "range_test": 5, "comparison": 5,
+    "rescoring": 5, "external": 5, "repeats": 5, "refitting": 5,
     "cli": 6, "__main__": 7, "scripts": 7,
 }
 SEPARATE = {frozenset({"data", "evaluation"})}

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from pneumo_tf.study import StudyOptions, run_study
 from pneumo_tf.training import linear_head
 
 RUN_FILES = {"run.json", "history.csv", "split.csv", "predictions.csv", "metrics.json", "report.html",
-             "model.json", "modelo.h5", "modelo.keras"}
+             "model.json", "modelo.h5", "modelo.keras", "model_card.md"}
 
 
 def _options(films: Path, labels: Path, output: Path) -> StudyOptions:
@@ -38,7 +39,7 @@ def test_a_run_folder_holds_every_file_of_the_contract(finished_run: Path) -> No
 
 def test_model_and_report_of_the_last_run_lie_where_the_next_program_looks(finished_run: Path) -> None:
     output = finished_run.parents[1]
-    for name in ("model.json", "modelo.h5", "report.html"):
+    for name in ("model.json", "modelo.h5", "report.html", "model_card.md"):
         assert (output / name).read_bytes() == (finished_run / name).read_bytes()
 
 
@@ -81,6 +82,18 @@ def test_the_temperature_is_fitted_on_the_films_of_the_operating_point(finished_
     assert (fitted["method"], fitted["fitted_on"]) == ("temperature", "validation")
     assert fitted["temperature"] > 0
     assert fitted["films"] == facts["operating_point"]["films"]
+    compared = json.loads((finished_run / "metrics.json").read_text())["validation"]["calibrators"]
+    assert compared["films"] == fitted["films"]
+
+
+@pytest.mark.parametrize("mistake", [{"operating_point": "best"}, {"calibration": "magic"},
+                                     {"prevalences": (0.1, 1.5)}])
+def test_what_cannot_be_made_of_scores_is_said_before_any_film_is_read(mistake: dict[str, Any],
+                                                                       tmp_path: Path) -> None:
+    nowhere = _options(tmp_path / "no films", tmp_path / "no labels", tmp_path / "model")
+    with pytest.raises(OptionError, match=r"best|magic|1\.5"):
+        run_study(replace(nowhere, **mistake))
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_record_tells_how_to_repeat_the_run(finished_run: Path) -> None:

@@ -25,8 +25,7 @@ def build_parser() -> command.Parser:
                         help="go on with the same command's run that was stopped")
     parser.add_argument("--positive", metavar="CLASS", default=argparse.SUPPRESS,
                         help="class to be found (default: PNEUMONIA, else the last by name)")
-    parser.add_argument("--sensitivity", type=command.fraction, default=0.95,
-                        help="least sensitivity on validation that the operating point must reach")
+    study_options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
     parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the report")
     return parser

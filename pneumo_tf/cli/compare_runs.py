@@ -221,4 +221,6 @@ def _area(figure: dict[str, Any]) -> str:
 def _difference(figure: dict[str, Any] | None) -> str:
     if figure is None:
         return "best"
+    if figure["low"] is None:  # too few patients
+        return f"{figure['value']:+.4f} (no interval)"
     return f"{figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"

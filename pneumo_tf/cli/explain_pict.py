@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
+from pneumo_tf.cli.finished_run import find_run
 from pneumo_tf.cli.keras_start import start_keras
 from pneumo_tf.errors import OptionError, WeightsError
-from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
+from pneumo_tf.places import find_existing, output_path
 
 if TYPE_CHECKING:
     from pneumo_tf.explain.choosing import Chosen
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(typed: argparse.Namespace) -> None:
-    run_path = None if hasattr(typed, "imagenet") else _run_path(getattr(typed, "run", None))
+    run_path = None if hasattr(typed, "imagenet") else find_run(getattr(typed, "run", None))
     if not typed.films and not hasattr(typed, "worst"):
         raise OptionError("Something must be explained.", received="no film",
                           remedy="Name films, or ask for --worst 10.")
@@ -157,22 +158,6 @@ def _lime_options(typed: argparse.Namespace) -> LimeOptions:
               **{name: value for name, value in vars(typed).items() if name in _CHOICES}}
     return LimeOptions(samples=typed.samples, sigma=typed.sigma, keep=getattr(typed, "keep", None),
                        seed=typed.seed, stop_early=typed.stop_early, **chosen)
-
-
-def _run_path(typed: str | None) -> Path:
-    """The run that was named, else the last one.
-
-    Raises:
-        OptionError: It doesn't exist.
-    """
-    remedy = "Train with binary_class.py first, or name a run with --run."
-    if typed is not None:
-        return find_existing(typed, what="run", error=OptionError, remedy=remedy)
-    runs = find_existing(f"{MODEL_FOLDER}/runs", what="folder of runs", error=OptionError, remedy=remedy)
-    finished = [run for run in runs.glob("[!.]*") if (run / "run.json").is_file()]
-    if not finished:
-        raise OptionError("A run must exist to be explained.", received=f"none in {runs}", remedy=remedy)
-    return max(finished, key=lambda run: run.name)
 
 
 def _show(records: list[dict[str, Any]], folder: Path) -> None:

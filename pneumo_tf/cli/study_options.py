@@ -101,6 +101,38 @@ def _add_split(parser: command.Parser) -> None:
                         help="test on the films that the source had in its test folder")
 
 
+def add_judgement(parser: command.Parser) -> None:
+    """What is made of the scores, all of it fixed before the test films are read."""
+    point = parser.add_mutually_exclusive_group()
+    point.add_argument("--operating-point", type=_operating_point, default="sensitivity=0.95", metavar="RULE",
+                       help="how the threshold is fixed on the validation films: youden, sensitivity=0.95, "
+                       "specificity=0.9, cost=10 (a missed film is as bad as 10 false alarms) or "
+                       "cost=10@0.02 (where 2 %% of the films are positive)")
+    point.add_argument("--sensitivity", type=_least_sensitivity, dest="operating_point", metavar="SHARE",
+                       default=argparse.SUPPRESS, help="short for --operating-point sensitivity=SHARE")
+    parser.add_argument("--calibration", choices=("temperature", "platt", "isotonic", "none"),
+                        default="temperature", help="how scores are made into probabilities, on the "
+                        "validation films; the exported model isn't changed by it")
+    parser.add_argument("--prevalence", type=command.fraction, nargs="+", dest="prevalences", metavar="SHARE",
+                        default=argparse.SUPPRESS, help="shares of positives that predictive values are "
+                        "given for (default: 0.01 0.05 0.1 0.3)")
+
+
+def _operating_point(text: str) -> str:
+    """An argparse type: a rule as the evaluation reads it."""
+    from pneumo_tf.evaluation.operating_point import parse_rule
+
+    try:
+        return str(parse_rule(text))
+    except OptionError as failure:
+        raise argparse.ArgumentTypeError(str(failure).rstrip(".")) from failure
+
+
+def _least_sensitivity(text: str) -> str:
+    """An argparse type: a share as the rule that it is short for."""
+    return f"sensitivity>={command.fraction(text):g}"
+
+
 def _add_running(parser: command.Parser) -> None:
     """What chance, the machine and earlier runs have to do with it."""
     parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,

@@ -1,80 +1,99 @@
-"""Scores made into probabilities by one number, the temperature, fitted on the validation films."""
+"""Scores made into probabilities, by a calibrator that is fitted before the test films are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import logit, softmax
-
+from pneumo_tf.errors import OptionError, PneumoError
+from pneumo_tf.evaluation.calibrator import Calibrator
+from pneumo_tf.evaluation.isotonic import Isotonic
+from pneumo_tf.evaluation.logits import EDGE
+from pneumo_tf.evaluation.platt import Platt
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.temperature import Temperature
 
-Floats = NDArray[np.float64]
+__all__ = ["DEFAULT", "EDGE", "METHODS", "CalibrationError", "Calibrator", "Isotonic", "Platt", "Temperature",
+           "Uncalibrated", "check_method", "fit_calibrator", "read_calibrator"]
 
-# The exported model computes in float32: nearer to 0 or 1 its scores hold no information.
-EDGE = 1e-7
-# Beyond these the validation films don't tell one temperature from the next.
-_COLDEST, _HOTTEST = 0.05, 20.0
+
+class CalibrationError(PneumoError):
+    """A calibrator that can't be read from a run."""
 
 
 @dataclass(frozen=True)
-class Temperature:
-    """Divides the logits (Guo et al. 2017, ICML, arXiv 1706.04599); the order of the scores stays.
+class Uncalibrated(Calibrator):
+    """Leaves the scores as the model gives them."""
 
-    Attributes:
-        temperature: Above 1 the scores were too sure of themselves, below 1 too timid; 1 changes nothing.
-        films: Number of films that it was fitted on.
-        why: Why none could be fitted, "separated" or "one_class_only"; then the temperature is 1. Else "".
-    """
-
-    temperature: float = 1.0
+    method: ClassVar[str] = "none"
     films: int = 0
     why: str = ""
 
     @classmethod
-    def fit(cls, validation: Scores) -> Temperature:
-        """The temperature with the least log loss on the validation films.
-
-        Where every film scores highest for its own class, the loss only falls as the temperature does, so
-        that none can be fitted.
-        """
-        films = len(validation.ids)
-        if len(np.unique(validation.labels)) < 2:
-            return cls(films=films, why="one_class_only")
-        logits = _logits(validation)
-
-        def loss(log_temperature: float) -> float:
-            return _log_loss(logits / np.exp(log_temperature), validation.labels)
-
-        best = minimize_scalar(loss, bounds=np.log([_COLDEST, _HOTTEST]), method="bounded",
-                               options={"xatol": 1e-4})
-        if np.exp(best.x) < 1.01 * _COLDEST:
-            return cls(films=films, why="separated")
-        return cls(temperature=float(np.exp(best.x)), films=films)
+    def fit(cls, validation: Scores) -> Uncalibrated:
+        """Nothing is fitted."""
+        return cls(films=len(validation.ids))
 
     def apply(self, scores: Scores) -> Scores:
-        """The same films with probabilities in place of scores."""
-        return replace(scores, values=softmax(_logits(scores) / self.temperature, axis=1))
+        """The scores themselves."""
+        return scores
 
-    def to_json(self) -> dict[str, str | float | int]:
-        """What run.json says of it."""
-        content: dict[str, str | float | int] = {
-            "method": "temperature", "temperature": self.temperature, "fitted_on": "validation",
-            "films": self.films}
-        return content | ({"why": self.why} if self.why else {})
+    def parameters(self) -> dict[str, Any]:
+        """None."""
+        return {}
 
-
-def _logits(scores: Scores) -> Floats:
-    """(n, K) float: two classes by the positive's score alone, since other layers than a softmax exist."""
-    if not scores.is_binary:
-        return np.log(np.clip(scores.values.astype(np.float64), EDGE, 1))
-    found = logit(np.clip(scores.positive_scores, EDGE, 1 - EDGE))
-    return np.outer(found, np.eye(2)[scores.positive_index])
+    @classmethod
+    def from_parameters(cls, content: Mapping[str, Any], *, films: int, why: str) -> Uncalibrated:
+        """Nothing has to be known."""
+        return cls(films, why)
 
 
-def _log_loss(logits: Floats, labels: NDArray[np.integer]) -> float:
-    top = logits.max(axis=1, keepdims=True)
-    total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-    return float(np.mean(total - logits[np.arange(len(labels)), labels]))
+_KINDS: Mapping[str, type[Calibrator]] = {
+    kind.method: kind for kind in (Temperature, Platt, Isotonic, Uncalibrated)}
+METHODS = tuple(_KINDS)
+DEFAULT = Temperature.method
+
+
+def check_method(method: str) -> None:
+    """Raises OptionError where no calibrator has this name."""
+    if method not in _KINDS:
+        raise OptionError("Scores are calibrated by a method that is known.", received=repr(method),
+                          remedy=f"Choose one of: {', '.join(METHODS)}.")
+
+
+def fit_calibrator(method: str, validation: Scores) -> Calibrator:
+    """A calibrator with the least loss on the validation films.
+
+    Every film counts alike, because a probability is asked of a film, and the figures that judge it count
+    films; where patients own several, that estimate stays unbiased (Liang and Zeger 1986, Biometrika 73:13).
+    By patient is what it is fitted on, patients that neither training nor test has, and how it is judged:
+    `cross_fitted` leaves out whole patients, and every interval draws them.
+
+    Args:
+        method: One of `METHODS`.
+        validation: Uncalibrated scores of films that training hasn't seen.
+
+    Raises:
+        OptionError: An unknown method.
+    """
+    check_method(method)
+    return _KINDS[method].fit(validation)
+
+
+def read_calibrator(content: Mapping[str, Any] | None) -> Calibrator:
+    """The calibrator that a run.json tells of; without a record the scores stay.
+
+    Raises:
+        CalibrationError: An unknown method, or a record that isn't whole.
+    """
+    content = content or {"method": Uncalibrated.method}
+    try:
+        kind = _KINDS[content["method"]]
+        return kind.from_parameters(content, films=int(content.get("films", 0)),
+                                    why=str(content.get("why", "")))
+    except (KeyError, TypeError, ValueError) as failure:
+        raise CalibrationError("The record of a run's calibration must be whole.",
+                               received=f"{content.get('method')!r} with {failure}",
+                               remedy="Name a run whose run.json hasn't been edited, or train again."
+                               ) from failure

@@ -29,25 +29,40 @@ def placements(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> 
     return above, below
 
 
-def variance(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+def variance(is_positive: NDArray[np.bool_], scores: NDArray[np.floating],
+             groups: NDArray[np.str_] | None = None) -> float:
     """The variance of the area (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837).
 
-    Films count as independent. NaN with fewer than two films of a class.
+    Args:
+        is_positive: (n,) bool.
+        scores: (n,) float.
+        groups: (n,) the patient of each film, whose films may resemble each other (Obuchowski 1997,
+            Biometrics 53:567); None takes films as independent, which is the same with one film a patient.
+
+    Returns:
+        NaN with fewer than two patients of a class.
     """
-    positives = int(is_positive.sum())
-    if min(positives, len(is_positive) - positives) < 2:
+    keys = np.arange(len(scores)) if groups is None else groups
+    _, member = np.unique(keys, return_inverse=True)
+    patients = int(member.max()) + 1
+    sides = (is_positive, ~is_positive)
+    counts = [len(np.unique(member[side])) for side in sides]
+    if min(counts) < 2:
         return float("nan")
-    above, below = placements(is_positive, scores)
-    return float(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below))
+    sums = [np.bincount(member[side], (share - share.mean()) / len(share), minlength=patients)
+            for side, share in zip(sides, placements(is_positive, scores), strict=True)]
+    own = sum(count / (count - 1) * (part**2).sum() for count, part in zip(counts, sums, strict=True))
+    return float(own + 2 * patients / (patients - 1) * (sums[0] * sums[1]).sum())
 
 
-def delong(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> tuple[float, float] | None:
+def delong(is_positive: NDArray[np.bool_], scores: NDArray[np.floating],
+           groups: NDArray[np.str_] | None = None) -> tuple[float, float] | None:
     """The 95 % interval of the area, symmetric on the logit so that it stays within 0 and 1.
 
-    None where it doesn't exist: fewer than two films of a class, or an area of 0 or 1, of which the data show
-    no spread.
+    None where it doesn't exist: fewer than two films (or patients, with `groups`) of a class, or an area of 0
+    or 1, of which the data show no spread.
     """
-    spread = variance(is_positive, scores)
+    spread = variance(is_positive, scores, groups)
     if not spread > 0:
         return None
     area = float(placements(is_positive, scores)[0].mean())

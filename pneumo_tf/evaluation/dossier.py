@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.evaluation.benefit import decision_curve, predictive_values
-from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.benefit import PREVALENCES, decision_curve, predictive_values
+from pneumo_tf.evaluation.calibrator import Calibrator
+from pneumo_tf.evaluation.doubts import label_doubts
+from pneumo_tf.evaluation.losses import errors
 from pneumo_tf.evaluation.metrics import evaluate
+from pneumo_tf.evaluation.pixel_facts import pixel_facts
 from pneumo_tf.evaluation.reliability import reliability
+from pneumo_tf.evaluation.resampling import resampled_validation
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.shortcuts import shortcuts
+from pneumo_tf.evaluation.subgroups import subgroups
 
 
-def dossier(scores: Mapping[str, Scores], threshold: float | None, *, temperature: Temperature,
-            cohort: Cohort, seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
+def dossier(scores: Mapping[str, Scores], threshold: float | None, *, calibrator: Calibrator,
+            cohort: Cohort, films: Iterable[NDArray[np.uint8]] | None = None,
+            held_out: Scores | None = None, prevalences: Sequence[float] = PREVALENCES, seed: int = 42,
+            resamples: int = 1000) -> dict[str, Any]:
     """Figures of the validation and the test split, ready for JSON.
 
     Args:
         scores: Uncalibrated, by split: "validation" and "test".
         threshold: On the positive's uncalibrated score; None for several classes.
-        temperature: Fitted on the validation films.
+        calibrator: Fitted on the validation films.
         cohort: The films of every split, with the facts of their files where known.
+        films: Their pixels, in the cohort's order, as for `pixel_facts`; read once. None leaves out what
+            these give away.
+        held_out: Training films, each scored by a model that never saw its patient; they too may have labels
+            to doubt. Scores that a training has seen are of no use here.
+        prevalences: Shares of positives that predictive values are given for.
         seed: Of the resamples.
         resamples: Number of them.
 
@@ -31,14 +46,23 @@ def dossier(scores: Mapping[str, Scores], threshold: float | None, *, temperatur
     """
     content = {split: evaluate(scores[split], threshold, seed=seed, resamples=resamples)
                for split in ("validation", "test")}
-    test = scores["test"]
+    judged = {"validation": scores["validation"], "test": scores["test"],
+              **({"train": held_out} if held_out else {})}
+    probabilities = {split: calibrator.apply(part) for split, part in judged.items()}
+    test, drawn = scores["test"], {"seed": seed, "resamples": resamples}
+    content["validation"]["resampling"] = resampled_validation(scores["validation"], test.labels, threshold,
+                                                               **drawn)
+    content["test"]["errors"] = errors(test, probabilities["test"], threshold)
+    content["test"]["subgroups"] = subgroups(cohort, test, threshold, **drawn)
+    content["doubts"] = label_doubts(probabilities)
+    content["test"]["calibration"] = {"before": reliability(test, **drawn),
+                                      "after": reliability(probabilities["test"], **drawn)}
     if test.is_binary:
-        probabilities = temperature.apply(test)
-        content["test"]["calibration"] = {
-            "before": reliability(test, seed=seed, resamples=resamples),
-            "after": reliability(probabilities, seed=seed, resamples=resamples)}
-        content["test"]["decision_curve"] = decision_curve(probabilities)
-        rates = (content["test"]["figures"][name]["value"] for name in ("sensitivity", "specificity"))
-        content["test"]["predictive_values"] = predictive_values(*rates)
-        content["test"]["shortcuts"] = shortcuts(cohort, test, seed=seed, resamples=resamples)
+        pixels = None if films is None else pixel_facts(films)
+        figures = content["test"]["figures"]
+        content["test"] |= {
+            "decision_curve": decision_curve(probabilities["test"], **drawn),
+            "predictive_values": predictive_values(figures["sensitivity"], figures["specificity"],
+                                                   prevalences),
+            "shortcuts": shortcuts(cohort, test, pixels=pixels, **drawn)}
     return content

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import norm, t
 
 Weights = NDArray[np.float64]
 Statistic = Callable[[Weights], Weights]
 
+# Of fewer patients a resample repeats nearly the same films: its spread says nothing of other patients.
+FEWEST_PATIENTS = 10
 # Resamples drawn at a time: bounds the memory to 100 × n floats, whatever the number of resamples.
 _CHUNK = 100
+# Blocks that a jackknife leaves out: the acceleration is known to 0.65 / 200, and costs a fifth of a thousand
+# resamples however many patients there are.
+_BLOCKS = 200
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval; None where no resample gave a number.
+    """A 95 % interval; None where no resample gave a number, or the patients are too few for any.
 
     Attributes:
         low: 2.5th percentile.
@@ -34,10 +39,40 @@ class Interval:
     skipped: int
 
 
-def wilson(count: int, of: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of `count` out of `of` independent trials (Wilson 1927, JASA 22:209)."""
-    interval = binomtest(count, of).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+def wilson(count: float, of: float) -> tuple[float, float]:
+    """The 95 % Wilson interval of `count` out of `of` independent trials (Wilson 1927, JASA 22:209).
+
+    Both may be fractions, as effective numbers are.
+    """
+    share, z = count / of, norm.ppf(0.975)
+    middle = share + z**2 / (2 * of)
+    reach = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
+    low, high = (middle + np.array([-reach, reach])) / (1 + z**2 / of)
+    # On paper the ends are 0 and 1 where none or all succeed.
+    return (float(low) if count else 0.0), (float(high) if count < of else 1.0)
+
+
+def effective_films(hits: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
+    """How many independent films tell as much of a share as these, of which some belong to one patient.
+
+    The films over the design effect, that is the variance of the share with patients drawn over that with
+    films drawn (Rao and Scott 1992, Biometrics 48:577), at least 1, and with Student's t of the patients'
+    degrees of freedom (Korn and Graubard 1998, Surv Methodol 24:193). Where all films agree the data show no
+    resemblance within patients, and each patient counts once.
+
+    Args:
+        hits: (n,) bool, n at least 1.
+        groups: (n,) the patient of each film.
+    """
+    _, member = np.unique(groups, return_inverse=True)
+    films, patients = len(hits), int(member.max()) + 1
+    residuals = hits - hits.mean()
+    if films == patients or patients == 1 or not residuals.any():
+        return float(patients)
+    by_patient = (np.bincount(member, residuals) ** 2).sum() * patients / (patients - 1)
+    by_film = (residuals**2).sum() * films / (films - 1)
+    freedom = t.ppf(0.975, films - 1) / t.ppf(0.975, patients - 1)
+    return float(films / max(by_patient / by_film, 1.0) * freedom**2)
 
 
 def newcombe_auc(area: float, positives: int, negatives: int) -> tuple[float, float]:
@@ -61,32 +96,73 @@ def newcombe_auc(area: float, positives: int, negatives: int) -> tuple[float, fl
 
 def bootstrap(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, seed: int,
               resamples: int) -> dict[str, Interval]:
-    """95 % percentile intervals of several statistics over the same resamples of patients.
+    """95 % intervals of several statistics over the same resamples of patients.
 
+    BCa intervals (Efron 1987, JASA 82:171), whose acceleration comes from leaving out blocks of patients.
     Films of one patient resemble each other, so patients are drawn, not films. A statistic takes weights
     (b, n), how often each film occurs in each of b resamples, and returns (b,) values, NaN where it is
-    undefined.
+    undefined. Fewer than 10 patients have no interval.
+
+    Plain percentiles of figures near 1 promise too much: of areas of 0.97 measured on 200 patients the truth
+    lay below 6 intervals of 100 and above 1 (benchmarks/coverage.py).
     """
-    drawn: dict[str, list[Weights]] = {name: [] for name in statistics}
-    for weights in _resamples(groups, seed=seed, resamples=resamples):
-        for name, statistic in statistics.items():
-            drawn[name].append(statistic(weights))
-    return {name: _percentiles(np.concatenate(values)) for name, values in drawn.items()}
-
-
-def _resamples(groups: NDArray[np.str_], *, seed: int, resamples: int) -> Iterator[Weights]:
     keys, member = np.unique(groups, return_inverse=True)
+    if len(keys) < FEWEST_PATIENTS:
+        return dict.fromkeys(statistics, Interval(None, None, 0, 0))
+    once = np.ones((1, len(groups)))
+    drawn = _over(statistics, _resamples(len(keys), member, seed=seed, resamples=resamples))
+    without = _over(statistics, _left_out(len(keys), member))
+    return {name: _ends(drawn[name], without[name], float(statistic(once)[0]))
+            for name, statistic in statistics.items()}
+
+
+def _over(statistics: Mapping[str, Statistic], chunks: Iterator[Weights]) -> dict[str, Weights]:
+    """Every statistic of every row of weights."""
+    found: dict[str, list[Weights]] = {name: [] for name in statistics}
+    for weights in chunks:
+        for name, statistic in statistics.items():
+            found[name].append(statistic(weights))
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _resamples(patients: int, member: NDArray[np.intp], *, seed: int, resamples: int) -> Iterator[Weights]:
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - start)
-        counts = generator.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=rows)
+        counts = generator.multinomial(patients, np.full(patients, 1 / patients), size=rows)
         yield counts[:, member].astype(np.float64)
 
 
-def _percentiles(values: Weights) -> Interval:
-    valid = values[np.isfinite(values)]
-    skipped = len(values) - len(valid)
+def _left_out(patients: int, member: NDArray[np.intp]) -> Iterator[Weights]:
+    """The films without each block of patients in turn; few patients are a block each."""
+    blocks = min(patients, _BLOCKS)
+    for start in range(0, blocks, _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, blocks))
+        yield (member % blocks != rows[:, None]).astype(np.float64)
+
+
+def _ends(drawn: Weights, without: Weights, value: float) -> Interval:
+    """The ends among the resamples that have a value."""
+    valid = drawn[np.isfinite(drawn)]
+    skipped = len(drawn) - len(valid)
     if not len(valid):
-        return Interval(None, None, len(values), skipped)
-    low, high = np.percentile(valid, [2.5, 97.5])
-    return Interval(float(low), float(high), len(values), skipped)
+        return Interval(None, None, len(drawn), skipped)
+    shares = _shares(valid, without[np.isfinite(without)], value)
+    # The k-th of b ordered values stands for the share k / (b + 1).
+    low, high = np.percentile(valid, 100 * shares, method="weibull")
+    return Interval(float(low), float(high), len(drawn), skipped)
+
+
+def _shares(drawn: Weights, without: Weights, value: float) -> Weights:
+    """The shares of resamples below the two ends, (2,): 0.025 and 0.975, moved by the bias of the resamples
+    and by how much the spread changes with the value (acceleration, by the jackknife).
+    """
+    plain = np.array([0.025, 0.975])
+    below = (drawn < value).mean() + (drawn == value).mean() / 2
+    bias = norm.ppf(np.clip(below, 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1)))
+    pulls = without.mean() - without if len(without) else np.zeros(1)
+    spread = (pulls**2).sum()
+    acceleration = (pulls**3).sum() / (6 * spread**1.5) if spread else 0.0
+    moved = bias + norm.ppf(plain)
+    scale = 1 - acceleration * moved
+    return norm.cdf(bias + moved / scale) if (scale > 0).all() else plain

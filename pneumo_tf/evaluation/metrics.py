@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_curve
+from sklearn.metrics import precision_recall_fscore_support, roc_curve
 
 from pneumo_tf.evaluation import statistics
 from pneumo_tf.evaluation.delong import delong
-from pneumo_tf.evaluation.intervals import Interval, Statistic, bootstrap, newcombe_auc, wilson
+from pneumo_tf.evaluation.estimates import resampled
+from pneumo_tf.evaluation.intervals import Statistic, newcombe_auc
+from pneumo_tf.evaluation.proportions import Figure, proportion, two_by_two
 from pneumo_tf.evaluation.scores import Scores
 
 _ROC_POINTS = 200
-
-Figure = dict[str, Any]
 
 
 def evaluate(scores: Scores, threshold: float | None, *, seed: int = 42,
@@ -44,9 +44,8 @@ def evaluate(scores: Scores, threshold: float | None, *, seed: int = 42,
         "classification_report": _classification_report(scores, predicted),
     }
     if scores.is_binary:
-        ranking = _ranking(scores.labels == scores.positive_index, scores.positive_scores)
-        return {**content, **ranking}
-    return {**content, "per_class": _per_class(scores, confusion, seed=seed, resamples=resamples)}
+        return {**content, "roc": _roc(scores.labels == scores.positive_index, scores.positive_scores)}
+    return {**content, "per_class": _per_class(scores, predicted, seed=seed, resamples=resamples)}
 
 
 def _confusion(scores: Scores, predicted: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -56,38 +55,18 @@ def _confusion(scores: Scores, predicted: NDArray[np.intp]) -> NDArray[np.int64]
 
 def _figures(scores: Scores, predicted: NDArray[np.intp], confusion: NDArray[np.int64], *, seed: int,
              resamples: int) -> dict[str, Figure]:
-    proportions = {"accuracy": _proportion(int(np.trace(confusion)), int(confusion.sum()), "no_films")}
+    groups, positive = scores.groups, scores.positive_index
+    proportions = {"accuracy": proportion(predicted == scores.labels, groups, why="no_films")}
     if scores.is_binary:
-        proportions = {**_two_by_two(confusion, scores.positive_index), **proportions}
-    resampled = _resampled(_summaries(scores, predicted), scores.groups, seed=seed, resamples=resamples)
+        table = two_by_two(scores.labels == positive, predicted == positive, groups)
+        proportions = {**table, **proportions}
+    drawn = resampled(_summaries(scores, predicted), groups, seed=seed, resamples=resamples)
     if scores.is_binary:
-        resampled["auc"] = _area(resampled["auc"], scores, scores.positive_index)
+        drawn["auc"] = _area(drawn["auc"], scores, positive)
     reasons = _missing(confusion, scores)
     return proportions | {name: figure if figure["value"] is not None else
                           figure | {"why": reasons.get(name, "one_class_predicted")}
-                          for name, figure in resampled.items()}
-
-
-def _two_by_two(confusion: NDArray[np.int64], positive: int) -> dict[str, Figure]:
-    """Sensitivity, specificity and predictive values of one class against the others."""
-    hits = int(confusion[positive, positive])
-    actual, called = int(confusion[positive].sum()), int(confusion[:, positive].sum())
-    total = int(confusion.sum())
-    rejected = total - actual - called + hits
-    return {
-        "sensitivity": _proportion(hits, actual, "no_positive_films"),
-        "specificity": _proportion(rejected, total - actual, "no_negative_films"),
-        "ppv": _proportion(hits, called, "none_predicted_positive"),
-        "npv": _proportion(rejected, total - called, "none_predicted_negative"),
-    }
-
-
-def _proportion(count: int, of: int, why: str) -> Figure:
-    if not of:
-        return {"value": None, "low": None, "high": None, "count": count, "of": of, "method": "Wilson",
-                "why": why}
-    low, high = wilson(count, of)
-    return {"value": count / of, "low": low, "high": high, "count": count, "of": of, "method": "Wilson"}
+                          for name, figure in drawn.items()}
 
 
 def _summaries(scores: Scores, predicted: NDArray[np.intp]) -> dict[str, Statistic]:
@@ -100,7 +79,7 @@ def _summaries(scores: Scores, predicted: NDArray[np.intp]) -> dict[str, Statist
     }
     if scores.is_binary:
         f1: Statistic = lambda weights: statistics.f1_scores(count(weights))[:, positive]  # noqa: E731
-        return {"f1": f1, **common, "auc": _one_against_rest(scores, positive)}
+        return {"f1": f1, **common, **_ranking(scores, positive)}
     every = [_one_against_rest(scores, index) for index in range(len(scores.classes))]
     macro: Statistic = lambda weights: statistics.f1_scores(count(weights)).mean(axis=1)  # noqa: E731
     return {"macro_f1": macro, **common, "macro_auc": statistics.mean_of(every)}
@@ -110,31 +89,20 @@ def _one_against_rest(scores: Scores, index: int) -> Callable[[statistics.Floats
     return statistics.auc_of(scores.labels == index, scores.values[:, index].astype(np.float64))
 
 
-def _resampled(summaries: dict[str, Statistic], groups: NDArray[np.str_], *, seed: int,
-               resamples: int) -> dict[str, Figure]:
-    once = np.ones((1, len(groups)))
-    values = {name: float(summary(once)[0]) for name, summary in summaries.items()}
-    existing = {name: summaries[name] for name, value in values.items() if np.isfinite(value)}
-    intervals = bootstrap(existing, groups, seed=seed, resamples=resamples)
-    method = {"method": f"patient bootstrap, {resamples} resamples", "resamples": resamples}
-    absent = {"value": None, "low": None, "high": None, **method}
-    return {name: {"value": values[name], **_bounds(intervals[name]), **method} if name in existing
-            else dict(absent) for name in summaries}
-
-
-def _bounds(interval: Interval) -> Figure:
-    """The interval's ends; none where every resample gave the same, since nothing was learnt of its width."""
-    if interval.low == interval.high:
-        return {"low": None, "high": None, "skipped": interval.skipped}
-    return {"low": interval.low, "high": interval.high, "skipped": interval.skipped}
+def _ranking(scores: Scores, index: int) -> dict[str, Statistic]:
+    """How well the scores of one class rank it before the others."""
+    values = scores.values[:, index].astype(np.float64)
+    return {"auc": _one_against_rest(scores, index),
+            "average_precision": statistics.average_precision_of(scores.labels == index, values)}
 
 
 def _area(auc: Figure, scores: Scores, index: int) -> Figure:
-    """An area with DeLong's interval beside its own, where there is one; for DeLong films are independent."""
+    """An area with DeLong's intervals beside its own, where there are any: films as independent, and not."""
     if auc["value"] is None:
         return auc
-    interval = delong(scores.labels == index, scores.values[:, index])
-    beside = {"delong": {"low": interval[0], "high": interval[1]}} if interval else {}
+    own, values = scores.labels == index, scores.values[:, index]
+    found = {"delong": delong(own, values), "delong_by_patient": delong(own, values, scores.groups)}
+    beside = {name: {"low": ends[0], "high": ends[1]} for name, ends in found.items() if ends}
     return _perfect_area(auc, scores, index) | beside
 
 
@@ -148,7 +116,8 @@ def _perfect_area(auc: Figure, scores: Scores, index: int) -> Figure:
     own = scores.labels == index
     positives, negatives = (len(np.unique(scores.groups[rows])) for rows in (own, ~own))
     low, high = newcombe_auc(auc["value"], positives, negatives)
-    return {"value": auc["value"], "low": low, "high": high, "method": "Newcombe 2006, method 5"}
+    return {"value": auc["value"], "low": low, "high": high, "films": auc["films"],
+            "patients": auc["patients"], "method": "Newcombe 2006, method 5"}
 
 
 def _missing(confusion: NDArray[np.int64], scores: Scores) -> dict[str, str]:
@@ -157,7 +126,8 @@ def _missing(confusion: NDArray[np.int64], scores: Scores) -> dict[str, str]:
         return {}
     absent = confusion.sum(axis=1)[scores.positive_index] == 0
     why = "missing_class" if not scores.is_binary else "no_positive_films" if absent else "no_negative_films"
-    return dict.fromkeys(("balanced_accuracy", "mcc", "auc", "macro_auc", "macro_f1", "f1"), why)
+    needing_all = ("balanced_accuracy", "mcc", "auc", "average_precision", "macro_auc", "macro_f1", "f1")
+    return dict.fromkeys(needing_all, why)
 
 
 def _classification_report(scores: Scores, predicted: NDArray[np.intp]) -> list[dict[str, Any]]:
@@ -181,28 +151,24 @@ def _report_row(name: str, values: Sequence[float]) -> dict[str, Any]:
             "support": int(support)}
 
 
-def _per_class(scores: Scores, confusion: NDArray[np.int64], *, seed: int,
+def _per_class(scores: Scores, predicted: NDArray[np.intp], *, seed: int,
                resamples: int) -> dict[str, dict[str, Any]]:
-    areas: dict[str, Statistic] = {name: _one_against_rest(scores, index)
-                                   for index, name in enumerate(scores.classes)}
-    resampled = _resampled(areas, scores.groups, seed=seed, resamples=resamples)
+    """Each class against the rest."""
     content = {}
     for index, name in enumerate(scores.classes):
-        table = _two_by_two(confusion, index)
-        auc = _area(resampled[name], scores, index)
-        if auc["value"] is None:
-            auc["why"] = "no_positive_films" if not confusion[index].sum() else "no_negative_films"
-        ranking = _ranking(scores.labels == index, scores.values[:, index])
-        content[name] = {"sensitivity": table["sensitivity"], "specificity": table["specificity"],
-                         "auc": auc, **ranking}
+        own = scores.labels == index
+        why = "no_positive_films" if not own.any() else "no_negative_films"
+        drawn = resampled(_ranking(scores, index), scores.groups, seed=seed, resamples=resamples, why=why)
+        content[name] = {**two_by_two(own, predicted == index, scores.groups), **drawn,
+                         "auc": _area(drawn["auc"], scores, index),
+                         "roc": _roc(own, scores.values[:, index])}
     return content
 
 
-def _ranking(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> dict[str, Any]:
-    """The ROC curve, thinned, and the average precision; null where one class is missing."""
+def _roc(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> dict[str, list[float]] | None:
+    """The ROC curve, thinned; None where one class is missing."""
     if is_positive.all() or not is_positive.any():
-        return {"roc": None, "average_precision": None, "why": "one_class_only"}
+        return None
     fpr, tpr, _ = roc_curve(is_positive, scores)
     kept = np.unique(np.linspace(0, len(fpr) - 1, min(_ROC_POINTS, len(fpr))).round().astype(int))
-    return {"roc": {"fpr": fpr[kept].round(5).tolist(), "tpr": tpr[kept].round(5).tolist()},
-            "average_precision": float(average_precision_score(is_positive, scores))}
+    return {"fpr": fpr[kept].round(5).tolist(), "tpr": tpr[kept].round(5).tolist()}

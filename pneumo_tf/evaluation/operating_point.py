@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,71 @@ from pneumo_tf.errors import LabelError, OptionError
 from pneumo_tf.evaluation.scores import Scores
 
 Floats = NDArray[np.float64]
-Rule = Literal["youden", "sensitivity"]
+
+DEFAULT = "sensitivity>=0.95"
+_RULE = re.compile(r"(?P<kind>youden|sensitivity|specificity|cost)"
+                   r"(?:>?=(?P<bound>[^@]+)(?:@(?P<share>.+))?)?")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a threshold is chosen.
+
+    Attributes:
+        kind: "youden", "sensitivity", "specificity" or "cost".
+        bound: The sensitivity or specificity to reach, in (0, 1]; or how many false alarms are as bad as one
+            missed film, above 0. None for youden.
+        prevalence: Share of positives where the cost is counted, in (0, 1); None for that of the validation
+            films. Of "cost" alone.
+    """
+
+    kind: str = "youden"
+    bound: float | None = None
+    prevalence: float | None = None
+
+    def __str__(self) -> str:
+        """As `parse_rule` reads it, e.g. "sensitivity>=0.95", "cost=10@0.02"."""
+        if self.bound is None:
+            return self.kind
+        share = "" if self.prevalence is None else f"@{self.prevalence:g}"
+        return f"{self.kind}{'=' if self.kind == 'cost' else '>='}{self.bound:g}{share}"
+
+
+def parse_rule(text: str) -> Rule:
+    """Read "youden", "sensitivity=0.95", "specificity=0.9", "cost=10" or "cost=10@0.02".
+
+    The last says: a missed film is as bad as 10 false alarms where 2 % of the films are positive.
+
+    Raises:
+        OptionError: Anything else, or a number that has no meaning there.
+    """
+    found = _RULE.fullmatch(text.strip())
+    try:
+        parts = {name: float(value) for name, value in (found.groupdict() if found else {}).items()
+                 if name != "kind" and value is not None}
+    except ValueError:
+        found = None
+    if not found:
+        raise _misread(text)
+    rule = Rule(found["kind"], parts.get("bound"), parts.get("share"))
+    if not _has_meaning(rule):
+        raise _misread(text)
+    return rule
+
+
+def _has_meaning(rule: Rule) -> bool:
+    if rule.kind == "youden" or rule.bound is None:
+        return rule == Rule()
+    if rule.kind == "cost":
+        return 0 < rule.bound < float("inf") and (rule.prevalence is None or 0 < rule.prevalence < 1)
+    return 0 < rule.bound <= 1 and rule.prevalence is None
+
+
+def _misread(text: str) -> OptionError:
+    return OptionError("The operating point is fixed by youden, by a sensitivity or specificity above 0 and "
+                       "not above 1, or by a cost above 0, if need be at a share of positives between 0 and "
+                       "1.", received=repr(text),
+                       remedy="Give youden, sensitivity=0.95, specificity=0.9, cost=10 or cost=10@0.02.")
 
 
 @dataclass(frozen=True)
@@ -21,7 +85,7 @@ class OperatingPoint:
 
     Attributes:
         threshold: A film is called positive where its score reaches this; None for several classes.
-        rule: "youden", "sensitivity>=0.95" (with its bound), or "argmax" for several classes.
+        rule: As `parse_rule` reads it, or "argmax" for several classes.
         sensitivity: On validation, in [0, 1]; None for several classes.
         specificity: On validation, in [0, 1]; None for several classes.
         films: Number of validation films.
@@ -34,37 +98,48 @@ class OperatingPoint:
     films: int
 
 
-def choose(validation: Scores, *, rule: Rule = "youden", at_least: float = 0.95) -> OperatingPoint:
+def choose(validation: Scores, *, rule: str = "youden") -> OperatingPoint:
     """Fix the threshold on the validation films.
 
-    "youden" maximises sensitivity + specificity − 1 (Youden 1950, Cancer 3:32); "sensitivity" takes the
-    highest specificity that still finds `at_least` of the positives. Of equally good thresholds, the one
-    nearest 0.5. Several classes have no threshold: the highest score wins.
+    "youden" maximises sensitivity + specificity − 1 (Youden 1950, Cancer 3:32); "sensitivity=X" takes the
+    highest specificity that still finds X of the positives, "specificity=X" the highest sensitivity that
+    still leaves X of the others alone; "cost=X" the least expected cost, where a missed film costs X false
+    alarms. Of equally good thresholds, the one nearest 0.5. Several classes have no threshold: the highest
+    score wins.
+
+    Args:
+        validation: Uncalibrated scores of films that training hasn't seen.
+        rule: As `parse_rule` reads it.
 
     Raises:
-        OptionError: An unknown rule, or `at_least` outside (0, 1].
-        LabelError: Validation films of one class only.
+        OptionError: An unknown rule, or a bound without meaning.
+        LabelError: Validation films of one class only, or a specificity that no threshold reaches.
     """
-    if rule not in ("youden", "sensitivity"):
-        raise OptionError("The operating point is chosen by youden or by sensitivity.", received=repr(rule),
-                          remedy="Name one of the two.")
-    if not 0 < at_least <= 1:
-        raise OptionError("The sensitivity to reach must lie above 0 and not above 1.",
-                          received=str(at_least), remedy="Give a share such as 0.95.")
+    wanted = parse_rule(rule)
     if not validation.is_binary:
         return OperatingPoint(None, "argmax", None, None, len(validation.ids))
     thresholds = _candidates(validation.positive_scores)
     sensitivity, specificity = _rates(validation, thresholds)
-    if rule == "youden":
-        name: str = rule
-        worth = sensitivity + specificity
-    else:
-        reached = sensitivity >= at_least - 1e-9
-        name = f"sensitivity>={at_least:g}"
-        worth = np.where(reached, specificity, -1)
-    best = _best(thresholds, worth)
-    return OperatingPoint(float(thresholds[best]), name, float(sensitivity[best]), float(specificity[best]),
-                          len(validation.ids))
+    share = float(np.mean(validation.labels == validation.positive_index))
+    best = _best(thresholds, _worth(wanted, sensitivity, specificity, share=share))
+    return OperatingPoint(float(thresholds[best]), str(wanted), float(sensitivity[best]),
+                          float(specificity[best]), len(validation.ids))
+
+
+def _worth(rule: Rule, sensitivity: Floats, specificity: Floats, *, share: float) -> Floats:
+    """What each threshold is worth, higher being better."""
+    if rule.bound is None:
+        return sensitivity + specificity
+    if rule.kind == "cost":
+        positives = share if rule.prevalence is None else rule.prevalence
+        return -(positives * rule.bound * (1 - sensitivity) + (1 - positives) * (1 - specificity))
+    bounded, free = (sensitivity, specificity) if rule.kind == "sensitivity" else (specificity, sensitivity)
+    reached = bounded >= rule.bound - 1e-9
+    if not reached.any():
+        raise LabelError("The validation films must allow the operating point that is asked for.",
+                         received=f"{rule}, where at most {bounded.max():.3f} can be reached",
+                         remedy="Ask for less, or name another rule.")
+    return np.where(reached, free, -1)
 
 
 def _candidates(scores: Floats) -> Floats:

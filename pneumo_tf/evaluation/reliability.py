@@ -8,43 +8,97 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pneumo_tf.evaluation.calibration import EDGE
-from pneumo_tf.evaluation.intervals import Interval, Statistic, bootstrap, wilson
+from pneumo_tf.evaluation.estimates import resampled
+from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Statistic, wilson
+from pneumo_tf.evaluation.logits import EDGE, log_losses
+from pneumo_tf.evaluation.proportions import Figure
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.statistics import mean_of_films
 
 Floats = NDArray[np.float64]
 
 BINS = 15
 _STEPS, _SETTLED = 25, 1e-6
+_ECE_METHOD = f"{BINS} groups of equal size"
 
 
 def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
-    """How well the positive's scores serve as probabilities, ready for JSON.
+    """How well scores serve as probabilities, ready for JSON.
 
-    `figures` holds brier, ece, slope and intercept; `bins` the diagram: films, mean score, share of positive
-    films and its Wilson interval. A figure that doesn't exist is null, with the reason as `why`. The
-    calibration error has no interval: in a resample chance adds to it, so that it would lie above its own
-    value.
+    Two classes are judged by the positive's score. Several are judged by the highest score of each film and
+    whether that class is right (top-label calibration, Guo et al. 2017); their Brier score is the squared
+    distance over all classes, from 0 to 2 (Brier 1950, Mon Weather Rev 78:1), and they have no slope.
 
     Slope and intercept are those of a logistic regression of the label on the logit (Cox 1958, Biometrika
     45:562): 1 and 0 where the scores are probabilities; a slope below 1 where they are too sure.
+
+    Returns:
+        `figures`: log_loss, brier, ece, and of two classes slope and intercept; null with a reason as `why`
+        where they don't exist. `bins`, the diagram: films, mean score, share of positive (or right) films and
+        its Wilson interval. `judged` is "positive" or "top_label". The calibration error has no interval,
+        since in a resample chance adds to it, so that it would lie above its own value; `chance` instead is
+        the range where it would lie if the scores were probabilities.
     """
-    is_positive, values = scores.labels == scores.positive_index, scores.positive_scores
-    summaries: dict[str, Statistic] = {"brier": _brier(is_positive, values)}
-    if is_positive.any() and not is_positive.all():
-        line = calibration_line(is_positive, values)
+    happened, values = _events(scores)
+    summaries: dict[str, Statistic] = {"log_loss": mean_of_films(log_losses(scores)),
+                                       "brier": mean_of_films(_squares(scores))}
+    if scores.is_binary:
+        line = calibration_line(happened, values)
         summaries |= {"slope": lambda weights: line(weights)[:, 1],
                       "intercept": lambda weights: line(weights)[:, 0]}
-    once = np.ones((1, len(values)))
-    intervals = bootstrap(summaries, scores.groups, seed=seed, resamples=resamples)
-    figures = {name: _figure(float(summary(once)[0]), intervals[name])
-               for name, summary in summaries.items()}
-    bins = equal_mass_bins(is_positive, values)
-    ece = sum(part["films"] * abs(part["mean_score"] - part["share"]) for part in bins) / len(values)
-    absent = _absent("one_class_only")
-    return {"figures": {"brier": figures["brier"], "ece": {"value": ece, "low": None, "high": None},
-                        "slope": figures.get("slope", absent), "intercept": figures.get("intercept", absent)},
-            "bins": bins}
+    figures = resampled(summaries, scores.groups, seed=seed, resamples=resamples,
+                        why=_why_no_line(happened, values))
+    bins = equal_mass_bins(happened, values)
+    order = ("log_loss", "brier", "ece", "slope", "intercept")
+    figures["ece"] = _calibration_error(scores, values, bins, seed=seed, resamples=resamples)
+    return {"judged": "positive" if scores.is_binary else "top_label",
+            "figures": {name: figures[name] for name in order if name in figures}, "bins": bins}
+
+
+def _events(scores: Scores) -> tuple[NDArray[np.bool_], Floats]:
+    """What the scores give a chance for, whether it is so, and that chance; (n,) each."""
+    if scores.is_binary:
+        return scores.labels == scores.positive_index, scores.positive_scores
+    return scores.values.argmax(axis=1) == scores.labels, scores.values.max(axis=1).astype(np.float64)
+
+
+def _squares(scores: Scores) -> Floats:
+    """(n,) float: the squared distance of each film's scores from the truth."""
+    if scores.is_binary:
+        return (scores.positive_scores - (scores.labels == scores.positive_index)) ** 2
+    truth = np.eye(len(scores.classes))[scores.labels]
+    return ((scores.values - truth) ** 2).sum(axis=1)
+
+
+def _why_no_line(happened: NDArray[np.bool_], values: Floats) -> str:
+    if happened.all() or not happened.any():
+        return "one_class_only"
+    return "separated" if np.ptp(values) else "tied_scores"
+
+
+def _calibration_error(scores: Scores, values: Floats, bins: list[dict[str, Any]], *, seed: int,
+                       resamples: int) -> Figure:
+    """The mean distance of the bins from the diagonal, and where chance alone would put it."""
+    value = sum(part["films"] * abs(part["mean_score"] - part["share"]) for part in bins) / len(values)
+    _, member = np.unique(scores.groups, return_inverse=True)
+    patients = int(member.max()) + 1
+    figure = {"value": value, "low": None, "high": None, "films": len(values), "patients": patients,
+              "method": _ECE_METHOD}
+    if patients < FEWEST_PATIENTS:
+        return figure
+    low, high = np.percentile(_chance_errors(values, member, seed=seed, resamples=resamples), [2.5, 97.5])
+    return figure | {"chance": {"low": float(low), "high": float(high), "resamples": resamples}}
+
+
+def _chance_errors(values: Floats, member: NDArray[np.intp], *, seed: int, resamples: int) -> Floats:
+    """(b,) float: the calibration error where each film is positive as often as its score says (consistency
+    resampling, Broecker and Smith 2007, Weather Forecast 22:651), a patient's films by one draw.
+    """
+    order = np.argsort(values, kind="stable")
+    starts = [part[0] for part in np.array_split(np.arange(len(order)), min(BINS, len(order)))]
+    draws = np.random.default_rng(seed).random((resamples, int(member.max()) + 1))
+    gaps = (draws[:, member[order]] < values[order]) - values[order]
+    return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(axis=1) / len(values)
 
 
 def equal_mass_bins(is_positive: NDArray[np.bool_], values: Floats) -> list[dict[str, Any]]:
@@ -60,7 +114,8 @@ def equal_mass_bins(is_positive: NDArray[np.bool_], values: Floats) -> list[dict
 
 
 def calibration_line(is_positive: NDArray[np.bool_], values: Floats) -> Statistic:
-    """Intercept and slope as a function of weights: (b, n) -> (b, 2), NaN where the films are separated.
+    """Intercept and slope as a function of weights: (b, n) -> (b, 2), NaN where the films are separated or
+    all score alike.
 
     Newton's method on all resamples at once; no penalty.
     """
@@ -76,7 +131,7 @@ def calibration_line(is_positive: NDArray[np.bool_], values: Floats) -> Statisti
             fitted = fitted + np.clip(step, -3, 3)
             if (np.abs(step) < _SETTLED).all():
                 break
-        settled = np.all(np.abs(step) < _SETTLED, axis=1, keepdims=True)
+        settled = np.all(np.abs(step) < _SETTLED, axis=1, keepdims=True) & (np.ptp(x) > 0)
         return np.where(settled, fitted, np.nan)
 
     return line
@@ -90,19 +145,3 @@ def _solved(curvature: Floats, x: Floats, slopes: Floats) -> Floats:
         first = (c * slopes[:, 0] - b * slopes[:, 1]) / determinant
         second = (a * slopes[:, 1] - b * slopes[:, 0]) / determinant
     return np.nan_to_num(np.column_stack([first, second]), nan=np.inf, posinf=np.inf, neginf=-np.inf)
-
-
-def _brier(is_positive: NDArray[np.bool_], values: Floats) -> Statistic:
-    losses = (values - is_positive) ** 2
-    return lambda weights: weights @ losses / weights.sum(axis=1)
-
-
-def _figure(value: float, interval: Interval) -> dict[str, Any]:
-    if not np.isfinite(value):
-        return _absent("separated")
-    return {"value": value, "low": interval.low, "high": interval.high, "resamples": interval.resamples,
-            "skipped": interval.skipped}
-
-
-def _absent(why: str) -> dict[str, Any]:
-    return {"value": None, "low": None, "high": None, "why": why}

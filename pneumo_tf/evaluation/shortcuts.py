@@ -1,8 +1,8 @@
-"""How far one gets without looking at a pixel: the class guessed from facts of the original files."""
+"""How far one gets without seeing disease: the class guessed from facts of the files, or of the pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,95 +12,119 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.intervals import Interval, Statistic, bootstrap
+from pneumo_tf.evaluation.estimates import Figure, resampled
+from pneumo_tf.evaluation.intervals import Statistic
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import auc_of
 
 Floats = NDArray[np.float64]
+Columns = dict[str, tuple[Floats, Floats]]
 
+# The baselines of all facts of the files together, and of all facts of the pixels.
+ALL_FILES, ALL_PIXELS = "all", "all_pixels"
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+# Files differ in these by factors, not by steps.
+_BY_FACTORS = ("bytes", "megapixels", "aspect")
 # A fact that fewer films have says more of who noted it than of the films.
 _KNOWN = 0.5
 
 
-def shortcuts(cohort: Cohort, test: Scores, *, seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
-    """Areas under the ROC curve of file facts on the test films, ready for JSON.
+def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | None = None, seed: int = 42,
+              resamples: int = 1000) -> dict[str, Any]:
+    """Areas under the ROC curve of trivial facts on the test films, ready for JSON.
 
-    Each fact alone, its direction chosen on the training films, and all together by a logistic regression
-    fitted on these. Films without a fact get the training films' median of it.
+    Each fact alone, its direction chosen on the training films, and all of a kind together by a logistic
+    regression fitted on these. Films without a fact get the training films' median of it.
 
     Args:
         cohort: Films with a split, and the facts of their original files where known.
-        test: The test films' labels and patients; their scores aren't looked at.
+        test: The test films' labels, patients and the network's scores.
+        pixels: (len(cohort),) float by name, as `pixel_facts` gives them, in the cohort's order.
         seed: Of the resamples.
         resamples: Number of them.
 
     Returns:
-        `baselines`, of each {"name", "train", "value", "resamples", "low", "high"}: jpeg_quality, bytes,
-        megapixels, aspect, colour, jpeg and "all", as far as known; empty with a reason as `why` where
-        nothing is known or a class is missing.
+        `baselines`, of each {"name", "kind", "train", "value", "low", "high", "difference", …}. `kind` is
+        "file" (jpeg_quality, bytes, megapixels, aspect, colour, jpeg and "all", as far as known) or "pixels"
+        (brightness, contrast, border, sharpness and "all_pixels"). `difference` is the network's area less
+        this one's, with the interval of the two on the same resamples of patients. Empty, with a reason as
+        `why`, where nothing is known or a class is missing.
     """
-    by_id = {film.id: film for film in cohort}
-    trained = [film for film in cohort if film.split == "train"]
-    tested = [by_id[name] for name in test.ids]
-    is_trained = np.array([film.label == test.positive for film in trained], dtype=bool)
+    place = {film.id: row for row, film in enumerate(cohort)}
+    trained = [row for row, film in enumerate(cohort) if film.split == "train"]
+    rows = {"train": trained, "test": [place[name] for name in test.ids]}
+    is_trained = np.array([cohort.radiographs[row].label == test.positive for row in trained], dtype=bool)
     is_tested = test.labels == test.positive_index
     if any(labels.all() or not labels.any() for labels in (is_trained, is_tested)):
         return {"baselines": [], "why": "one_class_only"}
-    columns = _columns(trained, tested)
-    if not columns:
+    kinds = {"file": _with_all(_file_columns(cohort, rows), ALL_FILES, is_trained),
+             "pixels": _with_all(_pixel_columns(pixels or {}, rows), ALL_PIXELS, is_trained)}
+    if not any(kinds.values()):
         return {"baselines": [], "why": "no_facts"}
-    if len(columns) > 1:
-        columns["all"] = _together(columns, is_trained)
-    directed = {name: _directed(*values, is_trained) for name, values in columns.items()}
-    statistics: dict[str, Statistic] = {name: auc_of(is_tested, values)
-                                        for name, (_, values) in directed.items()}
-    intervals = bootstrap(statistics, test.groups, seed=seed, resamples=resamples)
-    return {"baselines": [
-        {"name": name, "train": directed[name][0], "value": _area(statistic, len(tested)),
-         "resamples": resamples, **_bounds(intervals[name])} for name, statistic in statistics.items()]}
+    directed = {name: _directed(*values, is_trained) for columns in kinds.values()
+                for name, values in columns.items()}
+    figures = _areas(test, {name: values for name, (_, values) in directed.items()}, seed=seed,
+                     resamples=resamples)
+    return {"baselines": [{"name": name, "kind": kind, "train": directed[name][0], **figures[name]}
+                          for kind, columns in kinds.items() for name in columns]}
+
+
+def fact_table(films: Sequence[Radiograph]) -> dict[str, Floats]:
+    """(n,) float by fact of the original files, NaN where unknown.
+
+    `jpeg_quality` in 1–100, `bytes`, `megapixels`, `aspect` (width by height), `colour` and `jpeg` (0 or 1).
+    """
+    rows = [_numbers(film.facts) for film in films]
+    return {name: np.array([row[name] for row in rows]) for name in _numbers({})}
+
+
+def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int, resamples: int) -> dict[str, Figure]:
+    """The area of each baseline, with what the network is ahead of it as `difference`."""
+    is_tested = test.labels == test.positive_index
+    network = auc_of(is_tested, test.positive_scores)
+    areas = {name: auc_of(is_tested, values) for name, values in baselines.items()}
+    ahead = {f"network - {name}": _less(network, area) for name, area in areas.items()}
+    figures = resampled({**areas, **ahead}, test.groups, seed=seed, resamples=resamples)
+    kept = ("value", "low", "high")
+    return {name: {**figures[name], "difference": {key: figures[f"network - {name}"][key] for key in kept}}
+            for name in areas}
+
+
+def _less(first: Statistic, second: Statistic) -> Statistic:
+    return lambda weights: first(weights) - second(weights)
 
 
 def _directed(train: Floats, test: Floats, is_trained: NDArray[np.bool_]) -> tuple[float, Floats]:
     """The area on the training films, and the test films' values turned so that high means positive there."""
-    area = _area(auc_of(is_trained, train), len(train))
+    area = float(auc_of(is_trained, train)(np.ones((1, len(train))))[0])
     return (area, test) if area >= 0.5 else (1 - area, -test)
 
 
-def _area(statistic: Statistic, films: int) -> float:
-    return float(statistic(np.ones((1, films)))[0])
+def _file_columns(cohort: Cohort, rows: Mapping[str, list[int]]) -> Columns:
+    """Every known fact of the training and the test films' files, gaps filled."""
+    table = fact_table(cohort.radiographs)
+    columns = {}
+    for name, values in table.items():
+        train, test = (values[rows[split]] for split in ("train", "test"))
+        if min(np.isfinite(train).mean(), np.isfinite(test).mean()) >= _KNOWN:
+            filled = (np.nan_to_num(part, nan=np.nanmedian(train)) for part in (train, test))
+            columns[name] = _evened(name, *filled)
+    return columns
 
 
-def _bounds(interval: Interval) -> dict[str, float | None]:
-    """The interval's ends; none where all films share the fact."""
-    if interval.low == interval.high:
-        return {"low": None, "high": None}
-    return {"low": interval.low, "high": interval.high}
+def _evened(name: str, train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    return (np.log(train), np.log(test)) if name in _BY_FACTORS else (train, test)
 
 
-def _columns(trained: list[Radiograph], tested: list[Radiograph]) -> dict[str, tuple[Floats, Floats]]:
-    """Every known fact of the training and the test films, gaps filled."""
-    train, test = (_table(films) for films in (trained, tested))
-    content = {}
-    for name in train:
-        both = (train[name], test[name])
-        if min(np.isfinite(values).mean() for values in both) >= _KNOWN:
-            middle = np.nanmedian(train[name])
-            content[name] = (np.nan_to_num(both[0], nan=middle), np.nan_to_num(both[1], nan=middle))
-    return content
-
-
-def _table(films: list[Radiograph]) -> dict[str, Floats]:
-    """(n,) float by fact, NaN where unknown; sizes as logarithms, since files differ by factors."""
-    rows = [_numbers(film.facts) for film in films]
-    return {name: np.array([row[name] for row in rows]) for name in _numbers({})}
+def _pixel_columns(pixels: Mapping[str, Floats], rows: Mapping[str, list[int]]) -> Columns:
+    return {name: (values[rows["train"]], values[rows["test"]]) for name, values in pixels.items()}
 
 
 def _numbers(facts: Mapping[str, str]) -> dict[str, float]:
     width, height = _number(facts, "width"), _number(facts, "height")
     mode, kind = facts.get("mode", ""), facts.get("format", "")
-    return {"jpeg_quality": _number(facts, "jpeg_quality"), "bytes": float(np.log(_number(facts, "bytes"))),
-            "megapixels": float(np.log(width * height)), "aspect": float(np.log(width / height)),
+    return {"jpeg_quality": _number(facts, "jpeg_quality"), "bytes": _number(facts, "bytes"),
+            "megapixels": width * height / 1e6, "aspect": width / height,
             "colour": float(mode not in _GREY) if mode else float("nan"),
             "jpeg": float(kind == "JPEG") if kind else float("nan")}
 
@@ -114,9 +138,10 @@ def _number(facts: Mapping[str, str], name: str) -> float:
     return value if 0 < value < float("inf") else float("nan")
 
 
-def _together(columns: dict[str, tuple[Floats, Floats]], is_trained: NDArray[np.bool_]) \
-        -> tuple[Floats, Floats]:
-    """Log odds of the training and the test films."""
+def _with_all(columns: Columns, name: str, is_trained: NDArray[np.bool_]) -> Columns:
+    """The columns, and where there are several the log odds that all give together, under `name`."""
+    if len(columns) < 2:
+        return columns
     train, test = (np.column_stack([pair[side] for pair in columns.values()]) for side in (0, 1))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train, is_trained)
-    return model.decision_function(train), model.decision_function(test)
+    return {**columns, name: (model.decision_function(train), model.decision_function(test))}

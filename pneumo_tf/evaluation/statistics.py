@@ -31,6 +31,30 @@ def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats],
     return auc
 
 
+def average_precision_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats], Floats]:
+    """The precision at each score that a film has, averaged over the positives that are found there.
+
+    Precision is that of calling all films with this score or a higher one, so that ties count together.
+    """
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
+
+    def average_precision(weights: Floats) -> Floats:
+        sorted_weights = weights[:, order]
+        positive = np.add.reduceat(sorted_weights * is_positive[order], starts, axis=1)
+        called = np.cumsum(np.add.reduceat(sorted_weights, starts, axis=1), axis=1)
+        precision = np.nan_to_num(_ratio(np.cumsum(positive, axis=1), called))
+        found = positive.sum(axis=1)
+        return _ratio((positive * precision).sum(axis=1), np.where(found < called[:, -1], found, 0))
+
+    return average_precision
+
+
+def mean_of_films(values: Floats) -> Callable[[Floats], Floats]:
+    """The mean of a number that each film has, (n,)."""
+    return lambda weights: _ratio(weights @ values, weights.sum(axis=1))
+
+
 def macro_auc(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float | None:
     """The AUC of each class against the rest, averaged; None where a class has no films.
 

@@ -14,8 +14,11 @@ Level = Literal["alarm", "caution", "note", "good"]
 # Below 30 films of a class the Wilson interval of a proportion near 0.9 is wider than 20 points.
 _FEW_FILMS = 30
 _WIDE = 0.10
-# File facts that come this near to the network's area explain it as well as disease does.
+# Facts that come this near to the network's area explain it as well as disease does.
 _NEAR = 0.05
+# A change that leaves the disease as it is shouldn't change more verdicts than this share.
+_FRAGILE = 0.1
+_MARGINS = ("border", "corners")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Caution:
 def cautions(run: RunFolder, words: Language) -> list[Caution]:
     """Every caution that this run gives reason for; the last two hold for every run."""
     found = [*_phantoms(run, words), *_diverged(run, words), *_patients(run, words),
-             *_missing(run, words), *_few(run, words), *_wide(run, words), *_shortcuts(run, words)]
+             *_missing(run, words), *_near_duplicates(run, words), *_few(run, words), *_wide(run, words),
+             *_shortcuts(run, words), *_fragile(run, words), *_lucky(run, words)]
     always = [Caution("note", words.say("caution.elsewhere")), Caution("note", words.say("caution.device"))]
     order = ("alarm", "caution", "good", "note")
     return sorted([*found, *always], key=lambda caution: order.index(caution.level))
@@ -87,15 +91,46 @@ def _wide(run: RunFolder, words: Language) -> list[Caution]:
 
 
 def _shortcuts(run: RunFolder, words: Language) -> list[Caution]:
+    """The strongest fact of the files, and of the pixels, where it comes near the network."""
     known = (run.test.get("shortcuts") or {}).get("baselines") or []
     area = (run.test["figures"].get("auc") or {}).get("value")
-    if not known or area is None:
+    found = []
+    for kind, key in (("file", "caution.shortcut"), ("pixels", "caution.pixels")):
+        mine = [baseline for baseline in known if baseline.get("kind", "file") == kind]
+        best = max(mine, key=lambda baseline: float(baseline["value"]), default=None)
+        if best is not None and area is not None and best["value"] >= area - _NEAR:
+            found.append(Caution("caution", words.say(
+                key, fact=words.named("shortcut", best["name"]), best=words.number(best["value"], 3),
+                area=words.number(area, 3))))
+    return found
+
+
+def _near_duplicates(run: RunFolder, words: Language) -> list[Caution]:
+    across = (run.metrics.get("near_duplicates") or {}).get("across") or 0
+    if not across:
         return []
-    best = max(known, key=lambda baseline: float(baseline["value"]))
-    if best["value"] < area - _NEAR:
+    return [Caution("caution", words.say("caution.duplicates", n=words.count(across, "pair")))]
+
+
+def _fragile(run: RunFolder, words: Language) -> list[Caution]:
+    """The small change of the film that changes most verdicts; a negative is no small change."""
+    tried = [row for row in run.record("robustness.json").get("perturbations") or []
+             if row["name"] != "negative" and (row["changed"]["value"] or 0) > _FRAGILE]
+    worst = max(tried, key=lambda row: float(row["changed"]["value"]), default=None)
+    if worst is None:
         return []
-    return [Caution("caution", words.say("caution.shortcut", fact=words.say(f"shortcut.{best['name']}"),
-                                         best=words.number(best["value"], 3), area=words.number(area, 3)))]
+    key = "caution.margin" if worst["name"] in _MARGINS else "caution.fragile"
+    return [Caution("caution", words.say(key, change=words.named("robust", worst["name"]).lower(),
+                                         share=words.percent(worst["changed"]["value"], 0)))]
+
+
+def _lucky(run: RunFolder, words: Language) -> list[Caution]:
+    """Where other splits of the same films all gave a lower area."""
+    figure = (run.record("repeats.json").get("figures") or {}).get("auc" if run.is_binary else "macro_auc")
+    if not figure or round(figure["own"], 3) <= round(figure["most"], 3):
+        return []
+    return [Caution("caution", words.say("caution.lucky", own=words.number(figure["own"], 3),
+                                         most=words.number(figure["most"], 3)))]
 
 
 def _support(run: RunFolder) -> dict[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from pneumo_tf.storage import replacing
 
@@ -20,6 +21,10 @@ INK, FAINT = "#20262d", "#d9dee3"
 SERIES = ("#0b62a8", "#c24e00", "#00795a", "#a3457d", "#8a6d00", "#4b5563")
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)",
               **{colour: f"var(--series-{index})" for index, colour in enumerate(SERIES, start=1)}}
+_NAMESPACES = ("{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}")
+# matplotlib's style sheet would style the whole page: what it says stands on the drawing itself instead.
+_DROPPED = ("metadata", "style")
+_JOINS = {"stroke-linejoin": "round", "stroke-linecap": "butt"}
 
 
 @contextmanager
@@ -51,15 +56,38 @@ def drawn(name: str, draw: Callable[[], Figure | None], folder: Path) -> str | N
 
 
 def for_page(svg: str, name: str) -> str:
-    """Make a matplotlib SVG fit to stand in the page: its colours, its fonts, ids that are its own."""
-    svg = svg[svg.index("<svg"):]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r'<svg [^>]*?width="([\d.]+)pt"[^>]*? viewBox="([^"]*)"[^>]*>',
-                 r'<svg viewBox="\2" style="max-width:\1pt" aria-hidden="true">', svg, count=1)
+    """Make a matplotlib SVG fit to stand in the page: its colours, its fonts, ids that are its own.
+
+    Only attributes are changed, so that a class named like a colour or an id keeps its name.
+    """
+    # XML has no sign for these, and a label from a table may hold them.
+    svg = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", svg[svg.index("<svg"):])
+    root = ElementTree.fromstring(svg)
+    for element in list(root.iter()):
+        for child in [child for child in element if _plain(child.tag) in _DROPPED]:
+            element.remove(child)
+        element.tag = _plain(element.tag)
+        element.attrib = {_plain(key): _for_page(_plain(key), value, name)
+                          for key, value in element.attrib.items()}
+    root.attrib = {"viewBox": root.attrib["viewBox"], "style": f"max-width:{root.attrib['width']}",
+                   "aria-hidden": "true", **_JOINS}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _plain(name: str) -> str:
+    for namespace in _NAMESPACES:
+        name = name.removeprefix(namespace)
+    return name
+
+
+def _for_page(key: str, value: str, name: str) -> str:
+    """An attribute with the page's colours and fonts, and ids that no other drawing has."""
+    if key == "id":
+        return f"{name}-{value}"
+    value = re.sub(r"^#(?=[\w-]+$)", f"#{name}-", value) if key == "href" else value
+    value = value.replace("url(#", f"url(#{name}-")
     # Older versions of matplotlib write the shorthand "font: 10px …".
-    svg = re.sub(r"(font-family: |font: [^;\"]*?px )[^;\"]*", r"\1var(--font)", svg)
+    value = re.sub(r"(font-family: |font: [^;]*?px )[^;]*", r"\1var(--font)", value)
     for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg
+        value = value.replace(colour, variable)
+    return value

@@ -39,8 +39,19 @@ def split_facts(run: RunFolder, words: Language) -> Pairs:
 def rule(run: RunFolder, words: Language) -> str:
     """How the threshold was chosen."""
     name = str((run.facts.get("operating_point") or {}).get("rule", ""))
-    kind = "sensitivity" if name.startswith("sensitivity") else name
+    kind, _, bound = name.partition("=")
+    kind = kind.removesuffix(">")
+    if kind == "cost":
+        cost, _, share = bound.partition("@")
+        return words.say("point.rule.cost_elsewhere", cost=_typed(float(cost), words),
+                         share=_typed(100 * float(share), words)) if share else \
+            words.say("point.rule.cost", cost=_typed(float(cost), words))
     return words.say(f"point.rule.{kind}", rule=name) if f"point.rule.{kind}" in words.texts else name
+
+
+def _typed(value: float, words: Language) -> str:
+    """A number with as many decimals as it has."""
+    return words.number(value, len(f"{value:.4g}".partition(".")[2]))
 
 
 def _model(facts: dict[str, Any], words: Language) -> Pairs:

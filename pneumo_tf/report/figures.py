@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -77,8 +77,12 @@ def confusion(counts: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]
     return figure
 
 
-def reliability(bins: dict[str, list[dict[str, float]]], words: Language) -> Figure:
-    """The share of positive films against their mean score, with Wilson intervals; one line per key."""
+def reliability(bins: dict[str, list[dict[str, float]]], words: Language, *,
+                top_label: bool = False) -> Figure:
+    """The share of positive films against their mean score, with Wilson intervals; one line per key.
+
+    With `top_label` the share of films whose highest score is that of their class, against that score.
+    """
     figure, axes = _axes(words, width=4.6, height=4.2)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     for index, (name, parts) in enumerate(bins.items()):
@@ -87,20 +91,26 @@ def reliability(bins: dict[str, list[dict[str, float]]], words: Language) -> Fig
                  [part["high"] - part["share"] for part in parts]]
         axes.errorbar(x, y, yerr=reach, color=SERIES[index], linestyle=_DASHES[index], marker="os"[index],
                       markersize=5, linewidth=1.5, elinewidth=0.8, label=name)
-    axes.set(xlabel=words.say("calibration.x"), ylabel=words.say("calibration.y"), xlim=(-0.02, 1.02),
-             ylim=(-0.02, 1.02))
+    share = words.say("calibration.y.several" if top_label else "calibration.y")
+    axes.set(xlabel=words.say("calibration.x"), ylabel=share, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="best")
     return figure
 
 
-def decision_curve(curve: dict[str, list[float]], words: Language) -> Figure:
-    """Net benefit of the network, of calling all films positive and of calling none, by threshold."""
+def decision_curve(curve: dict[str, Any], words: Language) -> Figure:
+    """Net benefit of the network, of calling all films positive and of calling none, by threshold.
+
+    The network's with its interval, where the run has one.
+    """
     figure, axes = _axes(words, width=6.0, height=3.6)
     axes.axhline(0, color=SERIES[2], linestyle=_DASHES[2], label=words.say("benefit.none"))
     for index, name in enumerate(("network", "all")):
         axes.plot(curve["threshold"], curve[name], color=SERIES[index], linestyle=_DASHES[index],
                   label=words.say(f"benefit.{name}"))
+    if curve.get("low", [None])[0] is not None:
+        axes.fill_between(curve["threshold"], curve["low"], curve["high"], color=SERIES[0], alpha=0.18,
+                          linewidth=0)
     top = max(*curve["network"], *curve["all"], 0.01)
     # Calling all falls without end: what lies far below nothing isn't worth the space.
     axes.set(xlabel=words.say("benefit.x"), ylabel=words.say("benefit.y"), xlim=(0, 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ from pneumo_tf.report.run_folder import RunFolder
 
 _SIDE = 180
 _GRID = 25
-_ERRORS = 15
 _SAMPLE = 8
 _SAMPLE_IN_ALL = 48
 
@@ -36,6 +35,27 @@ class Shown:
         return self.label == self.predicted
 
 
+@dataclass(frozen=True)
+class Captioned:
+    """One film with what a section says of it.
+
+    Attributes:
+        id: Its name.
+        picture: As of a Shown.
+        alt: The picture in words.
+        title: The first line below it.
+        lines: The others.
+        is_wrong: It is framed as an error.
+    """
+
+    id: str
+    picture: str | None
+    alt: str
+    title: str
+    lines: Sequence[str]
+    is_wrong: bool = False
+
+
 def sample(run: RunFolder) -> dict[str, list[Shown]]:
     """A few films of each class, evenly spread over the table."""
     size = max(2, min(_SAMPLE, _SAMPLE_IN_ALL // len(run.classes)))
@@ -45,16 +65,28 @@ def sample(run: RunFolder) -> dict[str, list[Shown]]:
 
 
 def grid(run: RunFolder) -> list[Shown]:
-    """25 test films, the gravest errors first, then right ones spread over the range of scores."""
+    """25 test films as they come, evenly spread over all, so that errors are as frequent among them."""
+    table = _tested(run).sort_values("id")
+    return _shown(run, table.iloc[_spread_indices(len(table), _GRID)])
+
+
+def right_ones(run: RunFolder, size: int) -> list[Shown]:
+    """At most `size` test films that were called rightly, spread over the range of scores."""
     table = _tested(run)
-    is_right = table["label"] == table["predicted"]
-    wrong = table[~is_right].sort_values(["gravity", "id"], ascending=[False, True])
-    right = table[is_right].sort_values(["shown_score", "id"])
-    errors = wrong.head(min(_GRID, max(_ERRORS, _GRID - len(right))))
-    chosen = pd.concat([errors, right.iloc[_spread_indices(len(right), _GRID - len(errors))]])
+    right = table[table["label"] == table["predicted"]].sort_values(["shown_score", "id"])
+    return _shown(run, right.iloc[_spread_indices(len(right), size)])
+
+
+def pictures(run: RunFolder, names: Iterable[str]) -> dict[str, str | None]:
+    """Thumbnails of films by their ids, as data URIs; None where a film is gone or unreadable."""
     films = {film.id: film for film in run.cohort}
-    columns = zip(chosen["id"], chosen["label"], chosen["predicted"], chosen["shown_score"], strict=True)
-    return [Shown(name, label, _picture(run, films.get(name)), predicted, float(score))
+    return {name: _picture(run, films.get(name)) for name in names}
+
+
+def _shown(run: RunFolder, table: pd.DataFrame) -> list[Shown]:
+    columns = zip(table["id"], table["label"], table["predicted"], table["shown_score"], strict=True)
+    thumbnails = pictures(run, table["id"])
+    return [Shown(name, label, thumbnails[name], predicted, float(score))
             for name, label, predicted, score in columns]
 
 
@@ -63,7 +95,6 @@ def _tested(run: RunFolder) -> pd.DataFrame:
     table = run.predictions[run.predictions["split"] == "test"].copy()
     scores = table[[f"p_{name}" for name in run.classes]]
     table["shown_score"] = table[f"p_{run.positive}"] if run.is_binary else scores.max(axis=1)
-    table["gravity"] = (table["shown_score"] - (run.threshold or 0.0)).abs()
     return table
 
 

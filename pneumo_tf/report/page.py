@@ -5,20 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from pneumo_tf.report import cautions, explanations, facts, figures, films, overview, tables, worth
-from pneumo_tf.report.drawing import drawn
+from pneumo_tf.report import (
+    cautions,
+    checklist,
+    distribution,
+    duplicates,
+    errors,
+    explanations,
+    facts,
+    films,
+    model_card,
+    overview,
+    plots,
+    repeats,
+    robustness,
+    subgroups,
+    tables,
+    worth,
+)
 from pneumo_tf.report.language import Language, language
 from pneumo_tf.report.rendering import render
 from pneumo_tf.report.run_folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_text
 
-_METRICS = ("loss", "accuracy", "auc")
+PAGE = "report.html"
+# The parts of the page and the templates of their sections, in reading order. A section that a run has
+# nothing for writes nothing, and is then in no list of contents either.
+_OUTLINE = {
+    "films": ("data", "distribution", "duplicates", "sample"),
+    "result": ("result",),
+    "trust": ("worth", "subgroups", "robustness", "repeats"),
+    "single": ("grid", "errors", "explanations"),
+    "made": ("curve", "cost", "limit", "checklist"),
+}
+# What the sections say, beside what is short enough to be said here.
+_CONTENTS = (plots, distribution, duplicates, worth, subgroups, robustness, repeats, errors)
 
 
 def write_report(run_folder: Path, *, lang: str = "en") -> Path:
-    """Write `report.html` and `figures/*.png` into a finished run's folder.
+    """Write `report.html`, `model_card.md` and `figures/*.png` into a finished run's folder.
 
     Reads the folder and the films that its split.csv points to; a film that is gone leaves a placeholder.
 
@@ -38,15 +63,18 @@ def write_report(run_folder: Path, *, lang: str = "en") -> Path:
     words = language(lang)
     run = read_run(run_folder)
     make_folder(run_folder / "figures")
-    page = run_folder / "report.html"
-    write_text(page, render("report.html.j2", _content(run, words), words))
-    return page
+    page = render("report.html.j2", _content(run, words), words)
+    card = model_card.model_card(run, words)
+    write_text(run_folder / PAGE, page)
+    write_text(run_folder / model_card.CARD, card)
+    return run_folder / PAGE
 
 
 def _content(run: RunFolder, words: Language) -> dict[str, Any]:
-    return {
+    said: dict[str, Any] = {
         "run": run,
-        "name": str(run.facts.get("name") or run.path.name),
+        "outline": _OUTLINE,
+        "name": run.name,
         "moment": words.moment(str(run.facts.get("created") or "")),
         "question": overview.question(run, words),
         "tested": overview.tested(run, words),
@@ -58,6 +86,7 @@ def _content(run: RunFolder, words: Language) -> dict[str, Any]:
         "split_facts": facts.split_facts(run, words),
         "sample": films.sample(run),
         "grid": films.grid(run),
+        "wrong": run.wrong,
         "explained": explanations.explanations(run, words),
         "figure_rows": tables.figure_rows(run, words),
         "class_rows": tables.class_rows(run, words),
@@ -67,67 +96,8 @@ def _content(run: RunFolder, words: Language) -> dict[str, Any]:
         "stages": tables.stages(run, words),
         "fact_groups": facts.groups(run, words),
         "command": facts.command(run),
-        "wrong": _wrong(run),
-        **worth.content(run, words),
-        **_drawings(run, words),
+        "checklist": checklist.checklist(words),
     }
-
-
-def _wrong(run: RunFolder) -> int:
-    tested = run.predictions[run.predictions["split"] == "test"]
-    return int((tested["label"] != tested["predicted"]).sum())
-
-
-def _drawings(run: RunFolder, words: Language) -> dict[str, Any]:
-    """The SVG of every figure beside its alternative text; None or nothing where a figure has no data."""
-    folder, test = run.path / "figures", run.test
-    matrix = drawn("confusion", lambda: figures.confusion(test["confusion"], test["confusion_normalised"],
-                                                          run.classes, words), folder)
-    rankings = _rankings(run)
-    area = drawn("roc", lambda: figures.roc(rankings, words, point=_point(run)) if rankings else None, folder)
-    curves = []
-    for metric in _METRICS:
-        curve = drawn(metric, lambda metric=metric: figures.learning_curve(  # type: ignore[misc]
-            run.history, metric, words), folder)
-        if curve:
-            curves.append((Markup(curve), _curve_alt(run, metric, words)))
-    return {"confusion": Markup(matrix), "confusion_alt": _confusion_alt(run, words), "curves": curves,
-            "roc": Markup(area) if area else None, "roc_alt": _roc_alt(run, words)}
-
-
-def _rankings(run: RunFolder) -> dict[str, dict[str, list[float]]]:
-    """ROC curves by class; classes without one are left out."""
-    if run.is_binary:
-        return {run.positive: run.test["roc"]} if run.test.get("roc") else {}
-    return {name: figures["roc"] for name, figures in run.test["per_class"].items() if figures["roc"]}
-
-
-def _point(run: RunFolder) -> tuple[float, float] | None:
-    figures = run.test["figures"]
-    if not run.is_binary or None in (figures["specificity"]["value"], figures["sensitivity"]["value"]):
-        return None
-    return 1 - figures["specificity"]["value"], figures["sensitivity"]["value"]
-
-
-def _curve_alt(run: RunFolder, metric: str, words: Language) -> str:
-    last = run.history.iloc[-1]
-    values = [f"{words.say(key)} {words.number(last[column], 3)}"
-              for key, column in (("curve.train", metric), ("curve.validation", f"val_{metric}"))
-              if column in last and last[column] == last[column]]
-    return words.say("curve.alt", metric=words.named("curve.metric", metric), values=", ".join(values))
-
-
-def _confusion_alt(run: RunFolder, words: Language) -> str:
-    cells = [words.say("result.confusion.cell", actual=actual, predicted=predicted, n=words.number(count))
-             for actual, row in zip(run.classes, run.test["confusion"], strict=True)
-             for predicted, count in zip(run.classes, row, strict=True)]
-    return words.say("result.confusion.alt", cells="; ".join(cells))
-
-
-def _roc_alt(run: RunFolder, words: Language) -> str:
-    figures = run.test["figures"]
-    areas = {run.positive: figures["auc"]} if run.is_binary else \
-        {name: part["auc"] for name, part in run.test["per_class"].items()}
-    named = [f"{name} {words.number(figure['value'], 3)}" for name, figure in areas.items()
-             if figure["value"] is not None]
-    return words.say("roc.alt", areas=", ".join(named))
+    for module in _CONTENTS:
+        said |= module.content(run, words)
+    return said

@@ -41,6 +41,10 @@ class RunFolder:
     predictions: pd.DataFrame
 
     @property
+    def name(self) -> str:
+        return str(self.facts.get("name") or self.path.name)
+
+    @property
     def classes(self) -> list[str]:
         return list(self.facts["classes"])
 
@@ -61,6 +65,21 @@ class RunFolder:
     def threshold(self) -> float | None:
         point = self.facts.get("operating_point") or {}
         return point.get("threshold")
+
+    @property
+    def wrong(self) -> int:
+        """Number of test films that got another class than theirs."""
+        tested = self.predictions[self.predictions["split"] == "test"]
+        return int((tested["label"] != tested["predicted"]).sum())
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A JSON file that a later command may have left in the run; empty where it left none.
+
+        Raises:
+            RunError: It is there, but no JSON.
+        """
+        path = self.path / name
+        return _read_json(path, needed=()) if path.is_file() else {}
 
     def film_path(self, file: str) -> Path | None:
         """Where a film of split.csv lies now; None where it is gone or was never noted."""
@@ -108,11 +127,12 @@ def _read_json(path: Path, *, needed: tuple[str, ...]) -> dict[str, Any]:
     except ValueError as failure:  # includes text that isn't UTF-8
         raise RunError(f"{path.name} must be JSON.", received=f"{path} ({failure})",
                        remedy=_REMEDY) from failure
-    missing = [key for key in needed if key not in content] if isinstance(content, dict) else list(needed)
-    if missing:
+    known = content if isinstance(content, dict) else {}
+    missing = [key for key in needed if key not in known]
+    if missing or known is not content:
         raise RunError(f"{path.name} must say what the report needs.",
-                       received=f"{path} without {', '.join(missing)}", remedy=_REMEDY)
-    return dict(content)
+                       received=f"{path} without {', '.join(missing) or 'names'}", remedy=_REMEDY)
+    return known
 
 
 def _read_table(path: Path) -> pd.DataFrame:

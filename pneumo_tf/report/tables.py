@@ -12,7 +12,7 @@ from pneumo_tf.report.run_folder import RunFolder
 SPLITS = ("train", "validation", "test")
 _LISTED_FILES = 300
 _CORRELATIONS = ("mcc",)  # from −1 to 1: neither a percentage nor a bar from 0 to 100
-_AREAS = ("auc", "macro_auc", "f1", "macro_f1")
+_AREAS = ("auc", "macro_auc", "average_precision", "f1", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def figure_row(name: str, figure: dict[str, Any], words: Language, *, positive: 
     if figure["value"] is None:
         return FigureRow(title, means, "–", words.say(f"why.{figure['why']}"), "", "", None)
     low, high, value = figure["low"], figure["high"], figure["value"]
-    interval = "" if low is None else words.say("number.interval", low=_share(name, low, words),
-                                                high=_share(name, high, words))
+    interval = "" if low is None else words.say("number.interval", low=share(name, low, words),
+                                                high=share(name, high, words))
     has_bar = low is not None and name not in _CORRELATIONS
-    return FigureRow(title, means, _share(name, value, words), interval, _counts(figure, words),
+    return FigureRow(title, means, share(name, value, words), interval, _counts(figure, words),
                      _method(figure, words), (100 * low, 100 * high, 100 * value) if has_bar else None)
 
 
@@ -112,16 +112,17 @@ def stages(run: RunFolder, words: Language) -> list[dict[str, Any]]:
     return rows
 
 
-def _share(name: str, value: float, words: Language) -> str:
+def share(name: str, value: float, words: Language) -> str:
+    """A figure by its name: areas and correlations as decimals, the others as percentages."""
     return words.number(value, 3) if name in (*_CORRELATIONS, *_AREAS) else words.percent(value)
 
 
 def _with_interval(name: str, figure: dict[str, Any], words: Language) -> str:
-    value = _share(name, figure["value"], words)
+    value = share(name, figure["value"], words)
     if figure["low"] is None:
         return value
-    interval = words.say("number.interval", low=_share(name, figure["low"], words),
-                         high=_share(name, figure["high"], words))
+    interval = words.say("number.interval", low=share(name, figure["low"], words),
+                         high=share(name, figure["high"], words))
     return f"{value} ({interval})"
 
 
@@ -133,13 +134,15 @@ def _counts(figure: dict[str, Any], words: Language) -> str:
 
 def _method(figure: dict[str, Any], words: Language) -> str:
     if "resamples" not in figure:
-        return words.say("method.wilson" if "count" in figure else "method.newcombe")
+        by_patient = figure.get("method") == "Wilson by patient"
+        kind = ("wilson_by_patient" if by_patient else "wilson") if "count" in figure else "newcombe"
+        return words.say(f"method.{kind}")
     parts = [words.say("method.bootstrap", resamples=words.number(figure["resamples"]))]
     if figure.get("skipped"):
         parts.append(words.say("method.skipped", n=words.number(figure["skipped"])))
-    if "delong" in figure:
-        low, high = (words.number(figure["delong"][end], 3) for end in ("low", "high"))
-        parts.append(words.say("method.delong", low=low, high=high))
+    parts += [words.say(f"method.{name}", low=words.number(figure[name]["low"], 3),
+                        high=words.number(figure[name]["high"], 3))
+              for name in ("delong", "delong_by_patient") if name in figure]
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What the scores are worth: as probabilities, for decisions, and beside what the files alone give away."""
+"""What the scores are worth for decisions, and beside what the files alone give away."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pneumo_tf.report import figures
+from pneumo_tf.report import calibration, figures
+from pneumo_tf.report.calibration import interval
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language
 from pneumo_tf.report.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class CalibrationRow:
-    """One figure of calibration, as text: each cell its value, and its interval or why there is none."""
-
-    name: str
-    means: str
-    before: tuple[str, str]
-    after: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -36,71 +27,40 @@ class ShortcutRow:
 
 def content(run: RunFolder, words: Language) -> dict[str, Any]:
     """What the sections on worth show; what a run didn't record, or can't with several classes, is empty."""
-    return {**_calibration(run, words), **_benefit(run, words), "shortcut_rows": _shortcuts(run, words),
+    return {**calibration.content(run, words), **_benefit(run, words),
+            "shortcut_rows": _shortcuts(run, words),
             "shortcut_why": (run.test.get("shortcuts") or {}).get("why", "")}
-
-
-def _calibration(run: RunFolder, words: Language) -> dict[str, Any]:
-    found = run.test.get("calibration")
-    if not found:
-        return {"reliability": None, "reliability_alt": "", "calibration_rows": [], "temperature": ""}
-    bins = {words.say(f"calibration.{stage}"): found[stage]["bins"] for stage in ("before", "after")}
-    svg = drawn("reliability", lambda: figures.reliability(bins, words), run.path / "figures")
-    return {"reliability": Markup(svg), "reliability_alt": _alt(found["before"]["bins"], words),
-            "calibration_rows": _rows(found, words), "temperature": _temperature(run, words)}
-
-
-def _rows(found: dict[str, Any], words: Language) -> list[CalibrationRow]:
-    return [CalibrationRow(words.say(f"calibration.{name}"), words.say(f"calibration.{name}.means"),
-                           *(_text(found[stage]["figures"][name], words) for stage in ("before", "after")))
-            for name in found["before"]["figures"]]
-
-
-def _text(figure: dict[str, Any], words: Language) -> tuple[str, str]:
-    if figure["value"] is None:
-        return "–", words.say(f"why.{figure['why']}")
-    return words.number(figure["value"], 3), _interval(figure, words)
-
-
-def _interval(figure: dict[str, Any], words: Language) -> str:
-    if figure["low"] is None:
-        return ""
-    return words.say("number.interval", low=words.number(figure["low"], 3),
-                     high=words.number(figure["high"], 3))
-
-
-def _temperature(run: RunFolder, words: Language) -> str:
-    """How the temperature came about, or why there is none."""
-    fitted = run.facts.get("calibration") or {}
-    if not fitted:
-        return ""
-    if fitted.get("why"):
-        return words.say("calibration.unfitted", why=words.say(f"why.{fitted['why']}"))
-    value = fitted["temperature"]
-    # Below half a hundredth the two decimals shown would contradict the sentence.
-    kind = "sure" if value > 1.005 else "timid" if value < 0.995 else "right"
-    return words.say(f"calibration.{kind}", temperature=words.number(value, 2),
-                     films=words.count(fitted["films"], "film"))
-
-
-def _alt(bins: list[dict[str, float]], words: Language) -> str:
-    points = "; ".join(words.say("calibration.point", score=words.number(part["mean_score"], 2),
-                                 share=words.number(part["share"], 2)) for part in bins)
-    return words.say("calibration.alt", points=points)
 
 
 def _benefit(run: RunFolder, words: Language) -> dict[str, Any]:
     curve, rows = run.test.get("decision_curve"), run.test.get("predictive_values") or []
     if not curve:
-        return {"benefit": None, "benefit_alt": "", "predictive_rows": []}
+        return {"benefit": None, "benefit_alt": "", "has_band": False, "predictive_rows": []}
     svg = drawn("benefit", lambda: figures.decision_curve(curve, words), run.path / "figures")
     worth = "; ".join(words.say("benefit.point", threshold=words.number(curve["threshold"][index], 2),
                                 network=words.number(curve["network"][index], 3),
                                 all=words.number(curve["all"][index], 3))
                       for index in range(5, len(curve["threshold"]), 20))
     return {"benefit": Markup(svg), "benefit_alt": words.say("benefit.alt", points=worth),
-            "predictive_rows": [[words.percent(row["prevalence"], 0),
-                                 *(_share(row[name], words) for name in ("ppv", "npv"))] for row in rows]}
+            "has_band": curve.get("low", [None])[0] is not None,
+            "predictive_rows": [[_prevalence(row["prevalence"], words),
+                                 *(_predictive(row[name], words) for name in ("ppv", "npv"))]
+                                for row in rows]}
+
+
+def _prevalence(share: float, words: Language) -> str:
+    """A percentage with as many decimals as were typed."""
+    return words.percent(share, len(f"{100 * share:.4g}".partition(".")[2]))
+
+
+def _predictive(figure: dict[str, Any] | float | None, words: Language) -> tuple[str, str]:
+    """The value and its interval; older runs have the value alone."""
+    if not isinstance(figure, dict):
+        return _share(figure, words), ""
+    if figure["low"] is None:
+        return _share(figure["value"], words), ""
+    return _share(figure["value"], words), words.say(
+        "number.interval", low=_share(figure["low"], words), high=_share(figure["high"], words))
 
 
 def _share(value: float | None, words: Language) -> str:
@@ -124,6 +84,6 @@ def _shortcut_row(baseline: dict[str, Any], words: Language) -> ShortcutRow:
     low, high, value = (baseline[key] for key in ("low", "high", "value"))
     has_interval = None not in (low, high, value)
     return ShortcutRow(words.say(f"shortcut.{baseline['name']}"),
-                       "–" if value is None else words.number(value, 3), _interval(baseline, words),
+                       "–" if value is None else words.number(value, 3), interval(baseline, words),
                        "" if baseline["train"] is None else words.number(baseline["train"], 3),
                        (100 * low, 100 * high, 100 * value) if has_interval else None)

@@ -160,14 +160,14 @@ def _fill(rows: Rows, engine: Engine, places: np.ndarray, draw: Callable[[np.nda
     missing, films = rows.claim(places), max(1, BATCH // views)
     groups = [missing[start : start + films] for start in range(0, len(missing), films)]
     with ThreadPoolExecutor(workers) as pool, progress_bar(description, len(missing) * views) as advance:
-        drawn = _ahead(pool, draw, groups, depth=workers + 1)
+        drawn = ahead(pool, draw, groups, depth=workers + 1)
         for group, pictures in zip(groups, drawn, strict=True):
             outputs = _predict(engine, pictures, films * views)
             rows.write(group, outputs.reshape(len(group), *rows.shape[1:]))
             advance(len(pictures))
 
 
-def _ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item], *,
+def ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item], *,
            depth: int) -> Iterator[Made]:
     """Results in order, with `depth` of them under way: the network never waits, and memory stays flat."""
     waiting = []

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import brier_score_loss
 
 from pneumo_tf import places
 from pneumo_tf.cli.binary_class import main
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.evaluation.calibration import METHODS, read_calibrator
+from pneumo_tf.evaluation.paired import take
+from pneumo_tf.evaluation.scores import Scores
 
 SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "--recipe", "fast")
 
@@ -46,6 +53,27 @@ def test_the_tutorials_command_trains_and_tells_its_figures(project: Path,
 def test_the_report_comes_in_spanish(project: Path) -> None:
     assert main(["-e", "1", "--lang", "es", *SMALL]) == 0
     assert '<html lang="es"' in (project / "model/report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_made_of_the_scores_can_be_named(project: Path) -> None:
+    assert main(["-e", "1", "--operating-point", "cost=5@0.1", "--calibration", "platt",
+                 "--prevalence", "0.02", "0.4", *SMALL]) == 0
+    run, = (project / "model/runs").glob("[!.]*")
+    facts, metrics = (json.loads((run / name).read_text()) for name in ("run.json", "metrics.json"))
+    assert facts["operating_point"]["rule"] == "cost=5@0.1"
+    assert facts["calibration"]["method"] == "platt"
+    assert [row["prevalence"] for row in metrics["test"]["predictive_values"]] == [0.02, 0.4]
+    assert set(metrics["validation"]["calibrators"]["log_loss"]) == set(METHODS)
+    assert metrics["near_duplicates"]["films"] == 48
+    predictions = pd.read_csv(run / "predictions.csv")
+    scores = Scores(("NORMAL", "PNEUMONIA"), "PNEUMONIA", list(predictions["id"]),
+                    (predictions["label"] == "PNEUMONIA").to_numpy(int),
+                    predictions[["p_NORMAL", "p_PNEUMONIA"]].to_numpy(float),
+                    predictions["patient"].to_numpy(str))
+    tested = take(scores, np.flatnonzero(predictions["split"] == "test"))
+    probabilities = read_calibrator(facts["calibration"]).apply(tested).positive_scores
+    told = metrics["test"]["calibration"]["after"]["figures"]["brier"]["value"]
+    assert told == pytest.approx(brier_score_loss(tested.labels, probabilities), abs=1e-6)
 
 
 def _without_folder(project: Path) -> list[str]:
@@ -130,6 +158,8 @@ MISTAKES = {
     "missing weights file": (_options("--weights", "gone.h5"), "gone.h5"),
     "weights of another network": (_foreign_weights, "Weights must fit the network"),
     "output that is a file": (_taken_output, "taken"),
+    "a rule without meaning": (_options("--operating-point", "sensitivity=1.2"), "sensitivity=1.2"),
+    "a prevalence of 2": (_options("--prevalence", "0.1", "2"), "between 0 and 1"),
     "an impossible fraction": (_options("--test-fraction", "1.2"), "between 0 and 1"),
 }
 

@@ -1,9 +1,11 @@
 """Scores that are made, not predicted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from pneumo_tf.evaluation.scores import Scores
 
@@ -41,6 +43,24 @@ def scores_of() -> Callable[..., Scores]:
 @pytest.fixture
 def noisy() -> Callable[..., Scores]:
     return make_noisy
+
+
+@pytest.fixture
+def honest() -> Scores:
+    """Scores that are probabilities: as many films of a score p are positive as p says."""
+    generator = np.random.default_rng(2)
+    chance = expit(generator.normal(0, 2, 4000))
+    return make_scores((generator.random(4000) < chance).astype(int), chance)
+
+
+@pytest.fixture
+def sharpened() -> Callable[..., Scores]:
+    """Scores made too sure by a factor, and too high by a shift, on the logit."""
+    def sharpen(scores: Scores, factor: float, shift: float = 0.0) -> Scores:
+        score = expit(factor * logit(scores.positive_scores) + shift)
+        return replace(scores, values=np.column_stack([1 - score, score]))
+
+    return sharpen
 
 
 @pytest.fixture

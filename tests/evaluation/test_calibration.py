@@ -1,65 +1,95 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
-from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.errors import OptionError
+from pneumo_tf.evaluation.calibration import (
+    METHODS,
+    CalibrationError,
+    Uncalibrated,
+    fit_calibrator,
+    read_calibrator,
+)
+from pneumo_tf.evaluation.logits import log_losses
 
 
-@pytest.fixture
-def honest(scores_of):
-    """Scores that are probabilities: as many films of a score p are positive as p says."""
-    generator = np.random.default_rng(2)
-    chance = expit(generator.normal(0, 2, 4000))
-    return scores_of((generator.random(4000) < chance).astype(int), chance)
+@pytest.mark.parametrize("method", METHODS)
+def test_what_run_json_holds_of_a_calibrator_makes_it_anew(method, noisy, three_classes):
+    for scores in (noisy(200), three_classes):
+        fitted = fit_calibrator(method, scores)
+        record = json.loads(json.dumps({**fitted.to_json(), "cross_validated_films": 0}, allow_nan=False))
+        read = read_calibrator(record)
+        assert read == fitted
+        assert (record["method"], record["films"]) == (method, len(scores.ids))
+        np.testing.assert_array_equal(read.apply(scores).values, fitted.apply(scores).values)
 
 
-def sharpened(scores, factor):
-    score = expit(factor * logit(scores.positive_scores))
-    return replace(scores, values=np.column_stack([1 - score, score]))
+@pytest.mark.parametrize("method", METHODS)
+def test_every_calibrator_gives_probabilities_and_keeps_the_films(method, noisy, three_classes):
+    for scores in (noisy(200), three_classes):
+        found = fit_calibrator(method, scores).apply(scores)
+        np.testing.assert_allclose(found.values.sum(axis=1), 1)
+        assert found.values.min() >= 0
+        assert replace(found, values=scores.values) == scores
 
 
-@pytest.mark.parametrize("factor", [0.5, 1, 3])
-def test_the_temperature_undoes_what_made_the_scores_too_sure_or_too_timid(honest, factor):
-    found = Temperature.fit(sharpened(honest, factor))
-    assert found.temperature == pytest.approx(factor, rel=0.08)
-    mended = found.apply(sharpened(honest, factor))
-    assert np.abs(mended.values - honest.values).max() < 0.03
+@pytest.mark.parametrize("method", METHODS)
+def test_no_calibrator_makes_the_log_loss_of_its_own_films_worse(method, honest, sharpened, three_classes):
+    for scores in (sharpened(honest, 3.0, 1.0), three_classes):
+        before, after = (log_losses(part).mean()
+                         for part in (scores, fit_calibrator(method, scores).apply(scores)))
+        assert after <= before + 1e-6
 
 
-def test_no_other_temperature_has_a_lower_log_loss(honest, three_classes):
-    for scores in (sharpened(honest, 2), three_classes):
-        best = Temperature.fit(scores)
-        losses = [log_loss(scores.labels, Temperature(best.temperature * factor).apply(scores).values)
-                  for factor in (0.9, 0.99, 1, 1.01, 1.1)]
-        assert np.argmin(losses) == 2
+@pytest.mark.parametrize("method", METHODS)
+def test_where_nothing_can_be_fitted_the_scores_stay(method, scores_of, three_classes):
+    missing = replace(three_classes, labels=np.minimum(three_classes.labels, 1))
+    for scores, why in ((scores_of([1, 1, 1], [0.1, 0.2, 0.8]), "one_class_only"),
+                        (scores_of([0, 1, 1], [0.3, 0.3, 0.3]), "tied_scores"), (missing, "missing_class")):
+        fitted = fit_calibrator(method, scores)
+        assert fitted.why == (why if method != "none" else "")
+        np.testing.assert_allclose(fitted.apply(scores).values, scores.values, atol=1e-6)
 
 
-def test_a_temperature_of_1_changes_nothing_and_any_keeps_the_order(honest, three_classes):
-    for scores in (honest, three_classes):
-        np.testing.assert_allclose(Temperature(1.0).apply(scores).values, scores.values, atol=1e-6)
-    hot = Temperature(4.0).apply(three_classes).values
-    assert (hot.argmax(axis=1) == three_classes.values.argmax(axis=1)).all()
-    np.testing.assert_allclose(hot.sum(axis=1), 1)
-
-
-def test_scores_of_exactly_0_and_1_stay_numbers(scores_of):
-    scores = scores_of([0, 1, 0, 1], [0.0, 1.0, 1.0, 0.0])
-    assert np.isfinite(Temperature.fit(scores).apply(scores).values).all()
-
-
-@pytest.mark.parametrize(("labels", "scores", "why"), [
-    ([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], "separated"), ([1, 1, 1], [0.1, 0.2, 0.8], "one_class_only")])
-def test_where_nothing_can_be_fitted_the_scores_stay_and_the_record_says_why(scores_of, labels, scores, why):
-    found = Temperature.fit(scores_of(labels, scores))
-    assert found.to_json() == {"method": "temperature", "temperature": 1.0, "fitted_on": "validation",
-                               "films": len(labels), "why": why}
-
-
-def test_the_positive_may_come_first(honest):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_positive_may_come_first(method, honest):
     mirrored = replace(honest, positive="NORMAL", values=honest.values[:, ::-1], labels=1 - honest.labels)
-    assert Temperature.fit(mirrored).temperature == pytest.approx(Temperature.fit(honest).temperature)
-    applied = Temperature(2.0).apply(mirrored).values
-    np.testing.assert_allclose(applied[:, ::-1], Temperature(2.0).apply(honest).values)
+    straight, back = (fit_calibrator(method, scores).apply(scores).values for scores in (honest, mirrored))
+    np.testing.assert_allclose(back[:, ::-1], straight, atol=1e-5)
+
+
+def test_the_log_loss_is_scikit_learns(noisy, three_classes):
+    for scores in (noisy(200), three_classes):
+        values = np.clip(scores.values, 1e-7, 1 - 1e-7)
+        assert log_losses(scores).mean() == pytest.approx(log_loss(scores.labels, values), rel=1e-5)
+
+
+def test_an_older_run_without_a_record_is_left_as_it_is():
+    assert read_calibrator(None) == read_calibrator({}) == Uncalibrated()
+
+
+BROKEN = {
+    "an unknown method": {"method": "magic"},
+    "no method": {"temperature": 2.0},
+    "no temperature": {"method": "temperature"},
+    "a temperature of 0": {"method": "temperature", "temperature": 0},
+    "a temperature that is text": {"method": "temperature", "temperature": "warm"},
+    "a line without a slope": {"method": "platt", "lines": [{"intercept": 1.0}]},
+    "corners without partners": {"method": "isotonic", "curves": [{"score": [0, 1], "probability": [0]}]},
+    "a curve that runs backwards": {"method": "isotonic",
+                                    "curves": [{"score": [1, 0], "probability": [0, 1]}]},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_record_that_is_not_whole_is_refused(name):
+    with pytest.raises(CalibrationError, match="must be whole"):
+        read_calibrator(BROKEN[name])
+
+
+def test_an_unknown_method_is_refused(noisy):
+    with pytest.raises(OptionError, match=r"'sigmoid'. Choose one of: temperature, platt, isotonic, none\."):
+        fit_calibrator("sigmoid", noisy(20))

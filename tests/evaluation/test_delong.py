@@ -37,6 +37,38 @@ def test_the_variance_is_that_of_the_definition(tied):
     assert variance(*tied) == pytest.approx(expected)
 
 
+def test_with_one_film_a_patient_patients_change_nothing(tied):
+    assert variance(*tied, np.arange(150).astype(str)) == pytest.approx(variance(*tied))
+
+
+def test_the_variance_by_patient_is_obuchowskis_by_its_definition(tied):
+    is_positive, scores = tied
+    groups = np.random.default_rng(1).integers(0, 60, 150).astype(str)  # some patients have films of both
+    above, below = by_pairs(is_positive, scores)
+    area, m, n = above.mean(), is_positive.sum(), (~is_positive).sum()
+    v10, v01 = (np.zeros(150), np.zeros(150))
+    v10[is_positive], v01[~is_positive] = above - area, below - area
+    sums = [np.array([part[groups == key].sum() for key in np.unique(groups)]) for part in (v10, v01)]
+    i = len(np.unique(groups))
+    i10, i01 = (len(np.unique(groups[side])) for side in (is_positive, ~is_positive))
+    s10, s01 = i10 / ((i10 - 1) * m) * (sums[0] ** 2).sum(), i01 / ((i01 - 1) * n) * (sums[1] ** 2).sum()
+    s11 = i / (i - 1) * (sums[0] * sums[1]).sum()
+    assert variance(is_positive, scores, groups) == pytest.approx(s10 / m + s01 / n + 2 * s11 / (m * n))
+
+
+def test_copies_of_films_add_no_certainty_by_patient(tied):
+    is_positive, scores = (np.repeat(part, 4) for part in tied)
+    groups = np.repeat(np.arange(150), 4).astype(str)
+    assert variance(is_positive, scores, groups) == pytest.approx(variance(*tied))
+    assert variance(is_positive, scores) < 0.3 * variance(*tied)
+
+
+def test_one_patient_of_a_class_shows_no_spread(tied):
+    is_positive, scores = tied
+    groups = np.where(is_positive, "one", np.arange(150).astype(str))
+    assert delong(is_positive, scores, groups) is None
+
+
 def test_the_interval_surrounds_the_area_and_stays_below_1():
     is_positive = np.array([False] * 8 + [True] * 8)
     scores = np.array([1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11, 12, 13, 14, 15, 16.0])

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
+from scipy.stats import bootstrap as scipy_bootstrap
+from statsmodels.stats.proportion import proportion_confint
 
 from pneumo_tf.evaluation.intervals import bootstrap, newcombe_auc, wilson
 
@@ -15,6 +18,21 @@ def test_wilson_stays_inside_0_and_1_where_all_succeed():
     assert (low, high) == pytest.approx((0.8389, 1.0), abs=1e-4)  # Newcombe 1998: 0 of 20 mirrored
 
 
+@pytest.mark.parametrize(("count", "of"), [(0, 12), (7, 12), (12, 12), (418, 450)])
+def test_wilson_is_scipys_and_statsmodels(count, of):
+    theirs = binomtest(count, of).proportion_ci(method="wilson")
+    assert wilson(count, of) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert wilson(count, of) == pytest.approx(proportion_confint(count, of, method="wilson"), abs=1e-12)
+
+
+def test_fewer_than_ten_patients_have_no_bootstrap_interval():
+    values = np.arange(40.0)
+    for patients, is_known in ((9, False), (10, True)):
+        groups = (np.arange(40) % patients).astype(str)
+        interval = bootstrap({"mean": mean_of(values)}, groups, seed=0, resamples=50)["mean"]
+        assert (interval.low is not None) is is_known
+
+
 def mean_of(values):
     return lambda weights: weights @ values / weights.sum(axis=1)
 
@@ -28,6 +46,15 @@ def test_the_bootstrap_of_a_mean_matches_its_standard_error():
     assert interval.high == pytest.approx(values.mean() + 1.96 * standard_error, abs=0.15 * standard_error)
 
 
+def test_the_ends_are_scipys_bca():
+    values = np.random.default_rng(3).exponential(size=60)
+    theirs = scipy_bootstrap((values,), np.mean, method="BCa", n_resamples=20_000, rng=0).confidence_interval
+    ours = bootstrap({"mean": mean_of(values)}, np.arange(60).astype(str), seed=1, resamples=20_000)["mean"]
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.015)
+    plain = np.quantile(np.random.default_rng(1).choice(values, (20_000, 60)).mean(axis=1), [0.025, 0.975])
+    assert ours.high - plain[1] > 0.02  # skewed to the right, and the interval knows
+
+
 def test_copies_of_one_patient_add_no_certainty():
     once, groups = np.random.default_rng(0).normal(size=100), np.arange(100).astype(str)
     nine, nine_groups = np.repeat(once, 9), np.repeat(groups, 9)
@@ -37,7 +64,7 @@ def test_copies_of_one_patient_add_no_certainty():
 
 
 def test_every_resample_draws_as_many_patients_as_there_are():
-    groups = np.array(["a", "a", "b", "c"])
+    groups = np.array(["a", "a", *"bcdefghijk"])
     seen = []
 
     def watch(weights):
@@ -45,24 +72,25 @@ def test_every_resample_draws_as_many_patients_as_there_are():
         return weights[:, 0]
 
     bootstrap({"watch": watch}, groups, seed=0, resamples=250)
-    drawn = np.concatenate(seen)
-    assert drawn.shape == (250, 4)
+    drawn = np.concatenate(seen)[:250]  # what follows are all patients but one, and all
+    assert drawn.shape == (250, 12)
     assert (drawn[:, 0] == drawn[:, 1]).all()
-    assert (drawn[:, 1:].sum(axis=1) == 3).all()
+    assert (drawn[:, 1:].sum(axis=1) == 11).all()
 
 
 def test_undefined_resamples_are_skipped_and_counted():
     def undefined_without_the_first(weights):
         return np.where(weights[:, 0] > 0, 1.0, np.nan)
 
-    groups = np.array(["a", "b"])
+    groups = np.array([*"abcdefghij"])
     interval = bootstrap({"x": undefined_without_the_first}, groups, seed=0, resamples=1000)["x"]
-    assert interval.skipped == pytest.approx(250, abs=50)  # (1/2)² of the resamples lack the first
+    assert interval.skipped == pytest.approx(349, abs=50)  # (9/10)¹⁰ of the resamples lack the first
     assert (interval.low, interval.high) == (1.0, 1.0)
 
 
 def test_a_statistic_that_never_exists_has_no_interval():
-    interval = bootstrap({"x": lambda w: np.full(len(w), np.nan)}, np.array(["a"]), seed=0, resamples=10)["x"]
+    interval = bootstrap({"x": lambda w: np.full(len(w), np.nan)}, np.array([*"abcdefghij"]), seed=0,
+                         resamples=10)["x"]
     assert (interval.low, interval.high, interval.skipped) == (None, None, 10)
 
 

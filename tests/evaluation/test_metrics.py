@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn import metrics
+from statsmodels.stats.proportion import proportion_confint
 
 from pneumo_tf.errors import OptionError
 from pneumo_tf.evaluation.metrics import evaluate
@@ -43,7 +44,8 @@ def test_every_figure_agrees_with_scikit_learn(noisy):
                 "accuracy": metrics.accuracy_score(y, predicted), "f1": metrics.f1_score(y, predicted),
                 "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted),
                 "mcc": metrics.matthews_corrcoef(y, predicted),
-                "auc": metrics.roc_auc_score(y, scores.positive_scores)}
+                "auc": metrics.roc_auc_score(y, scores.positive_scores),
+                "average_precision": metrics.average_precision_score(y, scores.positive_scores)}
     assert {name: figure["value"] for name, figure in figures.items()} == pytest.approx(expected)
 
 
@@ -63,6 +65,7 @@ def test_delongs_interval_stands_beside_the_bootstraps_and_agrees_where_films_ar
     width = auc["high"] - auc["low"]
     assert auc["delong"]["low"] == pytest.approx(auc["low"], abs=0.15 * width)
     assert auc["delong"]["high"] == pytest.approx(auc["high"], abs=0.15 * width)
+    assert auc["delong_by_patient"] == pytest.approx(auc["delong"])
 
 
 def test_fewer_patients_widen_the_bootstrap_interval(noisy):
@@ -108,7 +111,8 @@ def test_several_classes_are_judged_one_against_the_rest(three_classes):
 def test_figures_of_a_split_with_one_class_are_null_with_a_reason(scores_of):
     figures = evaluate(scores_of([1, 1, 1], [0.9, 0.8, 0.2]), 0.5, resamples=20)["figures"]
     reasons = {name: figure["why"] for name, figure in figures.items() if figure["value"] is None}
-    assert reasons == dict.fromkeys(("specificity", "balanced_accuracy", "mcc", "auc"), "no_negative_films")
+    assert reasons == dict.fromkeys(("specificity", "balanced_accuracy", "mcc", "auc", "average_precision"),
+                                    "no_negative_films")
     assert figures["sensitivity"]["value"] == pytest.approx(2 / 3)
 
 
@@ -130,8 +134,9 @@ def test_a_class_without_films_leaves_the_others_their_figures(three_classes):
 
 
 def test_resamples_of_one_class_are_counted(scores_of):
-    auc = evaluate(scores_of([0, 1, 1], [0.85, 0.9, 0.8]), 0.5, resamples=1000)["figures"]["auc"]
-    assert auc["skipped"] == pytest.approx(1000 * (2**3 + 1) / 27, abs=60)  # all from two, or all from one
+    labels, scores = [0] + [1] * 9, [0.85, *[0.9, 0.8] * 4, 0.7]
+    auc = evaluate(scores_of(labels, scores), 0.5, resamples=1000)["figures"]["auc"]
+    assert auc["skipped"] == pytest.approx(1000 * 0.9**10, abs=60)  # those that lack the negative film
 
 
 def test_the_result_is_json(noisy, three_classes):
@@ -159,3 +164,50 @@ def test_perfect_scores_have_an_interval_where_one_can_be_had_and_none_of_no_wid
     assert figures["auc"]["method"].startswith("Newcombe")
     for name in ("f1", "balanced_accuracy", "mcc"):
         assert (figures[name]["value"], figures[name]["low"], figures[name]["high"]) == (1, None, None)
+
+
+def test_every_figure_says_of_how_many_films_and_how(noisy, three_classes):
+    for scores in (noisy(90, films_per_patient=3), three_classes):
+        result = evaluate(scores, 0.5, resamples=20)
+        tables = [result["figures"], *result.get("per_class", {}).values()]
+        for name, figure in [pair for table in tables for pair in table.items() if pair[0] != "roc"]:
+            assert {"value", "low", "high", "method", "patients"} <= set(figure), name
+            assert ("of" in figure) or (figure["films"] == len(scores.ids)), name
+
+
+def test_films_of_few_patients_widen_every_interval(noisy):
+    scores = noisy(400)
+    order = np.lexsort((scores.positive_scores, scores.labels))  # like films together: 40 patients of 10
+    patients = np.empty(400, dtype="U8")
+    patients[order] = [f"p{i // 10}" for i in range(400)]
+    alone = evaluate(scores, 0.5)["figures"]
+    together = evaluate(replace(scores, patients=patients), 0.5)["figures"]
+    for name in ("sensitivity", "specificity", "accuracy", "f1", "auc", "average_precision"):
+        widths = [figures[name]["high"] - figures[name]["low"] for figures in (alone, together)]
+        assert widths[1] > 1.3 * widths[0], name
+    by_patient = together["auc"]["delong_by_patient"]
+    assert by_patient["high"] - by_patient["low"] > 1.5 * (alone["auc"]["high"] - alone["auc"]["low"])
+
+
+def test_fewer_than_ten_patients_have_figures_without_bootstrap_intervals(scores_of):
+    scores = scores_of([0, 0, 0, 0, 1, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.7, 0.8, 0.9])
+    figures = evaluate(scores, 0.5)["figures"]
+    assert 0.5 < figures["auc"]["value"] < 1
+    assert (figures["auc"]["low"], figures["f1"]["low"]) == (None, None)
+    assert figures["sensitivity"]["high"] - figures["sensitivity"]["low"] > 0.3
+
+
+def test_scores_that_are_all_alike_rank_nothing(scores_of):
+    figures = evaluate(scores_of([0] * 20 + [1] * 30, [0.5] * 50), 0.5)["figures"]
+    assert (figures["auc"]["value"], figures["auc"]["low"]) == (0.5, None)
+    assert "delong" not in figures["auc"]
+    assert figures["average_precision"]["value"] == pytest.approx(0.6)
+    assert figures["npv"]["why"] == "none_predicted_negative"
+    json.dumps(figures, allow_nan=False)
+
+
+def test_the_intervals_of_the_tutorials_matrix_are_statsmodels(tutorial):
+    figures = evaluate(tutorial, 0.5, resamples=20)["figures"]
+    for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
+        theirs = proportion_confint(figures[name]["count"], figures[name]["of"], method="wilson")
+        assert (figures[name]["low"], figures[name]["high"]) == pytest.approx(theirs)

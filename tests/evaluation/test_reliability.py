@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss
+from sklearn.metrics import brier_score_loss, log_loss
 
 from pneumo_tf.evaluation.reliability import calibration_line, equal_mass_bins, reliability
 
@@ -63,9 +64,59 @@ def test_bins_hold_equally_many_films_by_rising_score(noisy):
 
 
 @pytest.mark.parametrize(("labels", "scores", "why"), [
-    ([0] * 5 + [1] * 5, [0.1] * 5 + [0.9] * 5, "separated"), ([1, 1, 1], [0.1, 0.2, 0.8], "one_class_only")])
+    ([0] * 5 + [1] * 5, [0.1] * 5 + [0.9] * 5, "separated"), ([1, 1, 1], [0.1, 0.2, 0.8], "one_class_only"),
+    ([0, 1, 1], [0.6, 0.6, 0.6], "tied_scores")])
 def test_a_slope_that_does_not_exist_is_null_with_a_reason(scores_of, labels, scores, why):
     result = reliability(scores_of(labels, scores), resamples=20)
-    assert result["figures"]["slope"] == {"value": None, "low": None, "high": None, "why": why}
+    slope = result["figures"]["slope"]
+    assert (slope["value"], slope["low"], slope["high"], slope["why"]) == (None, None, None, why)
     assert result["figures"]["brier"]["value"] is not None
     json.dumps(result, allow_nan=False)
+
+
+def test_the_log_loss_is_scikit_learns(noisy):
+    scores = noisy(300)
+    figure = reliability(scores, resamples=100)["figures"]["log_loss"]
+    assert figure["value"] == pytest.approx(log_loss(scores.labels, np.clip(scores.values, 1e-7, 1 - 1e-7)))
+    assert figure["low"] < figure["value"] < figure["high"]
+
+
+def test_every_figure_says_how_many_films_and_by_what_method(noisy):
+    for figure in reliability(noisy(90, films_per_patient=3), resamples=50)["figures"].values():
+        assert (figure["films"], figure["patients"]) == (90, 30)
+        assert figure["method"]
+
+
+def test_probabilities_lie_where_chance_puts_them_and_scores_that_lie_too_high_do_not(honest, sharpened):
+    found = [reliability(scores, resamples=300)["figures"]["ece"]
+             for scores in (honest, sharpened(honest, 1.0, 0.5))]
+    assert found[0]["chance"]["low"] < found[0]["value"] < found[0]["chance"]["high"]
+    assert found[1]["value"] > 2 * found[1]["chance"]["high"]
+
+
+def test_the_chance_of_one_patients_films_is_one_draw(honest):
+    def reach(scores):
+        return reliability(scores, resamples=300)["figures"]["ece"]["chance"]["high"]
+
+    clustered = replace(honest, patients=np.array([f"p{film // 20}" for film in range(4000)]))
+    assert reach(clustered) > 1.5 * reach(honest)
+
+
+def test_several_classes_are_judged_by_the_class_that_they_are_called(three_classes):
+    found = reliability(three_classes, resamples=100)
+    assert found["judged"] == "top_label"
+    assert list(found["figures"]) == ["log_loss", "brier", "ece"]
+    truth = np.eye(3)[three_classes.labels]
+    expected = ((three_classes.values - truth) ** 2).sum(axis=1).mean()
+    assert found["figures"]["brier"]["value"] == pytest.approx(expected)
+    right = three_classes.values.argmax(axis=1) == three_classes.labels
+    assert sum(part["films"] * part["share"] for part in found["bins"]) == pytest.approx(right.sum())
+    tops = [part["mean_score"] for part in found["bins"]]
+    assert min(tops) > 1 / 3
+    assert tops == sorted(tops)
+
+
+def test_the_brier_score_of_several_classes_is_scikit_learns(three_classes):
+    figure = reliability(three_classes, resamples=20)["figures"]["brier"]
+    theirs = brier_score_loss(three_classes.labels, three_classes.values, scale_by_half=False)
+    assert figure["value"] == pytest.approx(theirs)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,3 +105,50 @@ def test_training_films_of_one_class_give_no_baseline(study):
     cohort, test = study(lambda label, split, generator: facts_of(label, generator))
     kept = tuple(film for film in cohort if film.split == "test" or film.label == "NORMAL")
     assert shortcuts(Cohort(kept), test) == {"baselines": [], "why": "one_class_only"}
+
+
+def brighter(cohort):
+    """Pixel facts in which the brightness gives the class away."""
+    generator = np.random.default_rng(2)
+    labels = np.array([film.label == "PNEUMONIA" for film in cohort])
+    return {"brightness": generator.normal(100 + 30 * labels, 10),
+            "contrast": generator.normal(50, 5, len(labels))}
+
+
+def test_pixel_facts_stand_beside_the_file_facts(study):
+    cohort, test = study(lambda label, split, generator: facts_of(label, generator))
+    pixels = brighter(cohort)
+    found = by_name(shortcuts(cohort, test, pixels=pixels, resamples=50))
+    tested = np.array([film.split == "test" for film in cohort])
+    expected = roc_auc_score(test.labels, pixels["brightness"][tested])
+    assert found["brightness"]["value"] == pytest.approx(expected)
+    assert found["all_pixels"]["value"] > 0.95
+    kinds = {name: baseline["kind"] for name, baseline in found.items()}
+    assert {kinds[name] for name in ("brightness", "contrast", "all_pixels")} == {"pixels"}
+    assert {kinds[name] for name in ("bytes", "all")} == {"file"}
+
+
+def test_pixel_facts_are_enough_where_nothing_is_known_of_the_files(study):
+    cohort, test = study(lambda *_: {})
+    found = shortcuts(cohort, test, pixels=brighter(cohort), resamples=20)
+    assert [baseline["name"] for baseline in found["baselines"]] == ["brightness", "contrast", "all_pixels"]
+
+
+def test_the_difference_to_the_network_is_paired(study):
+    cohort, test = study(lambda *_: {})
+    pixels = brighter(cohort)
+    tested = np.array([film.split == "test" for film in cohort])
+    values = np.clip(pixels["brightness"][tested] / 255, 0, 1)
+    twin = replace(test, values=np.column_stack([1 - values, values]))
+    found = by_name(shortcuts(cohort, twin, pixels=pixels, resamples=100))
+    assert found["brightness"]["difference"] == {"value": 0, "low": None, "high": None}
+    ahead = found["contrast"]["difference"]
+    assert ahead["value"] == pytest.approx(found["brightness"]["value"] - found["contrast"]["value"])
+    assert 0 < ahead["low"] < ahead["value"] < ahead["high"]
+
+
+def test_each_baseline_says_on_what_and_how(study):
+    cohort, test = study(lambda label, split, generator: facts_of(label, generator))
+    baseline = by_name(shortcuts(cohort, test, resamples=20))["bytes"]
+    assert (baseline["films"], baseline["patients"]) == (len(test.ids), len(set(test.patients)))
+    assert baseline["method"] == "patient bootstrap (BCa), 20 resamples"

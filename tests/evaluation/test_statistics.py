@@ -19,6 +19,25 @@ def test_auc_agrees_with_scikit_learn_under_ties_and_weights(noisy, weights):
     assert ours == pytest.approx(theirs)
 
 
+def test_average_precision_agrees_with_scikit_learn_under_ties_and_weights(noisy, weights):
+    scores = noisy(300)
+    ours = statistics.average_precision_of(scores.labels == 1, scores.positive_scores)(weights)
+    theirs = [metrics.average_precision_score(scores.labels, scores.positive_scores, sample_weight=w)
+              for w in weights]
+    assert ours == pytest.approx(theirs)
+
+
+def test_average_precision_needs_films_of_both_classes():
+    precision = statistics.average_precision_of(np.array([True, False]), np.array([0.9, 0.1]))
+    assert np.isnan(precision(np.array([[2.0, 0.0], [0.0, 1.0]]))).all()
+    assert precision(np.array([[1.0, 1.0]])) == 1
+
+
+def test_the_mean_of_films_weighs_them():
+    mean = statistics.mean_of_films(np.array([1.0, 4.0]))
+    assert mean(np.array([[1.0, 1.0], [3.0, 0.0], [1.0, 2.0]])) == pytest.approx([2.5, 1, 3])
+
+
 def test_the_macro_auc_agrees_with_scikit_learn_and_needs_films_of_every_class():
     rng = np.random.default_rng(0)
     labels, scores = np.arange(90) % 3, rng.dirichlet(np.ones(3), 90)

@@ -88,7 +88,7 @@ def make_run(folder: Path, *, classes: tuple[str, ...] = BINARY, per_class: int 
     scores = {split: make_scores(cohort, classes, split) for split in ("train", "validation", "test")}
     point = choose(scores["validation"])
     temperature = Temperature.fit(scores["validation"])
-    metrics = dossier(scores, point.threshold, temperature=temperature, cohort=cohort, resamples=50)
+    metrics = dossier(scores, point.threshold, calibrator=temperature, cohort=cohort, resamples=50)
     tables = [make_predictions(part, split, point.threshold) for split, part in scores.items()]
     pd.concat(tables).to_csv(run / "predictions.csv", index=False)
     columns = {name: np.linspace(*ends, epochs) for name, ends in
@@ -122,3 +122,9 @@ def run_of(tmp_path) -> Callable[..., Path]:
 @pytest.fixture
 def changed() -> Callable[..., Path]:
     return change_facts
+
+
+@pytest.fixture(scope="session")
+def make_finished_run() -> Callable[..., Path]:
+    """Makes a run in a folder of its own, for fixtures that outlive a test."""
+    return make_run

@@ -13,6 +13,13 @@ def told(run) -> str:
     return "\n".join(f"{caution.level}: {caution.text}" for caution in found)
 
 
+def with_metrics(run, change):
+    metrics = json.loads((run / "metrics.json").read_text())
+    change(metrics)
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    return run
+
+
 def test_a_sound_run_still_says_what_no_run_can_know(run_of):
     said = told(run_of(per_class=400))
     assert "good: No known patient has films in more than one split." in said
@@ -62,3 +69,49 @@ def test_file_facts_that_come_near_the_network_are_said(finished_run, gap, is_sa
     (finished_run / "metrics.json").write_text(json.dumps(metrics))
     sentence = "caution: The files give the class away: without looking at a pixel, file size in bytes"
     assert (sentence in told(finished_run)) is is_said
+
+
+@pytest.mark.parametrize(("gap", "is_said"), [(0.06, False), (0.04, True)])
+def test_pixel_facts_that_come_near_the_network_are_said_beside_file_facts(finished_run, gap, is_said):
+    def change(metrics):
+        area = metrics["test"]["figures"]["auc"]["value"] = 0.93
+        metrics["test"]["shortcuts"] = {"baselines": [
+            {"name": "bytes", "kind": "file", "value": area},
+            {"name": "border", "kind": "pixels", "value": 0.6},
+            {"name": "brightness", "kind": "pixels", "value": area - gap}]}
+
+    said = told(with_metrics(finished_run, change))
+    assert "caution: The files give the class away" in said
+    assert (f"reaches an area under the ROC curve of {0.93 - gap:.3f}, the network 0.930" in said) is is_said
+    assert ("The look of the films nearly gives the class away" in said) is is_said
+
+
+@pytest.mark.parametrize(("across", "expected"), [(0, None), (1, "1 pair of films"), (2, "2 pairs of films")])
+def test_films_that_look_the_same_in_two_splits_are_said(finished_run, across, expected):
+    found = {"near_duplicates": {"films": 120, "pairs": 3, "across": across, "found": []}}
+    said = told(with_metrics(finished_run, lambda metrics: metrics.update(found)))
+    assert ("look the same" in said) is bool(expected)
+    assert (expected or "") in said
+
+
+def with_robustness(run, **changed):
+    rows = [{"name": name, "changed": {"value": value}} for name, value in changed.items()]
+    (run / "robustness.json").write_text(json.dumps({"perturbations": rows}))
+    return run
+
+
+@pytest.mark.parametrize(("changed", "expected"), [
+    ({"blur": 0.1, "negative": 0.9}, None),
+    ({"blur": 0.2, "border": 0.15}, "Small changes of a film change its verdict on 20% of the films"),
+    ({"blur": 0.2, "border": 0.25}, "It reads the margins: with them covered it changes its verdict on 25%"),
+])
+def test_a_verdict_that_small_changes_turn_is_said(finished_run, changed, expected):
+    said = told(with_robustness(finished_run, **changed))
+    assert ("its verdict" in said) is bool(expected)
+    assert (expected or "") in said
+
+
+@pytest.mark.parametrize(("most", "is_said"), [(0.95, False), (0.9, True)])
+def test_a_split_better_than_all_others_is_said(finished_run, most, is_said):
+    (finished_run / "repeats.json").write_text(json.dumps({"figures": {"auc": {"own": 0.93, "most": most}}}))
+    assert ("caution: A lucky split" in told(finished_run)) is is_said

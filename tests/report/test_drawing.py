@@ -1,8 +1,10 @@
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 from pneumo_tf.report import figures
@@ -35,6 +37,22 @@ def test_text_stays_text_in_the_pages_font_and_language(tmp_path):
     assert ">Pérdida</text>" in svg
     assert ">0,5</text>" in svg
     assert "DejaVu" not in svg
+
+
+@pytest.mark.filterwarnings("ignore:Glyph 7")
+def test_a_class_keeps_its_name_whatever_it_is_called(tmp_path):
+    names = ["<script>alert(1)</script>", 'id="a"', "#0b62a8", "url(#x)", "font: 10px Arial", "\x07bell"]
+    curves = {name: {"fpr": [0, 1], "tpr": [0, 1]} for name in names}
+    svg = drawn("roc", lambda: figures.roc(curves, language("en")), tmp_path)
+    texts = [text.text for text in ElementTree.fromstring(svg).iter("text")]
+    assert [*names[:-1], "bell"] == [text for text in texts if text in (*names, "bell")]
+    assert "<script" not in svg
+
+
+def test_a_drawing_has_no_style_sheet_that_would_reach_the_page(tmp_path):
+    svg = drawn_loss(tmp_path)
+    assert "<style" not in svg
+    assert 'stroke-linejoin="round"' in svg
 
 
 def test_the_same_numbers_give_the_same_drawing(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_tf.report.films import grid, sample
+from pneumo_tf.report.films import grid, pictures, right_ones, sample
 from pneumo_tf.report.run_folder import read_run
 
 
@@ -44,8 +44,30 @@ def test_more_than_eight_bits_are_not_clipped_to_white(finished_run, dtype):
     assert pixels[:, -4:].mean() > 225
 
 
-def test_the_gravest_error_is_first(finished_run):
+def test_the_grid_takes_films_evenly_whatever_the_network_said_of_them(finished_run):
     run = read_run(finished_run)
-    wrong = [film for film in grid(run) if not film.is_right]
-    distances = [abs(film.score - run.threshold) for film in wrong]
-    assert distances == sorted(distances, reverse=True)
+    names = sorted(run.predictions.loc[run.predictions["split"] == "test", "id"])
+    shown = [film.id for film in grid(run)]
+    assert len(shown) == 25
+    steps = np.diff([names.index(name) for name in shown])
+    assert steps.min() >= 1
+    assert np.ptp(steps) <= 1
+
+
+def test_right_ones_are_spread_over_the_range_of_scores(finished_run):
+    run = read_run(finished_run)
+    shown = right_ones(run, 5)
+    table = run.predictions[(run.predictions["split"] == "test")
+                            & (run.predictions["label"] == run.predictions["predicted"])]
+    scores = [film.score for film in shown]
+    assert all(film.is_right for film in shown)
+    assert scores == sorted(scores)
+    assert (scores[0], scores[-1]) == (table["p_PNEUMONIA"].min(), table["p_PNEUMONIA"].max())
+    assert right_ones(run, 0) == []
+
+
+def test_pictures_come_by_name_and_are_none_where_a_film_is_gone(finished_run):
+    (finished_run.parent / "images" / "NORMAL-1.jpeg").unlink()
+    found = pictures(read_run(finished_run), ["NORMAL-0", "NORMAL-1", "nobody"])
+    assert found["NORMAL-0"].startswith("data:image/jpeg;base64,")
+    assert (found["NORMAL-1"], found["nobody"]) == (None, None)

@@ -1,6 +1,8 @@
+import itertools
 import json
 import re
 import shutil
+from collections import Counter
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -81,15 +83,15 @@ def test_every_picture_can_be_read_aloud(finished_run):
             around = [found, *parents]
             assert any(e.get("aria-label") or e.get("aria-hidden") == "true" for e in around)
     plots = [found for tag, found, _ in page.elements if found.get("class") == "plot"]
-    assert len(plots) == 6  # loss, accuracy, confusion, ROC, reliability, net benefit
+    assert len(plots) == len(list((finished_run / "figures").iterdir()))
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
 def test_the_page_stays_small_and_its_figures_lie_beside_it(finished_run):
     assert write_report(finished_run).stat().st_size < 5e6
     figures = sorted((finished_run / "figures").iterdir())
-    assert [path.name for path in figures] == ["accuracy.png", "benefit.png", "confusion.png", "loss.png",
-                                                 "reliability.png", "roc.png"]
+    assert {"accuracy.png", "benefit.png", "confusion.png", "loss.png", "reliability.png",
+            "roc.png"} <= {path.name for path in figures}
     for path in figures:
         with Image.open(path) as image:
             assert min(image.size) > 300
@@ -159,6 +161,28 @@ def test_markup_in_names_is_shown_as_text(finished_run, changed):
     assert nasty in Page(text).text
 
 
+def test_headings_go_down_one_step_at_a_time(finished_run):
+    levels = [int(tag[1]) for tag, _, _ in page_of(finished_run).elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_tables_have_captions_and_their_headings_a_scope(finished_run):
+    page = page_of(finished_run)
+    tags = Counter(tag for tag, _, _ in page.elements)
+    assert tags["table"] == tags["caption"] > 5
+    assert all(found.get("scope") in ("col", "row") for tag, found, _ in page.elements if tag == "th")
+
+
+def test_the_contents_name_every_section_once_and_in_order(finished_run):
+    page = page_of(finished_run)
+    sections = [found["id"] for tag, found, _ in page.elements if tag == "section"]
+    links = [found["href"][1:] for tag, found, parents in page.elements if tag == "a"
+             and any(parent.get("id") == "contents" for parent in parents)]
+    assert sections[0] == "overview"
+    assert links == sections[1:]
+
+
 def test_class_names_are_never_read_as_formulas_or_markup(run_of):
     page = page_of(run_of(classes=("a<b>", "c$_{$")))
     assert "a<b>" in page.text
@@ -200,17 +224,16 @@ def test_films_that_are_gone_or_broken_leave_a_placeholder(finished_run):
     assert not any(tag == "img" for tag, _, _ in page_of(finished_run).elements)
 
 
-def test_the_grid_shows_25_films_with_the_errors_first(finished_run):
+def test_the_grid_shows_25_films_and_says_how_many_of_all_are_wrong(finished_run):
     table = pd.read_csv(finished_run / "predictions.csv")
     tested = table[table["split"] == "test"]
     errors = int((tested["label"] != tested["predicted"]).sum())
     page = page_of(finished_run)
     shown = [found["class"] for tag, found, parents in page.elements
              if found.get("class", "").startswith("film") and tag == "figure"
-             and any(parent.get("class") == "films wide" for parent in parents)]
+             and any(parent.get("id") == "grid" for parent in parents)]
     assert len(shown) == 25
-    assert 0 < errors <= 15
-    assert shown == ["film wrong"] * errors + ["film"] * (25 - errors)
+    assert errors > 0
     assert f"{errors} of {len(tested)} films tested are wrong." in page.text
 
 

@@ -1,0 +1,122 @@
+"""Test-time augmentation: scores of several views of a film made into one, and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tf.errors import LabelError
+from pneumo_tf.evaluation.estimates import resampled
+from pneumo_tf.evaluation.paired import Figure, changes, class_figures, mean_within
+from pneumo_tf.evaluation.scores import Scores
+
+Values = NDArray[np.floating]
+Ways = Mapping[str, Scores]
+"""The same films, scored by each way of combining views."""
+
+SINGLE, MEAN, MAXIMUM, SUREST = "single", "mean", "maximum", "surest"
+
+
+def combined(films: Scores, views: Values) -> dict[str, Scores]:
+    """Films with one score from those of their views, by every way of combining them.
+
+    `single` is the film itself, `mean` the mean of all. The assignment asks for "the maximum of f, the
+    probability of the prediction", which can be read in two ways: `maximum`, the highest score of the class
+    that is looked for, for two classes alone; and `surest`, what the view says whose highest score is the
+    highest.
+
+    Args:
+        films: n films.
+        views: Their scores (d, n, K), the film itself first.
+    """
+    surest = views.max(axis=2).argmax(axis=0)
+    ways = {SINGLE: views[0], MEAN: views.mean(axis=0)}
+    if films.is_binary:
+        highest = views[:, :, films.positive_index].max(axis=0)
+        one_hot = np.eye(2)[films.positive_index]
+        ways[MAXIMUM] = np.where(one_hot, highest[:, None], 1 - highest[:, None])
+    ways[SUREST] = views[surest, np.arange(len(surest))]
+    return {way: replace(films, values=values) for way, values in ways.items()}
+
+
+def judge_views(test: Ways, validation: Ways | None, *, threshold: float | None,
+                fix: Callable[[Scores], float | None], seed: int = 42,
+                resamples: int = 1000) -> dict[str, Any]:
+    """Figures of every way to combine views, against the film alone, ready for JSON.
+
+    Args:
+        test: As `combined` gives them.
+        validation: Likewise; None for several classes, which have no threshold.
+        threshold: The run's own, fixed on single films; None for several classes.
+        fix: The run's rule: validation films to a threshold.
+        seed: Of the resamples.
+        resamples: Number of them.
+
+    Returns:
+        `ways`: for each its name, and its figures at the run's `own` threshold and at one that was `refixed`
+        on validation films treated alike, with their changes against the film alone at a threshold fixed in
+        the same manner; `verdict`: whether the maximum is legitimate.
+    """
+    own = _judged(test, dict.fromkeys(test, threshold), seed=seed, resamples=resamples)
+    again = _refixed(validation, fix)
+    refixed = _judged(test, again, seed=seed, resamples=resamples) if again else None
+    return {"ways": [{"name": way, "own": own[way], "refixed": refixed[way] if refixed else None}
+                     for way in test],
+            "verdict": {"way": MAXIMUM if MAXIMUM in test else SUREST,
+                        "rise": _rise(test, seed=seed, resamples=resamples),
+                        "gain": _gain(refixed if validation is not None else own)}}
+
+
+def _refixed(validation: Ways | None, fix: Callable[[Scores], float | None]) -> dict[str, float | None]:
+    """A threshold for each way; none where validation films of one class can't fix any."""
+    if validation is None:
+        return {}
+    try:
+        return {way: fix(scores) for way, scores in validation.items()}
+    except LabelError:
+        return {}
+
+
+def _judged(test: Ways, thresholds: Mapping[str, float | None], *, seed: int,
+            resamples: int) -> dict[str, dict[str, Any]]:
+    """Each way's figures at its threshold, and their changes against the single film at its own."""
+    wanted = {way: class_figures(scores, scores.predicted(thresholds[way])) for way, scores in test.items()}
+    content = {}
+    for way, scores in test.items():
+        pairs = {name: (wanted[SINGLE][name], statistic) for name, statistic in wanted[way].items()}
+        content[way] = {"threshold": thresholds[way],
+                        "figures": resampled(wanted[way], scores.groups, seed=seed, resamples=resamples,
+                                             why="one_class_only"),
+                        "changes": None if way == SINGLE else
+                        changes(pairs, scores.groups, seed=seed, resamples=resamples)}
+    return content
+
+
+def _rise(test: Ways, *, seed: int, resamples: int) -> Figure | None:
+    """How far the maximum lifts the positive's score on films of the other class; None for several classes.
+
+    It never lowers a score, so that a threshold which was fixed on single films no longer holds.
+    """
+    if MAXIMUM not in test:
+        return None
+    alone = test[SINGLE]
+    others = alone.labels != alone.positive_index
+    means = [mean_within(test[way].positive_scores, others) for way in (SINGLE, MAXIMUM)]
+    return changes({"rise": (means[0], means[1])}, alone.groups, seed=seed, resamples=resamples)["rise"]
+
+
+def _gain(fair: dict[str, dict[str, Any]] | None) -> str:
+    """What the maximum brings to the accuracy where every threshold was fixed on films treated alike.
+
+    "better", "worse", "same" where the interval holds 0, or "unknown".
+    """
+    if fair is None:
+        return "unknown"
+    change = fair[MAXIMUM if MAXIMUM in fair else SUREST]["changes"]["accuracy"]
+    if change["low"] is None:
+        return "same" if change["value"] == 0 else "unknown"
+    return "better" if change["low"] > 0 else "worse" if change["high"] < 0 else "same"

@@ -1,0 +1,79 @@
+"""Whether the network is as good for one kind of film as for another, as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pneumo_tf.report.language import Language
+from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.report.tables import FigureRow, figure_row
+
+FEW = 10
+_DECIMALS = {"megapixels": 2, "aspect": 2}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of a group: a FigureRow, or None where the group can't have it; `few` says on how little."""
+
+    figure: FigureRow | None
+    few: str
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group of films."""
+
+    name: str
+    films: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups by one property of the films."""
+
+    title: str
+    columns: list[str]
+    rows: list[GroupRow]
+
+
+def content(run: RunFolder, words: Language) -> dict[str, Any]:
+    """What the section on subgroups shows, under the key `subgroups`; empty where nothing parts the films."""
+    parts = run.test.get("subgroups") or []
+    names = ["sensitivity", "specificity", "auc"] if run.is_binary else ["accuracy"]
+    properties = list(dict.fromkeys(part["by"] for part in parts))
+    return {"subgroups": [_groups(name, [part for part in parts if part["by"] == name], names, run, words)
+                          for name in properties]}
+
+
+def _groups(name: str, parts: list[dict[str, Any]], figures: list[str], run: RunFolder,
+            words: Language) -> Groups:
+    own = [figure for figure in figures if any(figure in part["figures"] for part in parts)]
+    rows = [GroupRow(_name(part, words), _films(part, words),
+                     [_cell(figure, part["figures"].get(figure), run, words) for figure in own])
+            for part in parts]
+    return Groups(words.say(f"subgroup.{name}"), [words.say(f"figure.{figure}") for figure in own], rows)
+
+
+def _name(part: dict[str, Any], words: Language) -> str:
+    """A subtype by its name, a third by its range."""
+    if "from" not in part:
+        return words.named("subgroup.subtype", part["name"])
+    low, high = (words.number(part[end], _DECIMALS.get(part["by"], 0)) for end in ("from", "to"))
+    if part["by"] in ("colour", "jpeg"):
+        return words.say(f"subgroup.{part['by']}.{int(part['from'])}")
+    return low if low == high else words.say("number.interval", low=low, high=high)
+
+
+def _films(part: dict[str, Any], words: Language) -> str:
+    return words.say("split.cell", films=words.number(part["films"]), patients=words.number(part["patients"]))
+
+
+def _cell(name: str, figure: dict[str, Any] | None, run: RunFolder, words: Language) -> Cell:
+    if figure is None:
+        return Cell(None, "")
+    few = figure.get("of", FEW) < FEW
+    return Cell(figure_row(name, figure, words, positive=run.positive),
+                words.say("subgroup.few", films=words.count(figure["of"], "film")) if few else "")

@@ -1,0 +1,299 @@
+"""evaluate_model.py on a small run, and every mistake that a person can make with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+from PIL import Image
+
+from pneumo_tf import places
+from pneumo_tf.cli.evaluate_model import main
+from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.labels import load_cohort, read_folder
+from pneumo_tf.data.prepared import read_prepared
+from pneumo_tf.data.splits import split_cohort
+from pneumo_tf.deploy.predict import predictor_of
+from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.metrics import evaluate
+from pneumo_tf.evaluation.operating_point import choose
+from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.training.pixels import load_film
+
+SIZE = 48
+CLASSES = ("NORMAL", "PNEUMONIA")
+FEW = ("--engine", "keras", "--threads", "1")
+FAST = (*FEW, "--films", "10", "--views", "2")
+
+
+@pytest.fixture(scope="module")
+def finished(prepared_films: Path, labels_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with the run of a small network that was never trained; to be copied."""
+    run = tmp_path_factory.mktemp("finished") / "model/runs/small"
+    run.mkdir(parents=True)
+    cohort = split_cohort(load_cohort(labels_table, prepared_films, extension=None), test_fraction=0.45,
+                          validation_fraction=0.5, by="patient", seed=3, keep_test=False)
+    cohort.write_csv(run / "split.csv")
+    model = _small_network()
+    model.save(run / "modelo.keras")
+    values = model.predict(np.stack([load_film(prepared_films / film.file, SIZE) for film in cohort]),
+                           verbose=0)
+    _write_records(run, cohort, values, prepared_films)
+    return run.parents[1]
+
+
+def _small_network() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((SIZE, SIZE, 3), name="films")
+    x = layers.Conv2D(8, 5, 4, activation="relu")(layers.Rescaling(1 / 32, -4)(inputs))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3, 2, activation="relu")(x))
+    return keras.Model(inputs, layers.Dense(2, activation="softmax", name="scores")(x))
+
+
+def _write_records(run: Path, cohort: Cohort, values: np.ndarray, films: Path) -> None:
+    """What binary_class.py leaves beside the network."""
+    splits = np.array([film.split for film in cohort])
+    scores = {split: Scores(CLASSES, "PNEUMONIA", [film.id for film in cohort if film.split == split],
+                            np.array([CLASSES.index(film.label) for film in cohort if film.split == split]),
+                            values[splits == split],
+                            np.array([film.patient for film in cohort if film.split == split]))
+              for split in ("validation", "test")}
+    point = choose(scores["validation"])
+    prepared = read_prepared(films)
+    assert prepared is not None
+    facts = {"name": "small", "classes": CLASSES, "positive": "PNEUMONIA", "patients_known": True,
+             "split_by": "patient", "operating_point": asdict(point), "options": {"lang": "es"},
+             "calibration": Temperature.fit(scores["validation"]).to_json(), "data": {"films": str(films)},
+             "preparation": {"options": prepared.filters.to_json()}}
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    metrics = {split: evaluate(part, point.threshold, resamples=20) for split, part in scores.items()}
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (run / "history.csv").write_text("epoch,loss\n", encoding="utf-8")
+    called = np.where(values[:, 1] >= (point.threshold or 0), "PNEUMONIA", "NORMAL")
+    pd.DataFrame({"id": cohort.ids, "patient": cohort.patients, "split": splits, "label": cohort.labels,
+                  "predicted": called, "p_NORMAL": values[:, 0], "p_PNEUMONIA": values[:, 1]}
+                 ).to_csv(run / "predictions.csv", index=False)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run in a project root of its own, and a person standing in it."""
+    shutil.copytree(finished, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
+    return tmp_path / "model/runs/small"
+
+
+@pytest.fixture
+def elsewhere(phantom_films: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """24 originals in class folders as another clinic might send them, and their labels."""
+    clinic = tmp_path / "clinic"
+    for label in CLASSES:
+        (clinic / label).mkdir(parents=True)
+        for film in sorted(phantom_films.glob(f"train/{label}/*"))[:12]:
+            shutil.copy(film, clinic / label)
+    return clinic, _labels_of(clinic, tmp_path / "other.csv")
+
+
+def _labels_of(folder: Path, table: Path) -> Path:
+    read_folder(folder).write_csv(table)
+    return table
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def refuse(*arguments: object) -> str:
+        assert main([str(argument) for argument in arguments]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        return said
+
+    return refuse
+
+
+def json_of(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_predictor_gives_the_scores_of_the_run(run: Path) -> None:
+    folder = read_run(run)
+    predictor = predictor_of(folder, threads=1)
+    films = Path(folder.facts["data"]["films"])
+    found = predictor.scores([films / film.file for film in folder.cohort])
+    assert found == pytest.approx(folder.predictions[["p_NORMAL", "p_PNEUMONIA"]].to_numpy(), abs=1e-5)
+    called = [CLASSES[index] for index in predictor.decide(found)]
+    assert called == folder.predictions["predicted"].tolist()
+    temperature = folder.facts["calibration"]["temperature"]
+    odds = np.log(found[:, 1] / found[:, 0]) / temperature
+    assert predictor.probabilities(found)[:, 1] == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-5)
+
+
+def test_the_last_run_is_rescored_and_its_report_written_anew(run: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "report.html").write_text("the report")
+    (run.parents[1] / "report.html").write_text("the report")  # this run's was published
+    assert main([*FAST]) == 0
+    record = json_of(run / "robustness.json")
+    assert record["films"] <= 11 < record["of"]
+    assert record["views"]["count"] == 2
+    assert [row["name"] for row in record["views"]["ways"]] == ["single", "mean", "maximum", "surest"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert '<section id="robust">' in page
+    assert '<section id="tta">' in page
+    assert "¿Aguanta" in page  # the run's language
+    assert (run.parents[1] / "report.html").read_text(encoding="utf-8") == page
+    with Image.open(run / "robustness/negative.jpeg") as picture:
+        assert max(picture.size) <= 112
+    said = capsys.readouterr().out
+    assert "negative" in said
+    assert str(run / "report.html") in said
+
+
+def test_the_same_seed_gives_the_same_record(run: Path) -> None:
+    found = []
+    for seed in ("1", "1", "2"):
+        assert main([*FAST, "--seed", seed]) == 0
+        record = json_of(run / "robustness.json")
+        record.pop("created")
+        found.append(record)
+    assert found[0] == found[1] != found[2]
+
+
+def test_films_that_changed_since_the_training_are_refused(run: Path, refused: Callable[..., str]) -> None:
+    table = pd.read_csv(run / "predictions.csv")
+    table[["p_NORMAL", "p_PNEUMONIA"]] = table[["p_PNEUMONIA", "p_NORMAL"]].to_numpy()
+    table.to_csv(run / "predictions.csv", index=False)
+    assert "must give the run's scores" in refused(*FAST)
+    assert not (run / "robustness.json").exists()
+
+
+def test_films_from_elsewhere_get_a_folder_of_their_own(
+        run: Path, elsewhere: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("pneumo_tf.external.REPEATS", 10)
+    films, labels = elsewhere
+    before = (run / "metrics.json").read_bytes()
+    assert main(["-p", str(films), "-l", str(labels), "--recalibrate", "12", "--lang", "en", *FEW]) == 0
+    place = run / "external/clinic"
+    record, table = json_of(place / "metrics.json"), pd.read_csv(place / "predictions.csv")
+    assert len(table) == record["test"]["films"] == 24
+    assert record["test"]["threshold"] == json_of(run / "run.json")["operating_point"]["threshold"]
+    assert record["recalibration"]["labelled"] == 12
+    assert "Does it hold on films from elsewhere?" in (place / "report.html").read_text(encoding="utf-8")
+    assert (run / "metrics.json").read_bytes() == before
+    assert str(place / "report.html") in capsys.readouterr().out
+
+
+def test_originals_score_as_the_films_that_were_prepared_of_them(run: Path,
+                                                                 elsewhere: tuple[Path, Path]) -> None:
+    """They are the run's own films, which the page must say; their scores are those of predictions.csv."""
+    films, labels = elsewhere
+    assert main(["-p", str(films), "-l", str(labels), "--name", "again", *FEW]) == 0
+    record = json_of(run / "external/again/metrics.json")
+    assert record["overlap"]["films"] == 24
+    cohort = Cohort.read_csv(run / "split.csv")
+    source = {Path(film.source).stem: film.id for film in cohort}
+    own = pd.read_csv(run / "predictions.csv").set_index("id")["p_PNEUMONIA"]
+    there = pd.read_csv(run / "external/again/predictions.csv")
+    expected = [own[source[Path(name).name]] for name in there["id"]]
+    assert there["p_PNEUMONIA"].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_one_class_from_elsewhere_has_a_sensitivity_alone(run: Path, elsewhere: tuple[Path, Path],
+                                                          tmp_path: Path) -> None:
+    films, _ = elsewhere
+    shutil.rmtree(films / "NORMAL")
+    labels = _labels_of(films, tmp_path / "sick.csv")
+    assert main(["-p", str(films), "-l", str(labels), *FEW]) == 0
+    figures = json_of(run / "external/clinic/metrics.json")["test"]["figures"]
+    assert figures["sensitivity"]["value"] is not None
+    assert figures["specificity"]["why"] == "no_negative_films"
+
+
+def test_copies_from_elsewhere_count_once(run: Path, elsewhere: tuple[Path, Path], tmp_path: Path,
+                                          refused: Callable[..., str]) -> None:
+    films, _ = elsewhere
+    original = next((films / "NORMAL").iterdir())
+    shutil.copy(original, films / "NORMAL/copy.jpeg")
+    labels = _labels_of(films, tmp_path / "copies.csv")
+    assert main(["-p", str(films), "-l", str(labels), *FEW]) == 0
+    assert json_of(run / "external/clinic/metrics.json")["test"]["films"] == 24
+    shutil.copy(original, films / "PNEUMONIA/copy2.jpeg")
+    said = refused("-p", films, "-l", _labels_of(films, tmp_path / "twins.csv"), *FEW)
+    assert "A film must have one label" in said
+
+
+def test_mistakes_with_films_from_elsewhere(run: Path, elsewhere: tuple[Path, Path], tmp_path: Path,
+                                            refused: Callable[..., str]) -> None:
+    films, labels = elsewhere
+    assert "no --labels" in refused("-p", films)
+    assert "folder of films must exist" in refused("-p", "nowhere", "-l", labels)
+    assert "labels table must exist" in refused("-p", films, "-l", "nowhere.csv")
+    assert "Ask for 10 to 14" in refused("-p", films, "-l", labels, "--recalibrate", "20", *FEW)
+    assert "must do as a folder's" in refused("-p", films, "-l", labels, "--name", "../up", *FEW)
+    assert "must be an image's" in refused("-p", films, "-l", labels, "-ex", "doc", *FEW)
+    (films / "PNEUMONIA").rename(films / "TUBERCULOSIS")
+    strangers = _labels_of(films, tmp_path / "strangers.csv")
+    said = refused("-p", films, "-l", strangers)
+    assert "Received: TUBERCULOSIS, where the run has NORMAL, PNEUMONIA" in said
+    shutil.rmtree(films / "TUBERCULOSIS")
+    for film in list((films / "NORMAL").iterdir())[9:]:
+        film.unlink()
+    few = _labels_of(films, tmp_path / "few.csv")
+    assert "at least 10 films. Received: 9" in refused("-p", films, "-l", few)
+    assert not (run / "external").exists()
+
+
+def test_an_unreadable_film_is_named_and_nothing_is_written(
+        run: Path, elsewhere: tuple[Path, Path], tmp_path: Path, refused: Callable[..., str]) -> None:
+    films, _ = elsewhere
+    (films / "NORMAL/letter.jpeg").write_text("Dear doctor")
+    said = refused("-p", films, "-l", _labels_of(films, tmp_path / "bad.csv"), *FEW)
+    assert "letter.jpeg" in said
+    assert not list((run / "external").glob("*/*.json"))
+
+
+def test_mistakes_with_runs_and_options(run: Path, refused: Callable[..., str]) -> None:
+    assert "The run must exist" in refused("--run", "nowhere")
+    assert "--recalibrate goes with --path" in refused("--recalibrate", "20")
+    assert "--cache goes with --repeat" in refused("--cache", "x")
+    assert "two evaluations" in refused("--repeat", "3", "-p", "films", "-l", "labels.csv")
+    assert "known by one of its names" in refused("--augment", "martian", *FAST)
+    (run / "modelo.keras").unlink()
+    assert "by the network that it exported" in refused(*FAST)
+    (run / "predictions.csv").unlink()
+    assert "no predictions.csv" in refused(*FAST)
+    (run / "run.json").unlink()
+    assert "A finished run must exist. Received: none in" in refused(*FAST)
+
+
+def test_a_film_that_is_gone_is_named(run: Path, refused: Callable[..., str]) -> None:
+    facts = json_of(run / "run.json")
+    (run / "run.json").write_text(json.dumps(facts | {"data": {"films": "/nowhere"}}))
+    assert "A film must still be there to be scored again" in refused(*FAST)
+
+
+def test_other_splits_are_handed_on(run: Path, monkeypatch: pytest.MonkeyPatch,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    from pneumo_tf import repeats
+
+    told: dict = {}
+
+    def noted(folder: Path, **options: object) -> Path:
+        told.update(options, folder=folder)
+        return folder / "report.html"
+
+    monkeypatch.setattr(repeats, "repeat_study", noted)
+    assert main(["--repeat", "4", "--cache", "kept", "--seed", "7", "--threads", "1"]) == 0
+    assert told == {"folder": run, "repeats": 4, "seed": 7, "threads": 1, "lang": "es",
+                    "cache": Path.cwd() / "kept"}
+    assert "report.html" in capsys.readouterr().out

@@ -1,0 +1,148 @@
+"""The report as a browser shows it: both languages, light and dark, on a telephone and on paper."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+from pneumo_tf.report.page import write_report
+
+LANGUAGES = ("en", "es")
+NASTY = "<script>alert(1)</script>"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Without these Chromium looks up hosts of its own at every start.
+QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+# WCAG 2.2 A and AA, and what screen readers need beside it.
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as driver:
+        try:
+            launched = driver.chromium.launch(executable_path=found, args=QUIET)
+        except Error as failure:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no Chromium on this machine: {str(failure).splitlines()[0]}")
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def reports(make_finished_run: Callable[..., Path],
+            tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A report in each language, and one of a run whose names are markup."""
+    folder = tmp_path_factory.mktemp("reports")
+    run = make_finished_run(folder / "plain", per_class=40)
+    pages = {lang: write_report(run, lang=lang).rename(folder / f"{lang}.html") for lang in LANGUAGES}
+    nasty = make_finished_run(folder / "nasty", classes=("NORMAL", NASTY), per_class=40)
+    return pages | {"nasty": write_report(nasty)}
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield opened
+    opened.close()
+
+
+def show(page: Page, path: Path) -> Page:
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.mark.parametrize("name", [*LANGUAGES, "nasty"])
+def test_it_opens_without_an_error_and_asks_for_nothing_else(page, reports, name):
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: asked.append(request.url))
+    show(page, reports[name]).wait_for_load_state("networkidle")
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [reports[name].as_uri()]
+    assert page.evaluate("document.scripts.length") == 0
+
+
+def test_names_that_are_markup_are_shown_as_text(page, reports):
+    show(page, reports["nasty"])
+    assert NASTY in page.inner_text("#split")
+    assert NASTY in page.inner_text("h1")
+    drawn = page.evaluate("[...document.querySelectorAll('#result svg text')].map(text => text.textContent)")
+    assert NASTY in drawn
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_picture_has_words(page, reports, lang):
+    silent = show(page, reports[lang]).evaluate("""() => {
+        const named = element => (element.alt || element.getAttribute("aria-label") || "").trim();
+        const spoken = element => element.closest('[aria-hidden=true]') || element.closest('[role=img]');
+        return [...document.querySelectorAll('img, svg, [role=img]')]
+            .filter(element => !named(element) && !(spoken(element) && element.tagName === 'svg'))
+            .map(element => element.outerHTML.slice(0, 80));
+    }""")
+    assert page.locator("svg").count() > 10
+    assert page.locator("img").count() > 10
+    assert silent == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", [*LANGUAGES, "nasty"])
+def test_nothing_sticks_out_at_the_side(page, reports, name, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    show(page, reports[name])
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_headings_that_a_telephone_hides_take_no_room(page, reports):
+    page.set_viewport_size({"width": 390, "height": 844})
+    show(page, reports["en"])
+    page.evaluate("document.querySelector('.stack thead th').textContent = 'a heading '.repeat(80)")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize(("lang", "scheme"), [("en", "dark"), ("es", "light")])
+def test_it_can_be_used_by_everybody(page, reports, lang, scheme):
+    page.emulate_media(color_scheme=scheme)
+    show(page, reports[lang])
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    broken = Axe().run(page, options=RULES).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"][:120]) for rule in broken] == []
+
+
+def test_the_keyboard_comes_past_the_beginning(page, reports):
+    show(page, reports["en"])
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.locator(".skip").bounding_box()["y"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "contents"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#flow"
+
+
+def test_every_section_is_in_the_contents(page, reports):
+    show(page, reports["en"])
+    listed = page.evaluate("[...document.querySelectorAll('nav a')].map(link => link.getAttribute('href'))")
+    sections = page.evaluate("[...document.querySelectorAll('section[id]')].map(found => '#' + found.id)")
+    assert listed == [place for place in sections if place != "#overview"]
+
+
+def test_paper_gets_all_of_it_and_no_dark_ground(page, reports):
+    page.emulate_media(media="print", color_scheme="dark")
+    show(page, reports["en"])
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("nav").is_visible()
+    assert not page.locator("#flow table").first.is_visible()  # the list of files is for the screen
+    folded = page.locator("#checklist table")
+    assert folded.count() > 5
+    assert all(table.bounding_box()["height"] > 50 for table in folded.all())
