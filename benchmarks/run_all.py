@@ -35,7 +35,7 @@ def _weights(typed: Options) -> list[str]:
 
 # Title, script and its options, by name.
 BENCHMARKS: dict[str, tuple[str, str, Callable[[Options], list[str]]]] = {
-    "prepare": ("Preparing films", "prepare.py", lambda typed: _given("--films", typed.originals)),
+    "prepare": ("Preparing films", "prepare.py", lambda typed: _given("--films", typed.full_size)),
     "cache": ("Pixel cache", "cache.py", lambda typed: _given("--films", typed.prepared)),
     "augment": ("Augmentation", "augment.py", lambda typed: []),
     "loaders": ("The assignment's loader", "loaders.py",
@@ -80,6 +80,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
     parser.add_argument("--originals", type=Path, help="films as found, a folder or .zip")
+    parser.add_argument("--full-size", type=Path, help="films in their full size, a folder or .zip")
     parser.add_argument("--unpacked", type=Path, help="films as found, a folder")
     parser.add_argument("--prepared", type=Path, help="folder of prepared films")
     parser.add_argument("--labels", type=Path, help="their table of labels")
