@@ -26,7 +26,7 @@ ROWS = {
     "fine-tune": f"--recipe fine-tune {LITE} --image-size 128 -e 6",
     "full": f"--recipe full {LITE} --image-size 128 -e 6",
     "last-layer": f"--recipe last-layer {LITE} --image-size 128 -e 60",
-    "reference": f"--recipe reference {LITE} --image-size 128 -e 20",
+    "reference": f"--recipe reference {LITE} --image-size 128 -e 6",
     "scratch-dwsep": "--recipe scratch-dwsep --weights {vgg16} -e 2",
     "scratch-dwsep-small": "--recipe scratch-dwsep --weights {vgg16} --image-size 112 -e 2",
 }

@@ -39,7 +39,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[Options], list[str]]]] = {
     "cache": ("Pixel cache", "cache.py", lambda typed: _given("--films", typed.prepared)),
     "augment": ("Augmentation", "augment.py", lambda typed: []),
     "loaders": ("The assignment's loader", "loaders.py",
-                lambda typed: ["--plot", str(PLOT), *_given("--films", typed.unpacked)]),
+                lambda typed: ["--plot", str(PLOT.relative_to(ROOT)), *_given("--films", typed.unpacked)]),
     "trunk": ("Trunk", "trunk.py", _weights),
     "data_wait": ("Waiting for data", "data_wait.py",
                   lambda typed: [*_given("--films", typed.prepared), *_given("--labels", typed.labels)]),
