@@ -55,8 +55,8 @@ def reports() -> Iterator[list[tuple[Path, str]]]:
         return run / "report.html"
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (study_of_films, repeats):
-            patch.setattr(module, "write_report", ask)
+        patch.setattr(study_of_films, "write_report", ask)
+        patch.setattr(repeats, "add_to_report", ask)
         yield asked
 
 

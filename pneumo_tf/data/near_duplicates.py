@@ -42,7 +42,8 @@ def find_pairs(films: Iterable[Film]) -> list[Pair]:
     Args:
         films: uint8 (H, W), (H, W, 1) or (H, W, 3) each; read once. 8 kB a film are kept.
     """
-    details = np.fromiter(map(_detail, films), np.dtype((np.float16, _SIDE * _SIDE)))
+    found = np.fromiter(map(_detail, films), np.dtype((np.float16, _SIDE * _SIDE)))
+    details = np.asarray(found, np.float16)  # which it is already
     return sorted(_alike(details), key=lambda pair: (-pair.likeness, pair.first, pair.second))
 
 

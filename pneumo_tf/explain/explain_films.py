@@ -15,10 +15,9 @@ from pneumo_tf.explain.choosing import Chosen, read_lesion
 from pneumo_tf.explain.gallery import FOLDER, RECORD, Explained, write_film
 from pneumo_tf.explain.methods import Explainer, check_methods
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.page import write_report
+from pneumo_tf.report.model_card import CARD
+from pneumo_tf.report.page import PAGE, write_report
 from pneumo_tf.storage import make_folder, replacing, write_json
-
-_REPORT = "report.html"
 
 
 def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequence[str], *, folder: Path,
@@ -73,18 +72,21 @@ def _explained(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, 
 
 
 def add_to_report(run: Path, *, lang: str) -> Path:
-    """Write a run's report anew, with its explanations; also beside the runs, where that report lies.
+    """Write a run's report and model card anew; also beside the runs, where this run's lie.
 
     Returns:
         The report.
     """
-    published, before = run.parents[1] / _REPORT, run / _REPORT
-    is_published = published.is_file() and before.is_file() and published.read_bytes() == before.read_bytes()
+    published = [name for name in (PAGE, CARD) if _is_copy(run.parents[1] / name, run / name)]
     report = write_report(run, lang=lang)
-    if is_published:
-        with replacing(published) as temporary:
-            shutil.copyfile(report, temporary)
+    for name in published:
+        with replacing(run.parents[1] / name) as temporary:
+            shutil.copyfile(run / name, temporary)
     return report
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
 
 
 def explanations_folder(run: Path) -> Path:
