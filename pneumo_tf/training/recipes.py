@@ -29,6 +29,10 @@ class Reference(Phased):
     class weights. The inputs are divided by 255, which is not what InceptionV3 was trained on; kept, because
     this recipe repeats the tutorial. Two things differ: the training films are shuffled, and validation films
     are not augmented.
+
+    `--recipe reference --backbone efficientnet_lite0 --image-size 128 -e 6`.
+    Measured on 1,000 films over 3 seeds: accuracy 0.567 (0.520–0.637), F1 0.688 (0.660–0.725),
+    AUC 0.628 (0.498–0.828); its cost was measured in benchmarks/main_job.py.
     """
 
     head: str = "tutorial"
