@@ -32,7 +32,7 @@ Work = Callable[[int], np.ndarray]
 
 def draw_films(count: int, side: int, channels: int) -> list[np.ndarray]:
     """Phantoms on a square canvas, uint8 (side, side, channels)."""
-    from pneumo_tf.data.phantoms import draw_phantom
+    from pneumo_tf.phantoms.write import draw_phantom
 
     films = [draw_phantom(KINDS[i % 3], patient_seed=i, film_seed=i).film for i in range(count)]
     squares = [cv2.resize(film, (side, side), interpolation=cv2.INTER_AREA) for film in films]

@@ -23,9 +23,9 @@ from results import Result, parser, prepared_films, scratch, show
 
 from pneumo_tf.data.labels import read_folder
 from pneumo_tf.models.backbones import get_backbone
-from pneumo_tf.models.pretrained import NONE
-from pneumo_tf.plan import StudyOptions, settle
-from pneumo_tf.study import build_task
+from pneumo_tf.models.weights.pretrained import NONE
+from pneumo_tf.studies.plan import StudyOptions, settle
+from pneumo_tf.studies.train import build_task
 from pneumo_tf.training.stages import StageRecorder
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -36,7 +36,7 @@ class Bench:
         from pneumo_tf.explain.choosing import named_films, read_lesion
         from pneumo_tf.explain.network import network_of_run
         from pneumo_tf.explain.scoring import network_scorer
-        from pneumo_tf.report.run_folder import read_run
+        from pneumo_tf.runs.folder import read_run
         from pneumo_tf.training.device import describe_device
 
         found = read_run(run)

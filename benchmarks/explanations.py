@@ -38,10 +38,10 @@ def make(folder: Path, films: int, patients: int) -> None:
     import pandas as pd
 
     from pneumo_tf.data.labels import read_folder
-    from pneumo_tf.data.phantoms import write_phantoms
-    from pneumo_tf.data.prepare import prepare
-    from pneumo_tf.plan import StudyOptions
-    from pneumo_tf.study import run_study
+    from pneumo_tf.data.preparation.prepare import prepare
+    from pneumo_tf.phantoms.write import write_phantoms
+    from pneumo_tf.studies.plan import StudyOptions
+    from pneumo_tf.studies.train import run_study
 
     source = write_phantoms(folder / "phantoms", films=films, patients=patients, seed=42)
     prepare(source, folder / "clasificacion")
@@ -185,7 +185,7 @@ def speed_models(run: Path | None, folder: Path) -> dict[str, Any]:
 def phantom_film(side: int) -> np.ndarray:
     import cv2
 
-    from pneumo_tf.data.phantoms import draw_phantom
+    from pneumo_tf.phantoms.write import draw_phantom
 
     film = cv2.resize(draw_phantom("bacteria", patient_seed=1, film_seed=2).film, (side, side))
     return np.repeat(film[..., None], 3, axis=-1)

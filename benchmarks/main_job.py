@@ -90,7 +90,7 @@ def read_predictions(run: Path) -> list[dict[str, str]]:
 
 def phantoms(folder: Path) -> Path:
     sys.path.insert(0, str(ROOT))
-    from pneumo_tf.data.phantoms import write_phantoms
+    from pneumo_tf.phantoms.write import write_phantoms
 
     return write_phantoms(folder / "phantoms", workers=os.cpu_count() or 1)
 

@@ -95,7 +95,7 @@ def scratch() -> Iterator[Path]:
 
 def draw_phantoms(folder: Path, films: int) -> Path:
     """Synthetic films of full size in the folders of the public archive; the archive's root."""
-    from pneumo_tf.data.phantoms import write_phantoms
+    from pneumo_tf.phantoms.write import write_phantoms
 
     return write_phantoms(folder, films=films, patients=films * 2 // 3, workers=os.cpu_count() or 1)
 
@@ -106,7 +106,7 @@ def prepared_films(folder: Path, films: int, side: int) -> Path:
     import numpy as np
 
     from pneumo_tf.cohort import Cohort, Radiograph
-    from pneumo_tf.data.phantoms import draw_phantom
+    from pneumo_tf.phantoms.write import draw_phantom
     from pneumo_tf.training.augment import FILMS, apply_view, sample_view, view_rng
 
     kinds = ("normal", "bacteria")

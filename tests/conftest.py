@@ -16,7 +16,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 @pytest.fixture(scope="session")
 def phantom_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 synthetic films of 36 patients in a chest_xray tree; only to be read."""
-    from pneumo_tf.data.phantoms import write_phantoms
+    from pneumo_tf.phantoms.write import write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", films=48, patients=36, seed=7)
 
@@ -24,7 +24,7 @@ def phantom_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_films(phantom_films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same films as prepare_pict.py leaves them; only to be read."""
-    from pneumo_tf.data.prepare import prepare
+    from pneumo_tf.data.preparation.prepare import prepare
 
     target = tmp_path_factory.mktemp("prepared") / "clasificacion"
     prepare(phantom_films, target)

@@ -57,7 +57,7 @@ def _facts() -> list[dict[str, Any]]:
 def _facts_of(backbone: Backbone) -> dict[str, Any]:
     from pneumo_tf.models.classifier import build_backbone
     from pneumo_tf.models.counting import multiply_adds
-    from pneumo_tf.models.pretrained import find_on_this_machine
+    from pneumo_tf.models.weights.pretrained import find_on_this_machine
 
     network, file = build_backbone(backbone, backbone.size), backbone.weights
     source, path = find_on_this_machine(file) or ("", None)
@@ -72,7 +72,7 @@ def _show(facts: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.models.pretrained import cache_folder
+    from pneumo_tf.models.weights.pretrained import cache_folder
 
     table = Table("backbone", "parameters", "pixels", "multiply-adds", "ImageNet weights", box=None,
                   pad_edge=False)

@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
     study_options.check_sources(typed)
     start_keras(getattr(typed, "threads", None))
-    from pneumo_tf.plan import StudyOptions
-    from pneumo_tf.study import run_study
+    from pneumo_tf.studies.plan import StudyOptions
+    from pneumo_tf.studies.train import run_study
 
     repeat = ("python", "scripts/binary_class.py", *arguments)
     show_run(run_study(StudyOptions(command=repeat, **study_options.typed_options(typed))))

@@ -24,7 +24,7 @@ from pneumo_tf.storage import guarded, make_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pneumo_tf.comparison import Row
+    from pneumo_tf.studies.compare import Row
 
 _DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
                 "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
@@ -103,7 +103,7 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
 def _settle(rows: Sequence[tuple[str, ...]]) -> None:
     start_keras(1)
-    from pneumo_tf.plan import StudyOptions, settle
+    from pneumo_tf.studies.plan import StudyOptions, settle
 
     for arguments in rows:
         typed = binary_class.build_parser().parse_args(arguments)
@@ -166,7 +166,7 @@ def _last_line(log: Path) -> str:
 
 def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
     """Cells that differ by their seed alone are one row."""
-    from pneumo_tf.comparison import Row
+    from pneumo_tf.studies.compare import Row
 
     settings: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -179,7 +179,7 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
 def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> None:
     """Write the comparison and print its table."""
     # Only now, so that little memory is held while the rows train.
-    from pneumo_tf.comparison import compare, write_comparison
+    from pneumo_tf.studies.compare import compare, write_comparison
 
     content = compare(_rows(cells, runs), name=folder.name)
     _show(content, write_comparison(content, folder, lang=lang))

@@ -49,7 +49,7 @@ class _CommandError(Exception):
 
 
 def _act(typed: argparse.Namespace) -> None:
-    from pneumo_tf.data.phantoms import write_phantoms
+    from pneumo_tf.phantoms.write import write_phantoms
     from pneumo_tf.storage import make_folder
 
     folder = make_folder(output_path(getattr(typed, "output", None), default="demo"))

@@ -91,7 +91,7 @@ def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
 def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
     """The run's own test films."""
     start_keras(common["threads"])
-    from pneumo_tf.rescoring import Rescoring, rescore_run
+    from pneumo_tf.studies.stress import Rescoring, rescore_run
 
     report = rescore_run(run, Rescoring(films=typed.films, views=typed.views, preset=typed.augment, **common))
     content = json.loads((run / "robustness.json").read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any],
     labels = find_existing(typed.labels, what="labels table", error=LabelError,
                            remedy="Make it with get_labels.py.")
     start_keras(common["threads"])
-    from pneumo_tf.external import Elsewhere, evaluate_elsewhere
+    from pneumo_tf.studies.other_films import Elsewhere, evaluate_elsewhere
 
     options = {name: given[name] for name in ("name", "recalibrate") if name in given}
     report = evaluate_elsewhere(run, Elsewhere(
@@ -133,7 +133,7 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any],
 def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
     """Other splits."""
     start_keras(common["threads"])
-    from pneumo_tf.repeats import repeat_study
+    from pneumo_tf.studies.resplit import repeat_study
 
     given = vars(typed)
     cache = output_path(given["cache"], default="") if "cache" in given else None

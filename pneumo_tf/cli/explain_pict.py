@@ -125,7 +125,7 @@ def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network,
     from pneumo_tf.explain.choosing import images, named_films, worst_films
     from pneumo_tf.explain.control import imagenet_network
     from pneumo_tf.explain.network import network_of_run
-    from pneumo_tf.report.run_folder import read_run
+    from pneumo_tf.runs.folder import read_run
 
     if run_path is None:
         weights = find_existing(typed.imagenet, what="weights file", error=WeightsError,
@@ -140,7 +140,7 @@ def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network,
 def _scorer(typed: argparse.Namespace, network: Network, run_path: Path | None) -> Scorer:
     """The network's scores, by the engine that was typed, else by the run's where it can be had here."""
     from pneumo_tf.explain.scoring import network_scorer
-    from pneumo_tf.report.run_folder import read_run
+    from pneumo_tf.runs.folder import read_run
     from pneumo_tf.training.device import describe_device
     from pneumo_tf.training.engine import AUTO, KERAS, choose_engine
 

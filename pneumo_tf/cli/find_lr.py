@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
     study_options.check_sources(typed)
     start_keras(getattr(typed, "threads", None))
-    from pneumo_tf.plan import StudyOptions
-    from pneumo_tf.range_test import pictures, try_rates
+    from pneumo_tf.studies.learning_rate import pictures, try_rates
+    from pneumo_tf.studies.plan import StudyOptions
 
     own = ("step", "low", "high", "batches")
     options = StudyOptions(command=("python", "scripts/find_lr.py", *arguments),

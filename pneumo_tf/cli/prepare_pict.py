@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pneumo_tf.cohort import Cohort, Step
-    from pneumo_tf.data.prepare import PrepareOptions
+    from pneumo_tf.data.preparation.prepare import PrepareOptions
 
 Item = TypeVar("Item")
 
@@ -67,7 +67,7 @@ def _add_filters(parser: command.Parser) -> None:
 def _act(typed: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from pneumo_tf.data.prepare import prepare
+    from pneumo_tf.data.preparation.prepare import prepare
 
     console = Console(highlight=False, soft_wrap=True)
     given = vars(typed)
@@ -90,8 +90,8 @@ def _source(typed: str | None) -> tuple[Path, tuple[str, ...]]:
 
 
 def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptions:
-    from pneumo_tf.data.filters import FilterOptions
-    from pneumo_tf.data.prepare import PrepareOptions
+    from pneumo_tf.data.preparation.filters import FilterOptions
+    from pneumo_tf.data.preparation.prepare import PrepareOptions
 
     return PrepareOptions(FilterOptions.from_json(given), per_class=given.get("per_class"),
                           seed=given["seed"], name=given.get("name", ""),

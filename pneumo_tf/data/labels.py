@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Radiograph, Step
 from pneumo_tf.data.patients import read_patient
-from pneumo_tf.data.prepared import MANIFEST, read_prepared
+from pneumo_tf.data.preparation.record import MANIFEST, read_prepared
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff")

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from pneumo_tf.data.archive import Entry
+from pneumo_tf.data.sources import Entry
 from pneumo_tf.errors import FilmError, OptionError
 
 _IMAGES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.benefit import PREVALENCES, decision_curve, predictive_values
-from pneumo_tf.evaluation.calibrator import Calibrator
+from pneumo_tf.evaluation.calibration.calibrator import Calibrator
 from pneumo_tf.evaluation.doubts import label_doubts
 from pneumo_tf.evaluation.losses import errors
 from pneumo_tf.evaluation.metrics import evaluate

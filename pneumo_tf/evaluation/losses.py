@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.evaluation.logits import log_losses
+from pneumo_tf.evaluation.calibration.logits import log_losses
 from pneumo_tf.evaluation.scores import Scores
 
 _SHOWN = 25

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import LabelError
+from pneumo_tf.evaluation.calibration.logits import log_losses
+from pneumo_tf.evaluation.calibration.platt import Platt
 from pneumo_tf.evaluation.external import Apply
-from pneumo_tf.evaluation.logits import log_losses
 from pneumo_tf.evaluation.paired import class_figures, take
-from pneumo_tf.evaluation.platt import Platt
 from pneumo_tf.evaluation.scores import ScoreError, Scores
 
 REPEATS = 200

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from pneumo_tf.evaluation.calibration.logits import EDGE, log_losses
 from pneumo_tf.evaluation.estimates import resampled
 from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Statistic, wilson
-from pneumo_tf.evaluation.logits import EDGE, log_losses
 from pneumo_tf.evaluation.proportions import Figure
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of_films

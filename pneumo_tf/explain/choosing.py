@@ -12,7 +12,7 @@ from PIL import Image
 from pneumo_tf.cohort import Radiograph
 from pneumo_tf.errors import FilmError
 from pneumo_tf.places import find_existing
-from pneumo_tf.report.run_folder import RunError, RunFolder
+from pneumo_tf.runs.folder import RunError, RunFolder
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from pneumo_tf.models.backbone import (
     IMAGENET_OFFSET,
     IMAGENET_SCALE,
 )
-from pneumo_tf.models.keras_file import load_keras_weights
-from pneumo_tf.models.pretrained import cache_folder
+from pneumo_tf.models.weights.keras_file import load_keras_weights
+from pneumo_tf.models.weights.pretrained import cache_folder
 from pneumo_tf.training.pixels import UNREADABLE
 
 SIDE = 299

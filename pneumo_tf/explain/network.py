@@ -9,10 +9,10 @@ from pathlib import Path
 
 import keras
 
-from pneumo_tf.deploy.predict import decide, film_reader, load_network
 from pneumo_tf.explain.lime import Decide
 from pneumo_tf.explain.superpixels import Film
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.predictor import decide, film_reader, load_network
 
 
 @dataclass(frozen=True)

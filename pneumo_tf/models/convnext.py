@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from pneumo_tf.models.keras_file import load_keras_weights
+from pneumo_tf.models.weights.keras_file import load_keras_weights
 
 BLOCKS = (3, 3, 9, 3)
 FILTERS = (96, 192, 384, 768)

@@ -19,8 +19,8 @@ from pneumo_tf.models.backbone import (
     WeightsFile,
 )
 from pneumo_tf.models.convnext import build_convnext_tiny, load_convnext_weights
-from pneumo_tf.models.keras_file import load_keras_weights
 from pneumo_tf.models.mobilenet_v3 import build_mobilenet_v3
+from pneumo_tf.models.weights.keras_file import load_keras_weights
 
 Build = Callable[[keras.KerasTensor], keras.KerasTensor]
 

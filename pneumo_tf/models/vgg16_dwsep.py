@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from pneumo_tf.models.backbone import CAFFE_OFFSET
-from pneumo_tf.models.keras_file import assign_layers_by_name
+from pneumo_tf.models.weights.keras_file import assign_layers_by_name
 
 CONSTANT = ("block1_conv1", "block1_conv2")
 # ImageNet's VGG16 takes 0-255 minus the mean and answers in hundreds, too much for fresh layers. ReLU lets a

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 Level = Literal["alarm", "caution", "note", "good"]
 

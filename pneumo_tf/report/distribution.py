@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from pneumo_tf.report.drawing import FAINT, SERIES, drawn
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
 from pneumo_tf.report.tables import SPLITS, FigureRow, figure_row
+from pneumo_tf.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import Any
 
 from pneumo_tf.report.films import Captioned, pictures
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 _PICTURED = 6
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pneumo_tf.report.films import Captioned, Shown, pictures, right_ones
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 _OF_EACH_KIND, _RIGHT, _DOUBTS, _PAIRS = 10, 5, 10, 12
 Record = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 RECORD = "explanations/explanations.json"
 _WIDTH = 1100

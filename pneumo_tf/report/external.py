@@ -16,7 +16,7 @@ from pneumo_tf.report.cautions import Caution
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language, language
 from pneumo_tf.report.rendering import render
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.storage import make_folder, write_text
 
 PAGE = "report.html"

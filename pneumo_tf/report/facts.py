@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 Pairs = list[tuple[str, str]]
 

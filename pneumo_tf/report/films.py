@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pneumo_tf.cohort import Radiograph
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 _SIDE = 180
 _GRID = 25

@@ -7,7 +7,7 @@ from typing import Any
 from pneumo_tf.report import cautions, facts, overview, tables
 from pneumo_tf.report.language import Language
 from pneumo_tf.report.rendering import render_markdown
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 CARD = "model_card.md"
 LIMITS = ("device", "elsewhere", "people", "labels", "scores")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
 from pneumo_tf.report.tables import FigureRow, figure_row
+from pneumo_tf.runs.folder import RunFolder
 
 _HEADLINES = ("sensitivity", "specificity", "auc", "accuracy", "macro_auc", "balanced_accuracy", "macro_f1")
 

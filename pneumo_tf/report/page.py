@@ -25,7 +25,7 @@ from pneumo_tf.report import (
 )
 from pneumo_tf.report.language import Language, language
 from pneumo_tf.report.rendering import render
-from pneumo_tf.report.run_folder import RunFolder, read_run
+from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_text
 
 PAGE = "report.html"

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from pneumo_tf.report import figures
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 _METRICS = ("loss", "accuracy", "auc")
 

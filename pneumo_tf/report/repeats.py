@@ -11,7 +11,7 @@ from markupsafe import Markup
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language
 from pneumo_tf.report.repeat_figures import curve_figure, figure_name, spread_figure
-from pneumo_tf.report.run_folder import RunError, RunFolder
+from pneumo_tf.runs.folder import RunError, RunFolder
 
 RECORD = "repeats.json"
 

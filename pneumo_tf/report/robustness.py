@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 RECORD, PICTURES = "robustness.json", "robustness"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
 from pneumo_tf.report.tables import FigureRow, figure_row
+from pneumo_tf.runs.folder import RunFolder
 
 FEW = 10
 _DECIMALS = {"megapixels": 2, "aspect": 2}

@@ -11,7 +11,7 @@ from pneumo_tf.report import calibration, figures
 from pneumo_tf.report.calibration import interval
 from pneumo_tf.report.drawing import drawn
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.run_folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
-from pneumo_tf.models.pretrained import Weights, load_weights
+from pneumo_tf.models.weights.pretrained import Weights, load_weights
 from pneumo_tf.training.augment import get_preset
 from pneumo_tf.training.checkpoint import Row
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head

@@ -14,7 +14,7 @@ import numpy as np
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, freeze, unfreeze
 from pneumo_tf.models.heads import HEADS
-from pneumo_tf.models.pretrained import load_weights
+from pneumo_tf.models.weights.pretrained import load_weights
 from pneumo_tf.training.batches import FilmBatches, variant_of
 from pneumo_tf.training.early_stopping import EarlyStopping
 from pneumo_tf.training.loop import Loop, Step

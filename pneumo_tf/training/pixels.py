@@ -20,7 +20,7 @@ import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pneumo_tf.cohort import Cohort, Dropped, Step
-from pneumo_tf.data.filters import to_eight_bits
+from pneumo_tf.data.preparation.filters import to_eight_bits
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.cache import Cache, digest, open_rows

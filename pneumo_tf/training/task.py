@@ -13,7 +13,7 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.balance import class_weights
 from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
-from pneumo_tf.models.pretrained import Weights
+from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.checkpoint import Checkpoint, Row
 from pneumo_tf.training.device import Device

@@ -15,7 +15,7 @@ from sklearn.metrics import brier_score_loss
 from pneumo_tf import places
 from pneumo_tf.cli.binary_class import main
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.evaluation.calibration import METHODS, read_calibrator
+from pneumo_tf.evaluation.calibration.calibrators import METHODS, read_calibrator
 from pneumo_tf.evaluation.paired import take
 from pneumo_tf.evaluation.scores import Scores
 

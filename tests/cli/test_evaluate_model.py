@@ -19,14 +19,14 @@ from pneumo_tf import places
 from pneumo_tf.cli.evaluate_model import main
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.labels import load_cohort, read_folder
-from pneumo_tf.data.prepared import read_prepared
+from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.splits import split_cohort
-from pneumo_tf.deploy.predict import predictor_of
-from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.calibration.calibrators import Temperature
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.operating_point import choose
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
+from pneumo_tf.runs.predictor import predictor_of
 from pneumo_tf.training.pixels import load_film
 
 SIZE = 48
@@ -179,7 +179,7 @@ def test_films_that_changed_since_the_training_are_refused(run: Path, refused: C
 def test_films_from_elsewhere_get_a_folder_of_their_own(
         run: Path, elsewhere: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("pneumo_tf.external.REPEATS", 10)
+    monkeypatch.setattr("pneumo_tf.studies.other_films.REPEATS", 10)
     films, labels = elsewhere
     before = (run / "metrics.json").read_bytes()
     assert main(["-p", str(films), "-l", str(labels), "--recalibrate", "12", "--lang", "en", *FEW]) == 0
@@ -284,7 +284,7 @@ def test_a_film_that_is_gone_is_named(run: Path, refused: Callable[..., str]) ->
 
 def test_other_splits_are_handed_on(run: Path, monkeypatch: pytest.MonkeyPatch,
                                     capsys: pytest.CaptureFixture[str]) -> None:
-    from pneumo_tf import repeats
+    from pneumo_tf.studies import resplit as repeats
 
     told: dict = {}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pneumo_tf.data.archive import Entry
 from pneumo_tf.data.listing import Listing, find_source, list_films, natural_order
+from pneumo_tf.data.sources import Entry
 from pneumo_tf.errors import FilmError, OptionError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.calibration.calibrators import Temperature
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.metrics import evaluate
 

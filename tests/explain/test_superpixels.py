@@ -3,9 +3,9 @@ import pytest
 from skimage.segmentation import slic
 from sklearn.metrics import homogeneity_score
 
-from pneumo_tf.data.phantoms import draw_phantom
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.explain.superpixels import SEGMENTATIONS, outlined, segment
+from pneumo_tf.phantoms.write import draw_phantom
 
 
 @pytest.fixture(scope="module")

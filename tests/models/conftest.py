@@ -22,7 +22,7 @@ import pytest
 
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import build_backbone
-from pneumo_tf.models.pretrained import IMAGENET, find_weights
+from pneumo_tf.models.weights.pretrained import IMAGENET, find_weights
 
 STORAGES = {"<f4": "FloatStorage", "<f8": "DoubleStorage", "<f2": "HalfStorage", "<i8": "LongStorage"}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.models.backbones import BACKBONES
-from pneumo_tf.models.pretrained import Weights, load_weights
+from pneumo_tf.models.weights.pretrained import Weights, load_weights
 
 FILMS = np.random.default_rng(5).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
 

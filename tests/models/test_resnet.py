@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.backbones import BACKBONES
 from pneumo_tf.models.classifier import build_backbone
-from pneumo_tf.models.pretrained import Weights, load_weights
+from pneumo_tf.models.weights.pretrained import Weights, load_weights
 
 Tensors = dict[str, np.ndarray]
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}

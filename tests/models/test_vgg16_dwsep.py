@@ -14,8 +14,8 @@ from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.backbones import BACKBONES
 from pneumo_tf.models.classifier import attach_head, build_backbone, freeze, unfreeze
 from pneumo_tf.models.heads import dwsep_head
-from pneumo_tf.models.pretrained import Weights, load_weights
 from pneumo_tf.models.vgg16_dwsep import SCALE, build_vgg16_dwsep
+from pneumo_tf.models.weights.pretrained import Weights, load_weights
 
 DWSEP = BACKBONES["vgg16_dwsep"]
 # The table's rows of convolutions: filters into filters, and what follows each.

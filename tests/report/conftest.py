@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.calibration import Temperature
+from pneumo_tf.evaluation.calibration.calibrators import Temperature
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores

@@ -6,7 +6,7 @@ from pneumo_tf.report.calibration import content
 from pneumo_tf.report.facts import rule
 from pneumo_tf.report.language import language
 from pneumo_tf.report.page import write_report
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 LINE = {"method": "platt", "films": 539, "lines": [{"intercept": 0.4, "slope": 1.25}]}
 

@@ -5,7 +5,7 @@ import pytest
 
 from pneumo_tf.report.cautions import cautions
 from pneumo_tf.report.language import language
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 
 def told(run) -> str:

@@ -6,7 +6,7 @@ from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.report.distribution import content
 from pneumo_tf.report.language import language
 from pneumo_tf.report.rendering import render
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 
 def shown(run, code="en"):

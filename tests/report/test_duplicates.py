@@ -5,7 +5,7 @@ import pytest
 from pneumo_tf.report.duplicates import content
 from pneumo_tf.report.language import language
 from pneumo_tf.report.rendering import render
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 
 def record(*ids, splits=("train", "test"), labels=("NORMAL", "NORMAL"), patients=("p1", "")):

@@ -7,7 +7,7 @@ import pytest
 from pneumo_tf.report.errors import content
 from pneumo_tf.report.language import language
 from pneumo_tf.report.rendering import render
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 
 def shown(run, code="en"):

@@ -15,7 +15,7 @@ from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.report.external import write_external_report
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 BOUGHT = {"before": 0.5, "after": 0.25, "low": 0.2, "high": 0.3, "improved": 0.975}
 

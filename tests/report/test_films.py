@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.report.films import grid, pictures, right_ones, sample
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 
 def decoded(picture: str) -> Image.Image:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pneumo_tf.errors import OptionError
 from pneumo_tf.report.page import write_report
-from pneumo_tf.report.run_folder import RunError
+from pneumo_tf.runs.folder import RunError
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 

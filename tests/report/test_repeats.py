@@ -9,7 +9,7 @@ from pneumo_tf.report import repeats
 from pneumo_tf.report.language import language
 from pneumo_tf.report.rendering import render, sections
 from pneumo_tf.report.repeats import content
-from pneumo_tf.report.run_folder import RunError, RunFolder
+from pneumo_tf.runs.folder import RunError, RunFolder
 
 FIGURES = {"auc": 0.991, "sensitivity": 0.95, "specificity": 0.97, "accuracy": 0.955, "brier": 0.04}
 

@@ -16,7 +16,7 @@ from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.report.language import language
 from pneumo_tf.report.page import write_report
 from pneumo_tf.report.robustness import PICTURES, RECORD, content
-from pneumo_tf.report.run_folder import read_run
+from pneumo_tf.runs.folder import read_run
 
 
 def films_of_the_test(run: Path) -> Scores:
@@ -119,6 +119,6 @@ def test_a_class_named_like_markup_is_text(run_of: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("lang", ["en", "es"])
 def test_every_perturbation_has_a_name(lang: str) -> None:
-    from pneumo_tf.deploy.perturbations import perturbations
+    from pneumo_tf.studies.perturbations import perturbations
 
     assert {f"robust.{name}" for name in perturbations(100)} <= language(lang).texts.keys()

@@ -4,8 +4,8 @@ import pytest
 
 from pneumo_tf.report.language import language
 from pneumo_tf.report.rendering import render
-from pneumo_tf.report.run_folder import read_run
 from pneumo_tf.report.subgroups import content
+from pneumo_tf.runs.folder import read_run
 
 SENSITIVITY = {"value": 0.961, "low": 0.941, "high": 0.975, "count": 719, "of": 748, "patients": 395,
                "effective": 600.0, "method": "Wilson by patient"}

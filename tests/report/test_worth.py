@@ -2,8 +2,8 @@ import json
 
 from pneumo_tf.report.language import language
 from pneumo_tf.report.page import write_report
-from pneumo_tf.report.run_folder import read_run
 from pneumo_tf.report.worth import content
+from pneumo_tf.runs.folder import read_run
 
 
 def shown(run, code="en"):

@@ -13,7 +13,7 @@ from keras import layers
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.models.backbones import BACKBONES, Backbone
-from pneumo_tf.models.pretrained import Weights
+from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.stages import StageRecorder

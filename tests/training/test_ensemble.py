@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.models.backbones import Backbone
-from pneumo_tf.models.pretrained import Weights
+from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.ensemble import Ensemble
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.task import Member, Task, Trained

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.models.backbones import BACKBONES, Backbone
-from pneumo_tf.models.pretrained import Weights
+from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training import fast, trunk
 from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.fast import Fast

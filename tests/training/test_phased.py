@@ -15,7 +15,7 @@ from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups
 from pneumo_tf.models.heads import tutorial_head
-from pneumo_tf.models.pretrained import Weights
+from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.checkpoint import Checkpoint
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.optimizers import Rates

@@ -1,0 +1,135 @@
+"""Which of the films that were found may be used: one of each group of copies, of one label, readable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
+from pneumo_tf.data.listing import Listing, natural_order, printable
+from pneumo_tf.data.patients import read_patient
+from pneumo_tf.data.preparation.workers import Inspection
+from pneumo_tf.errors import FilmError
+
+FOUND, READABLE, UNIQUE = "found in source", "readable films", "unique films"
+COPY = "byte-identical copy"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A listing with what the bytes of its films told."""
+
+    listing: Listing
+    inspections: Mapping[str, Inspection]
+
+    @cached_property
+    def firsts(self) -> dict[str, str]:
+        """For each hash the file that stands for its copies: the outermost, then the first in order."""
+        firsts: dict[str, str] = {}
+        for film in sorted(self.listing.films, key=lambda film: _outermost_first(film.file)):
+            firsts.setdefault(self.inspections[film.file].sha256, film.file)
+        return firsts
+
+    def cohort(self) -> Cohort:
+        """All films by the name of their file, not yet numbered."""
+        films = [_radiograph(film.file, film.label, film.origin, self.inspections[film.file])
+                 for film in self.listing.films]
+        others = tuple(Dropped(printable(file), reason) for file, reason in self.listing.others.items())
+        return Cohort(tuple(films), (Step(FOUND, len(films), others),))
+
+    def fingerprint(self) -> str:
+        """Hash of the names and bytes of all films."""
+        lines = sorted(f"{printable(file)}\t{seen.sha256}\n" for file, seen in self.inspections.items())
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def readable(self, trouble: Mapping[str, str]) -> Cohort:
+        """The films whose hash has no entry in `trouble`.
+
+        Raises:
+            FilmError: No film of some class is left.
+        """
+        films = self.cohort()
+        dropped = {film.id: Dropped(film.source, self.inspections[film.id].trouble or trouble[film.sha256])
+                   for film in films if film.sha256 in trouble}
+        readable = _without(films, dropped, READABLE)
+        for label in films.classes:
+            if label not in readable.classes:
+                example = next(dropped[film.id] for film in films if film.label == label)
+                raise FilmError("Every class must have a readable film.",
+                                received=f"none of {films.labels.count(label)} {label} films, "
+                                         f"e.g. {example.file}: {example.reason}",
+                                remedy="Download or export them again.")
+        return readable
+
+    def without_copies(self, films: Cohort) -> Cohort:
+        """The films that stand for their copies; each copy is noted with the film it equals."""
+        copies = {film.id: Dropped(f"{film.source} = {printable(self.firsts[film.sha256])}", COPY)
+                  for film in films if self.firsts[film.sha256] != film.id}
+        return _without(films, copies, UNIQUE)
+
+
+def refuse_without_classes(listing: Listing, source: Path, name: str) -> None:
+    """Make sure that there are films, of two classes unless one is named.
+
+    Raises:
+        FilmError: No films, no class folders, or one class only.
+    """
+    if not listing.films:
+        raise _nothing_found(listing, source)
+    if len(listing.labels) < 2 and not name:
+        label = listing.labels[0]
+        raise FilmError("A source of films needs at least two class folders, or a class name.",
+                        received=f"{source} with {label} alone",
+                        remedy=f"Name the folder above it, or prepare class by class with --name {label}.")
+
+
+def refuse_two_labels(films: Inspected, prepared: Sequence[Radiograph]) -> None:
+    """Make sure that no film stands under two labels, here or among the `prepared` of another class.
+
+    Raises:
+        FilmError: Such a film; the message names both files.
+    """
+    seen = {film.sha256: (film.label, film.source) for film in prepared}
+    pairs: dict[str, tuple[str, str]] = {}
+    for film in sorted(films.listing.films, key=lambda film: _outermost_first(film.file)):
+        inspection = films.inspections[film.file]
+        label, file = seen.setdefault(inspection.sha256, (film.label, film.file))
+        if label != film.label and not inspection.trouble:
+            pairs.setdefault(inspection.sha256, (file, film.file))
+    if pairs:
+        first, second = map(printable, next(iter(pairs.values())))
+        more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+        raise FilmError("The same film must not stand under two labels.",
+                        received=f"{first} and {second}, byte for byte the same{more}",
+                        remedy=f"Find out which label is right and leave the other file out, "
+                               f"e.g. --exclude '*{PurePosixPath(second).name}'.")
+
+
+def _nothing_found(listing: Listing, source: Path) -> FilmError:
+    homeless = sum(reason == "not in a class folder" for reason in listing.others.values())
+    if homeless:
+        return FilmError("A source of films needs a folder for each class, or a class name.",
+                         received=f"{source} with {homeless} films and no class folder",
+                         remedy="Name the folder above, or add --name, e.g. --name NORMAL.")
+    reasons = sorted(set(listing.others.values()))
+    what = f"{len(listing.others)} files, none a film: {', '.join(reasons)}" if reasons else "no files"
+    return FilmError("A source must hold films.", received=f"{source} with {what}",
+                     remedy="Name the folder or .zip with the class folders.")
+
+
+def _outermost_first(file: str) -> tuple[int, list[str | int]]:
+    return file.count("/"), natural_order(file)
+
+
+def _without(films: Cohort, dropped: Mapping[str, Dropped], stage: str) -> Cohort:
+    kept = tuple(film for film in films if film.id not in dropped)
+    return Cohort(kept, (*films.history, Step(stage, len(kept), tuple(dropped.values()))))
+
+
+def _radiograph(file: str, label: str, origin: str, seen: Inspection) -> Radiograph:
+    patient = read_patient(PurePosixPath(file).name, label)
+    return Radiograph(id=file, label=label, patient=patient.key, subtype=patient.subtype, origin=origin,
+                      source=printable(file), sha256=seen.sha256, facts=seen.facts)

@@ -1,0 +1,155 @@
+"""The folder that films are prepared into: what it must not be mixed with, and how it is renewed.
+
+Finished, it holds the films, `manifest.csv` and `prepared.json`. While films are being made, they wait in a
+hidden folder beside the plan that they follow, so that the same preparation can go on after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pneumo_tf.cohort import Cohort, Radiograph
+from pneumo_tf.data.preparation.record import MANIFEST, RECORD, Part, Prepared, read_prepared
+from pneumo_tf.errors import OptionError, StorageError
+from pneumo_tf.storage import guarded, make_folder, write_json
+
+_PLAN = "plan.json"
+
+
+class Target:
+    """The folder that one part is prepared into, with what it holds already.
+
+    Args:
+        path: The folder, which may not exist yet.
+        part: What is to be prepared.
+        name: The part's one class, where other classes in the folder are to stay; else an empty string.
+    """
+
+    def __init__(self, path: Path, part: Part, *, name: str) -> None:
+        self.path = path
+        self.part = part
+        recorded = read_prepared(path)
+        parts = recorded.parts if recorded else ()
+        self.others = tuple(p for p in parts if name and not set(p.labels) & set(part.labels))
+        self._replaced = [p for p in parts if p not in self.others]
+        self._films = tuple(Cohort.read_csv(path / MANIFEST)) if recorded else ()
+        self.staging = path / (f".prepare-{name}" if name else ".prepare")
+        self._is_new = not path.exists()
+
+    @property
+    def other_films(self) -> list[Radiograph]:
+        """Films of the classes that stay as they are."""
+        staying = {label for part in self.others for label in part.labels}
+        return [film for film in self._films if film.label in staying]
+
+    def is_finished(self) -> bool:
+        """Whether the part has been prepared already and every film of it is there."""
+        recorded = any(part.plan == self.part.plan for part in self._replaced)
+        return recorded and all((self.path / film.file).is_file() for film in self._films)
+
+    def read(self) -> Cohort:
+        """The films of the finished folder, with their history."""
+        recorded = read_prepared(self.path)
+        return Cohort(tuple(Cohort.read_csv(self.path / MANIFEST)), recorded.steps if recorded else ())
+
+    def claim(self, *, force: bool) -> None:
+        """Make the folders, or refuse before anything is touched.
+
+        Raises:
+            OptionError: The classes that stay were filtered in another way.
+            StorageError: Without `force`, another preparation or files named like ours; read-only or full.
+        """
+        self._refuse_other_filters()
+        trouble = self._what_is_in_the_way()
+        if trouble and not force:
+            raise StorageError("Prepared films are overwritten only with --force.",
+                               received=f"{self.path}, which holds {trouble}",
+                               remedy="Name another --target, or repeat the command with --force.")
+        make_folder(self.path)
+        with guarded(self.path):
+            if not self._is_begun():
+                shutil.rmtree(self.staging, ignore_errors=True)
+            make_folder(self.staging)
+            write_json(self.staging / _PLAN, self.part.plan)
+
+    def publish(self, cohort: Cohort) -> Cohort:
+        """Move the waiting films to their names and write the records; the folder's whole cohort.
+
+        The old records go first, so that a kill in between leaves an unfinished folder, never records of
+        other films.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        part = replace(self.part, steps=cohort.history)
+        with guarded(self.path):
+            self._remove_old({film.file for film in cohort})
+            self._record(self.other_films, self.others)
+            for film in cohort:
+                (self.staging / f"{film.sha256}.jpeg").replace(self.path / film.file)
+            self._record([*self.other_films, *cohort], (*self.others, part))
+            shutil.rmtree(self.staging)
+        return self.read()
+
+    def abandon(self) -> None:
+        """Leave the folder as it was before `claim`."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+        if self._is_new:
+            self.path.rmdir()
+
+    def _refuse_other_filters(self) -> None:
+        for other in self.others:
+            if other.filters != self.part.filters:
+                raise OptionError("All classes of a folder must be filtered alike, or a network "
+                                  "learns the filter.",
+                                  received=f"{_difference(other, self.part)} for {', '.join(other.labels)}",
+                                  remedy="Repeat those options, or name another --target.")
+
+    def _what_is_in_the_way(self) -> str:
+        for part in self._replaced:
+            return f"{', '.join(part.labels)} from {part.source} with {_difference(part, self.part)}"
+        if self.staging.is_dir() and not self._is_begun():
+            return "another preparation, not finished"
+        named_like_ours = [] if self._is_begun() else self._named_like_ours()
+        return f"{len(named_like_ours)} files named like ours, e.g. {named_like_ours[0].name}" \
+            if named_like_ours else ""
+
+    def _is_begun(self) -> bool:
+        """Whether this very preparation was interrupted here."""
+        try:
+            return bool(json.loads((self.staging / _PLAN).read_text(encoding="utf-8")) == self.part.plan)
+        except (OSError, ValueError):  # none, or cut off by the kill: then there is nothing to go on from
+            return False
+
+    def _named_like_ours(self) -> list[Path]:
+        labels = "|".join(re.escape(label) for label in self.part.labels)
+        pattern = re.compile(rf"(?:{labels})-\d+\.jpe?g", re.IGNORECASE)
+        present = self.path.iterdir() if self.path.is_dir() else ()
+        return sorted(path for path in present if pattern.fullmatch(path.name))
+
+    def _remove_old(self, wanted: set[str]) -> None:
+        staying = {film.file for film in self.other_films}
+        old = {film.file for film in self._films} | {path.name for path in self._named_like_ours()}
+        for file in old - wanted - staying:
+            (self.path / file).unlink(missing_ok=True)
+
+    def _record(self, films: Sequence[Radiograph], parts: Sequence[Part]) -> None:
+        if not films:
+            (self.path / RECORD).unlink(missing_ok=True)
+            (self.path / MANIFEST).unlink(missing_ok=True)
+            return
+        Cohort(tuple(films)).write_csv(self.path / MANIFEST)
+        write_json(self.path / RECORD, Prepared(tuple(parts)).to_json())
+
+
+def _difference(there: Part, here: Part) -> str:
+    """The first option that differs, as both have it; else that the films do."""
+    for option, value in here.options.items():
+        if there.options.get(option) != value:
+            return f"{option} {there.options.get(option)} there and {value} here"
+    return "other films"

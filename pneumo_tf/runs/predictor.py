@@ -1,0 +1,256 @@
+"""How a run's network meets a film: the pixels it is given, its scores, and what these mean.
+
+The pixels are those of the training: a film of the run gives the score of the run's predictions.csv.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumo_tf.data.images import open_film
+from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
+from pneumo_tf.data.preparation.record import read_prepared
+from pneumo_tf.data.preparation.workers import JPEG_QUALITY
+from pneumo_tf.errors import FilmError
+from pneumo_tf.evaluation.calibration.calibrators import Calibrator, read_calibrator
+from pneumo_tf.evaluation.operating_point import DEFAULT, choose
+from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.runs.export import COMPLETE
+from pneumo_tf.runs.folder import RunError, RunFolder
+from pneumo_tf.training.device import describe_device
+from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
+from pneumo_tf.training.pixels import load_film
+from pneumo_tf.training.trunk import ahead
+
+BATCH = 32
+
+Film = NDArray[np.uint8]
+Values = NDArray[np.floating]
+Variant = Callable[[Film, int], Film]
+"""A film (H, W, 3) and its number to another film of the same shape."""
+
+
+@dataclass(frozen=True)
+class FilmReader:
+    """A film's file to uint8 (size, size, 3), as a run's network meets it.
+
+    Attributes:
+        size: Height and width of the network's input, in pixels.
+        filters: What was done to the run's films before; None where that is unknown or nothing, and films
+            are then taken as they are.
+        home: The folder of the run's own films.
+    """
+
+    size: int
+    filters: FilterOptions | None
+    home: Path
+
+    def __call__(self, path: Path) -> Film:
+        """The pixels of a film.
+
+        Raises:
+            FilmError: No complete image, or one that was prepared in another way than the run's films.
+        """
+        if self.filters is None or self._is_ready(path, self.filters):
+            return load_film(path, self.size)
+        return _prepared(path, self.filters, self.size)
+
+    def _is_ready(self, path: Path, filters: FilterOptions) -> bool:
+        """Whether a film was prepared before: it is one of the run, or lies in a folder prepared alike."""
+        if path.resolve().is_relative_to(self.home):
+            return True
+        found = _filters_of(path.parent.resolve())
+        if found not in (None, filters):
+            raise FilmError("Films must be prepared as the films of the run were.",
+                            received=f"{path.parent} with {found}, where the run had {filters}",
+                            remedy="Prepare the originals with the run's options, or name the originals' "
+                                   "folder: they are then prepared on the way.")
+        return found is not None
+
+
+def film_reader(run: RunFolder, size: int) -> FilmReader:
+    """The reader of a run's network with an input of `size` × `size` pixels."""
+    preparation = run.facts.get("preparation")
+    home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().resolve()
+    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home)
+
+
+@cache
+def _filters_of(folder: Path) -> FilterOptions | None:
+    """How the films of a folder were prepared; None where they weren't."""
+    prepared = read_prepared(folder)
+    return prepared.filters if prepared else None
+
+
+def _prepared(path: Path, filters: FilterOptions, size: int) -> Film:
+    """A film as prepare_pict.py would have written it and a training read it, through the same JPEG."""
+    try:
+        image = apply_filters(open_film(path.read_bytes()), filters)
+    except (FilmError, OSError) as failure:
+        reason = failure.received if isinstance(failure, FilmError) else failure.strerror
+        raise FilmError("A film must be a complete image.", received=f"{path} ({reason})",
+                        remedy="Replace it or leave it out.") from failure
+    file = BytesIO()
+    image.save(file, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+    with Image.open(file) as written:
+        return np.asarray(written.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+
+
+def load_network(run: RunFolder) -> keras.Model:
+    """The network that a finished run exported.
+
+    Raises:
+        RunError: The run has none, or one that Keras can't read.
+    """
+    path = run.path / COMPLETE
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as failure:
+        raise RunError("A run meets films by the network that it exported.",
+                       received=f"{path} ({str(failure).strip().partition(chr(10))[0]})",
+                       remedy="Train again, or name another run with --run.") from failure
+    # Read from a file it asks for a list of one input, and warns of every film that is given without.
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def decide(values: Values, *, positive: int, threshold: float | None) -> NDArray[np.intp]:
+    """Scores (n, K) to classes (n,): by the threshold on the positive's score, else the highest score."""
+    if threshold is None:
+        return values.argmax(axis=1)
+    return np.where(values[:, positive] >= threshold, positive, 1 - positive).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A run's network with all that turns films into scores, probabilities and classes.
+
+    Attributes:
+        classes: Names, in the order of the scores.
+        positive: The class that is looked for.
+        threshold: The operating point, on the positive's uncalibrated score; None: the highest score wins.
+        calibrator: What makes probabilities of scores.
+        read: A film's file to uint8 (H, W, 3).
+        engine: uint8 films (n, H, W, 3) to scores (n, K).
+        workers: Threads that read films.
+    """
+
+    classes: tuple[str, ...]
+    positive: str
+    threshold: float | None
+    calibrator: Calibrator
+    read: FilmReader
+    engine: Engine
+    workers: int = 1
+
+    def scores(self, files: Sequence[Path], *,
+               advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+        """Uncalibrated scores (n, K) of films; memory doesn't grow with their number.
+
+        Raises:
+            FilmError: One can't be read.
+        """
+        return self.variant_scores(files, [lambda film, _: film], range(len(files)), advance=advance)[0]
+
+    def variant_scores(self, files: Sequence[Path], variants: Sequence[Variant], numbers: Sequence[int], *,
+                       advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+        """Uncalibrated scores (V, n, K) of V variants of each film, every film read once.
+
+        Args:
+            files: n films.
+            variants: What is made of each.
+            numbers: n numbers that the variants are told, such as the films' places in their cohort.
+            advance: Told how many films are done.
+
+        Raises:
+            FilmError: A film can't be read.
+        """
+        def draw(place: int) -> Film:
+            film = self.read(files[place])
+            return np.stack([variant(film, numbers[place]) for variant in variants])
+
+        found = np.empty((len(files), len(variants), len(self.classes)), np.float32)
+        together = max(1, BATCH // len(variants))
+        with ThreadPoolExecutor(self.workers) as pool:
+            drawn = ahead(pool, draw, range(len(files)), depth=2 * max(together, self.workers))
+            for start in range(0, len(files), together):
+                seen = np.concatenate(list(islice(drawn, together)))
+                values = _computed(self.engine, seen, together * len(variants))
+                films = len(seen) // len(variants)
+                found[start : start + films] = values.reshape(films, len(variants), -1)
+                advance(films)
+        found = found.swapaxes(0, 1)
+        return np.clip(found, 0, 1)  # another engine's softmax may pass 1 by its last digit
+
+    def probabilities(self, values: Values) -> NDArray[np.float64]:
+        """Scores (n, K) made into probabilities by the run's calibrator."""
+        return np.asarray(self.calibrator.apply(self._nameless(values)).values, dtype=np.float64)
+
+    def decide(self, values: Values) -> NDArray[np.intp]:
+        """Uncalibrated scores (n, K) to classes (n,) at the run's operating point."""
+        return decide(values, positive=self.classes.index(self.positive), threshold=self.threshold)
+
+    def _nameless(self, values: Values) -> Scores:
+        """Films of which nothing but the scores is known; a calibrator asks for no more."""
+        films = len(values)
+        return Scores(self.classes, self.positive, [str(number) for number in range(films)],
+                      np.zeros(films, int), values, np.full(films, ""))
+
+
+def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = None) -> Predictor:
+    """The predictor of a finished run.
+
+    Args:
+        run: The run.
+        engine: "keras", "openvino", or "auto" for what suits the machine.
+        threads: Of the processor; None takes all cores.
+
+    Raises:
+        RunError: The run has no network.
+        OptionError: No such engine, or it can't be had here.
+        CalibrationError: The record of its calibrator isn't whole.
+    """
+    device = describe_device()
+    name, threads = choose_engine(engine, device), threads or device.cores
+    model = load_network(run)
+    return Predictor(tuple(run.classes), run.positive, run.threshold if run.is_binary else None,
+                     read_calibrator(run.facts.get("calibration")), film_reader(run, model.input_shape[1]),
+                     build_engine(model, name, threads=threads), workers=threads)
+
+
+def recorded_scores(run: RunFolder, split: str) -> Scores:
+    """What predictions.csv says of the films of one split: "train", "validation" or "test".
+
+    Raises:
+        ScoreError: There are none.
+    """
+    table = run.predictions[run.predictions["split"] == split]
+    patients = table["patient"] if "patient" in table else table["id"].map(lambda _: "")
+    return Scores(tuple(run.classes), run.positive, list(table["id"]),
+                  np.array([run.classes.index(label) for label in table["label"]], dtype=int),
+                  table[[f"p_{name}" for name in run.classes]].to_numpy(float), patients.to_numpy(str))
+
+
+def fix_as(run: RunFolder) -> Callable[[Scores], float | None]:
+    """The run's rule for its operating point: labelled films to a threshold, None for several classes.
+
+    What it gives raises a LabelError where films of one class only can't fix any.
+    """
+    rule = str((run.facts.get("operating_point") or {}).get("rule") or DEFAULT)
+    return lambda films: choose(films, rule=rule if films.is_binary else DEFAULT).threshold
+
+
+def _computed(engine: Engine, films: Film, size: int) -> NDArray[np.float32]:
+    """Scores of at most `size` films, always computed at that shape so that it is compiled once."""
+    padding = [(0, size - len(films)), *[(0, 0)] * (films.ndim - 1)]
+    return np.asarray(engine(np.pad(films, padding)), np.float32)[: len(films)]

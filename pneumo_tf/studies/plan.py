@@ -1,0 +1,156 @@
+"""What a study is asked for, and what is settled before any film is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pneumo_tf.errors import OptionError
+from pneumo_tf.evaluation import benefit, operating_point
+from pneumo_tf.evaluation.calibration import calibrators as calibration
+from pneumo_tf.models.backbones import get_backbone
+from pneumo_tf.models.classifier import build_backbone
+from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights
+from pneumo_tf.training.device import describe_device
+from pneumo_tf.training.engine import KERAS, choose_engine
+from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
+from pneumo_tf.training.task import Member
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """Everything a study depends on; None takes what suits the backbone or the machine.
+
+    Attributes:
+        films: Folder of films.
+        labels: Labels table.
+        output: Folder that gets `runs/<name>/` and the last run's model and report.
+        epochs: Most epochs of the recipe's main phase.
+        settings: Values of the recipe that are set otherwise, by their names in it.
+        backbone: Its name, or several joined by "+" for an ensemble; None takes the recipe's own.
+        weights: A file, "imagenet" (look for it) or "none"; for an ensemble one of these for all, or one
+            for each, joined by "+".
+        operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it.
+        calibration: How scores are made into probabilities: "temperature", "platt", "isotonic" or "none".
+        prevalences: Shares of positives that predictive values are given for.
+        positive: The class to be found; None takes PNEUMONIA where it exists, else the last by name.
+        split_seed: Seed of the split alone; None takes `seed`.
+        engine: What computes frozen networks: "keras", "openvino", or "auto" for what suits the machine.
+        cache: Folder for pixels and activations that later runs find again.
+        resume: Go on with the run of these options that was stopped.
+        synthetic: The films are phantoms, which the report must say.
+        command: What was typed, to be repeated.
+    """
+
+    films: Path
+    labels: Path
+    output: Path
+    epochs: int = 60
+    extension: str | None = None
+    recipe: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    backbone: str | None = None
+    weights: str = IMAGENET
+    image_size: int | None = None
+    batch_size: int = 32
+    test_fraction: float = 0.30
+    validation_fraction: float = 0.15
+    split_by: Literal["patient", "film"] = "patient"
+    keep_test: bool = False
+    operating_point: str = operating_point.DEFAULT
+    calibration: str = calibration.DEFAULT
+    prevalences: Sequence[float] = benefit.PREVALENCES
+    positive: str | None = None
+    seed: int = 42
+    split_seed: int | None = None
+    threads: int | None = None
+    engine: str = KERAS
+    cache: Path | None = None
+    resume: bool = False
+    lang: str = "en"
+    synthetic: bool = False
+    command: Sequence[str] = ()
+
+    def positive_class(self, classes: Sequence[str]) -> str:
+        """The class to be found, among those there are.
+
+        Raises:
+            OptionError: It isn't among them.
+        """
+        if self.positive is None:
+            return "PNEUMONIA" if "PNEUMONIA" in classes else classes[-1]
+        if self.positive not in classes:
+            raise OptionError("The positive class must be one of the labels.", received=self.positive,
+                              remedy=f"Choose one of: {', '.join(classes)}.")
+        return self.positive
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON holds them."""
+        paths = {"films": str(self.films), "labels": str(self.labels), "output": str(self.output),
+                 "cache": None if self.cache is None else str(self.cache)}
+        settings = {name: plain(value) for name, value in self.settings.items()}
+        return {**asdict(self), **paths, "command": list(self.command), "settings": settings}
+
+
+def plain(value: Any) -> Any:
+    """A recipe's value as JSON holds it."""
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What was settled before any film is read."""
+
+    options: StudyOptions
+    members: tuple[Member, ...]
+    size: int
+    recipe_name: str
+    recipe: Recipe
+    threads: int
+    engine: str
+
+    @property
+    def backbones(self) -> str:
+        """The members' names joined by "+"."""
+        return "+".join(member.backbone.name for member in self.members)
+
+
+def settle(options: StudyOptions) -> Plan:
+    """Settle the recipe, backbones and weights, so that a mistake shows before any work is spent."""
+    _check_judgement(options)
+    device = describe_device()
+    engine = choose_engine(options.engine, device)
+    name, recipe = choose_recipe(options.recipe, device)
+    backbones = [get_backbone(part) for part in (options.backbone or recipe.backbone).split("+")]
+    recipe = adapt_recipe(name, recipe, backbones, options.settings)
+    size = options.image_size or max(backbone.size for backbone in backbones)
+    for backbone in backbones:
+        if size < backbone.smallest:
+            build_backbone(backbone, size)  # which says what is wrong
+    members = tuple(Member(backbone, find_weights(backbone, wanted)) for backbone, wanted
+                    in zip(backbones, _weights_wanted(options.weights, len(backbones)), strict=True))
+    return Plan(options=options, members=members, size=size, recipe_name=name, recipe=recipe,
+                threads=options.threads or device.cores, engine=engine)
+
+
+def _check_judgement(options: StudyOptions) -> None:
+    """What is made of the scores has a meaning: nobody should wait for a training to learn that it hasn't."""
+    operating_point.parse_rule(options.operating_point)
+    calibration.check_method(options.calibration)
+    benefit.check_prevalences(options.prevalences)
+
+
+def _weights_wanted(weights: str, members: int) -> list[str]:
+    """One wish for each backbone."""
+    if members == 1 or weights in (IMAGENET, NONE):
+        return [weights] * members
+    wanted = weights.split("+")
+    if len(wanted) != members:
+        raise OptionError("Each backbone needs weights of its own.",
+                          received=f"--weights {weights} for {members} backbones",
+                          remedy="Join one file, imagenet or none for each by +, in their order.")
+    return wanted

@@ -1,0 +1,180 @@
+"""Heads on a finished run's frozen features, fitted anew for any split of its films."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pneumo_tf.cohort import Cohort
+from pneumo_tf.errors import FilmError, OptionError, WeightsError
+from pneumo_tf.evaluation.operating_point import DEFAULT, choose
+from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.models.weights.pretrained import NONE
+from pneumo_tf.runs.folder import RunError, RunFolder
+from pneumo_tf.studies.plan import Plan, StudyOptions, settle
+from pneumo_tf.training.cache import Cache
+from pneumo_tf.training.device import describe_device
+from pneumo_tf.training.engine import KERAS
+from pneumo_tf.training.fast import Extracted, Fast
+from pneumo_tf.training.pixels import decode_cohort
+from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.task import Member, Task
+
+_HEADS = ("fast", "ensemble")  # recipes that learn nothing but heads
+_NEEDED = ("options", "recipe", "backbone", "weights", "input", "data")
+# Views in bfloat16 move a score by up to 0.02 from one machine to the next; other films move it further.
+_SAME = 0.1
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A run's films with what its frozen network says of them, ready for a head on any split.
+
+    Attributes:
+        run: As it lies on disk.
+        task: All films, in the order of the run's split.csv.
+        heads: Of each member its recipe, itself, and the features of all films and views.
+    """
+
+    run: RunFolder
+    task: Task
+    heads: Sequence[tuple[Fast, Member, Extracted]]
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe that is repeated."""
+        return "ensemble" if len(self.heads) > 1 else "fast"
+
+    def scores(self, cohort: Cohort) -> dict[str, Scores]:
+        """What heads fitted on a split say of "all" films, of its "test" films, and of the "judged" ones.
+
+        The threshold is fixed on those judged: the validation films, and where they are few the training
+        films too, each scored by a head that never saw its patient.
+
+        Args:
+            cohort: The films in the task's order; those without a split teach and judge nothing.
+        """
+        task = replace(self.task, cohort=cohort)
+        learnt = task.rows("train")
+        fitted = [recipe.fit(replace(task, members=(member,)),
+                             replace(features, variants=features.variants[learnt]))
+                  for recipe, member, features in self.heads]
+        values = np.mean([part.scores for part in fitted], axis=0)
+        unseen, held_out = values.copy(), sorted(set.intersection(*(set(part.held_out) for part in fitted)))
+        for row in held_out:
+            unseen[row] = np.mean([part.held_out[row] for part in fitted], axis=0)
+        rows = {"all": np.arange(len(cohort)), "test": task.rows("test")}
+        judged = np.array([*task.rows("validation"), *held_out], dtype=int)
+        return {**{name: self._of(values, part) for name, part in rows.items()},
+                "judged": self._of(unseen, judged)}
+
+    def _of(self, values: np.ndarray, rows: np.ndarray) -> Scores:
+        films = [self.task.cohort.radiographs[row] for row in rows]
+        return Scores(classes=tuple(self.run.classes), positive=self.run.positive,
+                      ids=[film.id for film in films], labels=self.task.labels[rows], values=values[rows],
+                      patients=np.array([film.patient for film in films]))
+
+    def threshold(self, judged: Scores) -> float | None:
+        """Fixed by the rule of the run."""
+        rule = (self.run.facts.get("operating_point") or {}).get("rule") or DEFAULT
+        return choose(judged, rule=rule if judged.is_binary else DEFAULT).threshold
+
+    def check_films(self, found: Scores) -> None:
+        """Make sure that the run's own split gives the run's own scores.
+
+        Raises:
+            FilmError: It doesn't: the films were prepared otherwise since.
+        """
+        if self.run.facts["recipe"] not in _HEADS:
+            return
+        columns = [f"p_{name}" for name in self.run.classes]
+        known = self.run.predictions.set_index("id").loc[list(found.ids), columns].to_numpy()
+        difference = float(np.abs(known - found.values).max())
+        if not difference <= _SAME:
+            raise _other_films(f"films whose scores differ by up to {difference:.2f} from predictions.csv")
+
+
+def refit(run: RunFolder, *, threads: int | None = None, engine: str | None = None,
+          cache: Path | None = None) -> Refit:
+    """The features of all films of a run and of their views, from its cache or computed.
+
+    Args:
+        run: Of the recipes `fast` and `ensemble` the run's own heads are fitted; of any other the head of
+            `fast` on its backbone with the pretrained weights.
+        threads: Of the processor; None takes all cores.
+        engine: What computes the frozen network; None takes the run's, whose outputs its cache holds.
+        cache: Where pixels and features lie; None takes the run's while it exists, else memory.
+
+    Raises:
+        OptionError: A run whose backbone nothing has taught.
+        RunError: The run's record lacks something.
+        FilmError: Films can't be read.
+        WeightsError: The pretrained weights aren't those of the run.
+    """
+    plan = _plan(run, threads=threads, engine=engine, cache=cache)
+    kept = None if plan.options.cache is None else Cache(plan.options.cache)
+    cohort, pixels = decode_cohort(run.cohort, plan.options.films, size=plan.size, cache=kept,
+                                   workers=plan.threads)
+    if len(cohort) < len(run.cohort):
+        gone = sorted(set(run.cohort.ids) - set(cohort.ids))
+        raise _other_films(f"{len(gone)} of {len(run.cohort)} that can't be read in {plan.options.films}, "
+                           f"e.g. {gone[0]}")
+    # Every film may be learnt from in some split, so all get their views.
+    task = Task(cohort=cohort.with_column("split", ["train"] * len(cohort)), pixels=pixels,
+                members=plan.members, size=plan.size, epochs=plan.options.epochs,
+                batch_size=plan.options.batch_size, seed=plan.options.seed, threads=plan.threads,
+                device=describe_device(), stages=StageRecorder(), engine=plan.engine, cache=kept)
+    keras.utils.set_random_seed(plan.options.seed)
+    recipes = [_fast(plan, member) for member in plan.members]
+    return Refit(run, task, [(recipe, member, recipe.extract(task, *member))
+                             for recipe, member in zip(recipes, plan.members, strict=True)])
+
+
+def _plan(run: RunFolder, *, threads: int | None, engine: str | None, cache: Path | None) -> Plan:
+    """What the run's record settles."""
+    facts = run.facts
+    if missing := [name for name in _NEEDED if not facts.get(name)]:
+        raise RunError("A run is repeated from its record.",
+                       received=f"run.json in {run.path} without {', '.join(missing)}",
+                       remedy="Train again with binary_class.py.")
+    options, is_own = facts["options"], facts["recipe"] in _HEADS
+    if facts["recipe"] != "fast" and options["weights"] == NONE:
+        raise OptionError("Repeated splits need a backbone that was taught before the run.",
+                          received=f"a run of {facts['recipe']} that began with random weights",
+                          remedy="Repeat a run with pretrained weights, or train anew with other seeds.")
+    own_cache = Path(options["cache"]) if options.get("cache") else None
+    plan = settle(StudyOptions(
+        films=Path(facts["data"]["films"]), labels=Path(facts["data"]["labels"]), output=run.path,
+        recipe=facts["recipe"] if is_own else "fast", settings=facts["recipe_settings"] if is_own else {},
+        epochs=options["epochs"] if is_own else StudyOptions.epochs, backbone=facts["backbone"],
+        weights=options["weights"], image_size=facts["input"]["height"], seed=options["seed"],
+        threads=threads, engine=engine or facts.get("engine") or KERAS,
+        cache=cache or (own_cache if own_cache and own_cache.is_dir() else None)))
+    _check_weights(plan, facts["weights"]["sha256"])
+    return plan
+
+
+def _check_weights(plan: Plan, wanted: str) -> None:
+    if " + ".join(member.weights.sha256 for member in plan.members) != wanted:
+        found = " + ".join(member.weights.source for member in plan.members)
+        raise WeightsError("A run is repeated with the weights that it began with.",
+                           received=f"{found}, with another hash",
+                           remedy="Put back the file that the run used.")
+
+
+def _fast(plan: Plan, member: Member) -> Fast:
+    """The recipe of one member's head."""
+    if isinstance(plan.recipe, Fast):
+        return plan.recipe
+    settings = asdict(plan.recipe)
+    views = settings.pop("views")
+    return Fast(**settings, views=member.backbone.views if views is None else views)
+
+
+def _other_films(received: str) -> FilmError:
+    return FilmError("A run is repeated on the films that it was trained on.", received=received,
+                     remedy="Put the prepared films back, or train again with binary_class.py.")

@@ -1,0 +1,214 @@
+"""A finished run's test films, scored again: perturbed, and as several views of each.
+
+Writes robustness.json into the run's folder and its report anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumo_tf.cohort import Radiograph
+from pneumo_tf.errors import FilmError
+from pneumo_tf.evaluation.paired import take
+from pneumo_tf.evaluation.robustness import robustness
+from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.several_views import combined, judge_views
+from pneumo_tf.explain.explain_films import add_to_report
+from pneumo_tf.progress import progress_bar
+from pneumo_tf.report.robustness import PICTURES, RECORD
+from pneumo_tf.runs.folder import RunError, RunFolder, read_run
+from pneumo_tf.runs.predictor import (
+    Film,
+    Predictor,
+    Variant,
+    fix_as,
+    predictor_of,
+    recorded_scores,
+)
+from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.studies.perturbations import Perturbation, perturbations
+from pneumo_tf.training.augment import Augmentation, apply_view, get_preset, sample_view, view_rng
+from pneumo_tf.training.engine import AUTO
+
+FEWEST = 10
+# The network gives the same scores again but for the last digits of another engine.
+_SAME = 5e-3
+_SIDE = 112
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescoring:
+    """How a run is scored again.
+
+    Attributes:
+        films: Most films of the test split, and of the validation split.
+        views: Of each film, itself among them.
+        preset: What the other views are drawn from, a name of training/augment.py.
+        engine: "keras", "openvino", or "auto" for what suits the machine.
+        threads: Of the processor; None takes all cores.
+        seed: Of the choice of films, of the views and the resamples.
+        resamples: Behind each interval.
+        lang: Of the report.
+    """
+
+    films: int = 300
+    views: int = 8
+    preset: str = "films"
+    engine: str = AUTO
+    threads: int | None = None
+    seed: int = 42
+    resamples: int = 1000
+    lang: str = "en"
+
+
+def rescore_run(folder: Path, options: Rescoring) -> Path:
+    """Score a run's films again, write what came of it and the report.
+
+    Returns:
+        The report.
+
+    Raises:
+        RunError: The folder is no finished run, or its films no longer give its scores.
+        FilmError: A film is gone or unreadable, or there are fewer than 10.
+        OptionError: An engine or a preset that doesn't exist.
+        StorageError: The folder can't be written to.
+    """
+    augmentation, run = get_preset(options.preset), read_run(folder)
+    make_folder(folder)
+    tested = chosen_scores(run, "test", options)
+    predictor = predictor_of(run, engine=options.engine, threads=options.threads)
+    changed = perturbations(predictor.read.size)
+    views = _views(augmentation, options)
+    variants: list[Variant] = [*views, *(partial(_perturbed, perturbation=one) for one in changed.values())]
+    found = _scored(run, predictor, tested, variants, description="Test films")
+    _confirm(run, tested, found[0])
+    content = {
+        **_facts(run, tested, predictor, options),
+        "perturbations": robustness(
+            tested, dict(zip(changed, found[len(views):], strict=True)), predictor.threshold,
+            seed=options.seed, resamples=options.resamples),
+        "views": {"count": options.views, "preset": options.preset,
+                  **_judged_views(run, predictor, tested, found[: len(views)], options)}}
+    _write_pictures(folder / PICTURES, _first_film(run, predictor, tested), changed)
+    write_json(folder / RECORD, content)
+    return add_to_report(folder, lang=options.lang)
+
+
+def chosen_scores(run: RunFolder, split: str, options: Rescoring) -> Scores:
+    """The recorded scores of at most so many films of a split, each class as frequent as in all of it.
+
+    Whole patients in random order, so that few patients with many films aren't rarer than in the split.
+
+    Raises:
+        FilmError: Fewer than 10.
+    """
+    scores = recorded_scores(run, split)
+    if len(scores.ids) < FEWEST:
+        raise FilmError(f"At least {FEWEST} films must be scored again.",
+                        received=f"{len(scores.ids)} films of the {split} split",
+                        remedy="Train with more films.")
+    keys, member = np.unique(scores.groups, return_inverse=True)
+    rank = np.random.default_rng(options.seed).permutation(len(keys))[member]
+    share = min(1.0, options.films / len(scores.ids))
+    rows = [row for index in range(len(scores.classes))
+            for row in _first_of_class(scores, index, rank, share)]
+    return take(scores, np.sort(rows).astype(int))
+
+
+def _first_of_class(scores: Scores, index: int, rank: NDArray[np.integer], share: float) -> list[int]:
+    rows = np.flatnonzero(scores.labels == index)
+    return rows[np.argsort(rank[rows], kind="stable")][: max(1, round(share * len(rows)))].tolist()
+
+
+def _views(augmentation: Augmentation, options: Rescoring) -> list[Variant]:
+    """The film itself, then views drawn by the film's place in the cohort, however many films are scored."""
+    return [lambda film, _: film,
+            *(partial(_drawn, augmentation=augmentation, seed=options.seed, view=view)
+              for view in range(1, options.views))]
+
+
+def _drawn(film: Film, number: int, *, augmentation: Augmentation, seed: int, view: int) -> Film:
+    return apply_view(film, sample_view(augmentation, view_rng(seed, number, view)))
+
+
+def _perturbed(film: Film, _: int, *, perturbation: Perturbation) -> Film:
+    return perturbation(film)
+
+
+def _scored(run: RunFolder, predictor: Predictor, scores: Scores, variants: Sequence[Variant], *,
+            description: str) -> NDArray[np.float32]:
+    """Scores (V, n, K) of variants of films of the run."""
+    places = {film.id: place for place, film in enumerate(run.cohort)}
+    numbers = [places[name] for name in scores.ids]
+    files = [_file(run, run.cohort.radiographs[number]) for number in numbers]
+    with progress_bar(description, len(files)) as advance:
+        return predictor.variant_scores(files, variants, numbers, advance=advance)
+
+
+def _file(run: RunFolder, film: Radiograph) -> Path:
+    path = run.film_path(film.file)
+    if path is None:
+        raise FilmError("A film must still be there to be scored again.",
+                        received=f"{film.id} ({film.file or 'no file'})",
+                        remedy="Put the folder of films back where the run found it.")
+    return path
+
+
+def _confirm(run: RunFolder, recorded: Scores, found: NDArray[np.float32]) -> None:
+    """Make sure that films and network are those of the run, before anything is said of them."""
+    apart = np.abs(recorded.values - found).max(axis=1)
+    if not apart.max() <= _SAME:
+        worst = int(apart.argmax())
+        raise RunError("The run's films must give the run's scores.",
+                       received=f"{run.path}, where {recorded.ids[worst]} differs by {apart[worst]:.3g}",
+                       remedy="Put the films and the network back as they were, or train again.")
+
+
+def _judged_views(run: RunFolder, predictor: Predictor, tested: Scores, views: NDArray[np.float32],
+                  options: Rescoring) -> dict[str, Any]:
+    """What several views are worth; for two classes with a threshold fixed anew on validation films."""
+    fixed, fix = None, fix_as(run)
+    validated = chosen_scores(run, "validation", options) if tested.is_binary else None
+    if validated is not None:
+        again = _views(get_preset(options.preset), options)
+        fixed = combined(validated, _scored(run, predictor, validated, again, description="Validation films"))
+    return {"validation_films": len(validated.ids) if validated else 0,
+            "rule": (run.facts.get("operating_point") or {}).get("rule"),
+            **judge_views(combined(tested, views), fixed, threshold=predictor.threshold, fix=fix,
+                          seed=options.seed, resamples=options.resamples)}
+
+
+def _facts(run: RunFolder, tested: Scores, predictor: Predictor, options: Rescoring) -> dict[str, Any]:
+    return {"created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "films": len(tested.ids), "patients": len(np.unique(tested.groups)),
+            "of": int((run.predictions["split"] == "test").sum()), "classes": list(tested.classes),
+            "positive": tested.positive, "threshold": predictor.threshold, "seed": options.seed,
+            "resamples": options.resamples, "engine": type(predictor.engine).__name__}
+
+
+def _first_film(run: RunFolder, predictor: Predictor, tested: Scores) -> Film:
+    """The film that shows what each perturbation looks like: the first of the positive class."""
+    name = tested.ids[int(np.argmax(tested.labels == tested.positive_index))]
+    return predictor.read(_file(run, next(film for film in run.cohort if film.id == name)))
+
+
+def _write_pictures(folder: Path, film: Film, changed: dict[str, Perturbation]) -> None:
+    """One small JPEG for each perturbation, and one of the film as it is."""
+    shown: dict[str, Perturbation] = {"original": np.copy, **changed}
+    for name, perturbation in shown.items():
+        image = Image.fromarray(perturbation(film)).convert("L")
+        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+        file = BytesIO()
+        image.save(file, format="JPEG", quality=80)
+        with replacing(folder / f"{name}.jpeg") as temporary:
+            temporary.write_bytes(file.getvalue())

@@ -1,0 +1,138 @@
+"""Filters against the tutorial's own Pillow calls, and against what each mode must come to."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters, to_eight_bits
+from pneumo_tf.errors import FilmError, OptionError
+
+UNCHANGED = FilterOptions(brightness=1, contrast=1, size=64)
+
+
+@pytest.fixture
+def grey() -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 16), np.uint8)
+    return Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
+
+
+def tutorial(image: Image.Image) -> Image.Image:
+    image = ImageEnhance.Brightness(image).enhance(0.7)
+    image = ImageEnhance.Contrast(image).enhance(2.0)
+    image.thumbnail((299, 299), Image.Resampling.LANCZOS)
+    return image
+
+
+def same(first: Image.Image, second: Image.Image) -> bool:
+    return first.mode == second.mode and np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def test_a_grey_film_comes_out_as_the_tutorial_made_it(grey: Image.Image) -> None:
+    assert same(apply_filters(grey, FilterOptions()), tutorial(grey))
+
+
+def test_a_colour_photograph_comes_out_as_the_tutorial_made_it(grey: Image.Image) -> None:
+    photograph = Image.merge("RGB", [grey, grey.rotate(180), grey.rotate(90)])
+    assert same(apply_filters(photograph, FilterOptions(color=True)), tutorial(photograph))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_a_grey_film_gives_the_same_pixels_however_it_was_stored(grey: Image.Image, mode: str) -> None:
+    assert same(apply_filters(grey.convert(mode), FilterOptions()), apply_filters(grey, FilterOptions()))
+
+
+def test_a_palette_of_greys_gives_the_same_pixels_as_grey(grey: Image.Image) -> None:
+    palette = grey.copy()
+    palette.putpalette(bytes(level for grey_level in range(256) for level in [grey_level] * 3))
+    assert palette.mode == "P"
+    assert same(apply_filters(palette, FilterOptions()), apply_filters(grey, FilterOptions()))
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped_to_white(grey: Image.Image) -> None:
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert deep.mode == "I;16"
+    assert same(to_eight_bits(deep), grey)
+
+
+@pytest.mark.parametrize(("deep", "shallow"), [(0, 0), (300, 1), (30000, 117), (65535, 255)])
+def test_each_of_sixteen_bits_counts(deep: int, shallow: int) -> None:
+    assert to_eight_bits(Image.fromarray(np.full((2, 2), deep, np.uint16))).getpixel((0, 0)) == shallow
+
+
+def test_sixteen_bits_survive_a_png(grey: Image.Image) -> None:
+    file = BytesIO()
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(file, "PNG")
+    assert same(to_eight_bits(Image.open(file)), grey)
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    assert to_eight_bits(Image.new("1", (2, 2), 1)).getpixel((0, 0)) == 255
+
+
+def test_what_is_transparent_becomes_black() -> None:
+    assert to_eight_bits(Image.new("RGBA", (4, 4), (255, 255, 255, 0))).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_transparent_palette_entry_becomes_black() -> None:
+    palette = Image.new("P", (4, 4), 7)
+    palette.putpalette(bytes([255]) * 768)
+    palette.info["transparency"] = 7
+    assert to_eight_bits(palette).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_cmyk_white_paper_stays_white() -> None:
+    assert to_eight_bits(Image.new("CMYK", (4, 4), (0, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(FilmError, match="floating-point pixels"):
+        to_eight_bits(Image.new("F", (4, 4)))
+
+
+def test_exif_rotation_is_applied(grey: Image.Image) -> None:
+    file, exif = BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 270° counter-clockwise to see it upright
+    grey.save(file, "JPEG", exif=exif, quality=95)
+    upright = apply_filters(Image.open(file), UNCHANGED)
+    assert upright.size == (48, 64)
+    expected = grey.transpose(Image.Transpose.ROTATE_270).resize((48, 64), Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(upright, float) - np.asarray(expected, float)).mean() < 2
+
+
+def test_nothing_of_the_original_file_is_carried_along(grey: Image.Image) -> None:
+    grey.info["comment"] = b"patient: Ana"
+    file = BytesIO()
+    apply_filters(grey, UNCHANGED).save(file, "JPEG")
+    assert b"Ana" not in file.getvalue()
+
+
+@pytest.mark.parametrize(("fit", "size"), [("thumbnail", (64, 48)), ("pad", (64, 64)), ("squash", (64, 64))])
+def test_each_fit_has_its_canvas(grey: Image.Image, fit: str, size: tuple[int, int]) -> None:
+    assert apply_filters(grey, FilterOptions(size=64, fit=fit)).size == size
+
+
+def test_a_thumbnail_never_enlarges(grey: Image.Image) -> None:
+    assert apply_filters(grey, FilterOptions(size=5000)).size == grey.size
+
+
+def test_pad_centres_the_film_on_black() -> None:
+    padded = np.asarray(apply_filters(Image.new("L", (200, 100), 255), FilterOptions(1, 1, 100, "pad")))
+    assert (padded[:25] == 0).all()
+    assert (padded[25:75] == 255).all()
+    assert (padded[75:] == 0).all()
+
+
+def test_options_survive_json() -> None:
+    options = FilterOptions(0.5, 1.5, 224, "pad", True)
+    assert FilterOptions.from_json({**options.to_json(), "per_class": 3}) == options
+
+
+@pytest.mark.parametrize("wrong", [{"brightness": 0}, {"contrast": float("nan")}, {"size": 0},
+                                   {"fit": "crop"}])
+def test_options_without_meaning_are_refused(wrong: dict) -> None:
+    with pytest.raises(OptionError, match=f"The {next(iter(wrong))} must be"):
+        FilterOptions(**wrong)

@@ -1,0 +1,218 @@
+"""What a folder of prepared films goes through: renewed class by class, interrupted, refused, replaced."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo_tf.data.preparation import prepare as room
+from pneumo_tf.data.preparation import workers as crew
+from pneumo_tf.data.preparation.filters import FilterOptions
+from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
+from pneumo_tf.data.preparation.record import read_prepared
+from pneumo_tf.errors import FilmError, OptionError, StorageError
+
+SMALL = FilterOptions(size=50)
+
+
+def film(seed: int) -> bytes:
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8), np.uint8)
+    file = BytesIO()
+    Image.fromarray(small).resize((80, 60), Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Four NORMAL films of three patients, three PNEUMONIA films of two."""
+    names = ["NORMAL/IM-0001-0001.jpeg", "NORMAL/IM-0002-0001.jpeg", "NORMAL/IM-0002-0002.jpeg",
+             "NORMAL/IM-0010-0001.jpeg", "PNEUMONIA/person1_bacteria_1.jpeg",
+             "PNEUMONIA/person1_bacteria_2.jpeg", "PNEUMONIA/person1_virus_3.jpeg"]
+    return write(tmp_path / "films", {name: film(seed) for seed, name in enumerate(names)})
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "clasificacion"
+
+
+def test_each_class_may_be_prepared_by_itself(source: Path, target: Path, tmp_path: Path) -> None:
+    prepare(source / "NORMAL", target, PrepareOptions(name="normal"))
+    first = contents(target)
+    cohort = prepare(source / "PNEUMONIA", target, PrepareOptions(name="PNEUMONIA"))
+    together = prepare(source, tmp_path / "together")
+    assert [(r.id, r.label, r.patient, r.sha256) for r in cohort] == \
+        [(r.id, r.label, r.patient, r.sha256) for r in together]
+    assert [(step.stage, step.kept) for step in cohort.history] == \
+        [(step.stage, step.kept) for step in together.history]
+    assert all(contents(target)[name] == data for name, data in first.items() if name.startswith("NORMAL"))
+
+
+def test_one_class_is_renewed_without_disturbing_the_other(source: Path, target: Path) -> None:
+    for label in ("NORMAL", "PNEUMONIA"):
+        prepare(source / label, target, PrepareOptions(name=label))
+    options = PrepareOptions(name="NORMAL", per_class=2)
+    with pytest.raises(StorageError, match="per_class None there and 2 here"):
+        prepare(source / "NORMAL", target, options)
+    cohort = prepare(source / "NORMAL", target, options, force=True)
+    assert Counter(cohort.labels) == {"NORMAL": 2, "PNEUMONIA": 3}
+    assert {path.stem for path in target.glob("*.jpeg")} == set(cohort.ids)
+
+
+def test_two_classes_are_never_filtered_in_two_ways(source: Path, target: Path) -> None:
+    prepare(source / "NORMAL", target, PrepareOptions(name="NORMAL"))
+    before = contents(target)
+    with pytest.raises(OptionError, match="size 299 there and 50 here for NORMAL"):
+        prepare(source / "PNEUMONIA", target, PrepareOptions(SMALL, name="PNEUMONIA"), force=True)
+    assert contents(target) == before
+
+
+def test_a_film_of_the_class_prepared_before_is_noticed(source: Path, target: Path) -> None:
+    prepare(source / "NORMAL", target, PrepareOptions(name="NORMAL"))
+    shutil.copy(source / "NORMAL/IM-0001-0001.jpeg", source / "PNEUMONIA/same.jpeg")
+    with pytest.raises(FilmError, match=r"IM-0001-0001\.jpeg and same\.jpeg"):
+        prepare(source / "PNEUMONIA", target, PrepareOptions(name="PNEUMONIA"))
+
+
+@pytest.mark.parametrize("change", ["options", "films"])
+def test_another_preparation_is_replaced_only_by_force(source: Path, target: Path, change: str) -> None:
+    prepare(source, target)
+    before = contents(target)
+    options = PrepareOptions(FilterOptions(contrast=1.5)) if change == "options" else PrepareOptions()
+    if change == "films":
+        (source / "NORMAL/IM-0010-0001.jpeg").unlink()
+    expected = "contrast 2.0 there and 1.5 here" if change == "options" else "other films"
+    with pytest.raises(StorageError, match=f"{expected}.*--force"):
+        prepare(source, target, options)
+    assert contents(target) == before
+    cohort = prepare(source, target, options, force=True)
+    assert {path.stem for path in target.glob("*.jpeg")} == set(cohort.ids)
+    assert not list(target.glob(".*"))
+
+
+def test_files_named_like_ours_are_not_overwritten(source: Path, target: Path) -> None:
+    write(target, {"PNEUMONIA-17.jpeg": b"mine", "notes.txt": b"mine"})
+    with pytest.raises(StorageError, match=r"1 files named like ours, e\.g\. PNEUMONIA-17\.jpeg"):
+        prepare(source, target)
+    assert contents(target) == {"PNEUMONIA-17.jpeg": b"mine", "notes.txt": b"mine"}
+    prepare(source, target, force=True)
+    assert "PNEUMONIA-17.jpeg" not in contents(target)
+    assert contents(target)["notes.txt"] == b"mine"
+
+
+def test_a_finished_preparation_says_so_and_does_nothing(source: Path, target: Path) -> None:
+    first = prepare(source, target)
+    times = written_at(target)
+    said: list[str] = []
+    again = prepare(source, target, tell=said.append)
+    assert said
+    assert said[0].startswith("Already prepared")
+    assert written_at(target) == times
+    assert (again.ids, again.history) == (first.ids, first.history)
+
+
+def written_at(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def interrupted_after(films: int) -> Callable[..., str]:
+    develop, done = crew.develop, Counter[str]()
+
+    def act(*args: object, **options: object) -> str:
+        done["films"] += 1
+        if done["films"] > films:
+            raise KeyboardInterrupt
+        return develop(*args, **options)  # type: ignore[arg-type]
+
+    return act
+
+
+def test_an_interrupted_preparation_goes_on_where_it_stopped(source: Path, target: Path, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "develop", interrupted_after(4))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, target)
+    waiting = written_at(target / ".prepare")
+    assert len(waiting) == 4 + 1  # and the plan
+    assert not list(target.glob("*.*eg"))
+    with pytest.raises(StorageError, match="another preparation, not finished"):
+        prepare(source, target, PrepareOptions(SMALL))
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "develop", interrupted_after(6))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, target)
+    later = written_at(target / ".prepare")
+    assert len(later) == 6 + 1
+    assert all(later[path] == time for path, time in waiting.items() if path.suffix == ".jpeg")
+    prepare(source, target)
+    prepare(source, tmp_path / "undisturbed")
+    assert contents(target) == contents(tmp_path / "undisturbed")
+
+
+def test_a_kill_while_films_get_their_names_is_gone_on_from(source: Path, target: Path, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(source, target)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _killed_at("NORMAL-3.jpeg", Path.replace))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, target, PrepareOptions(SMALL), force=True)
+    assert read_prepared(target) is None  # never a record of other films
+    prepare(source, target, PrepareOptions(SMALL))
+    prepare(source, tmp_path / "undisturbed", PrepareOptions(SMALL))
+    assert contents(target) == contents(tmp_path / "undisturbed")
+
+
+def _killed_at(name: str, replace: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+    def act(self: Path, to: Path) -> Path:
+        if Path(to).name == name:
+            raise KeyboardInterrupt
+        return replace(self, to)
+
+    return act
+
+
+def test_a_full_disk_leaves_no_half_written_film(source: Path, target: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Image.Image, path: Path, **_: object) -> None:
+        path.write_bytes(b"half a film")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        prepare(source, target)
+    assert list(contents(target)) == [".prepare/plan.json"]
+
+
+def test_a_file_in_the_way_of_the_folder_is_said(source: Path, target: Path) -> None:
+    target.write_bytes(b"mine")
+    with pytest.raises(StorageError, match="a file of that name is in the way"):
+        prepare(source, target)
+    assert target.read_bytes() == b"mine"
+
+
+def test_a_broken_record_is_named(source: Path, target: Path) -> None:
+    prepare(source, target)
+    (target / "prepared.json").write_text("{}")
+    with pytest.raises(FilmError, match=r"prepared\.json must be as prepare_pict\.py wrote it.*KeyError"):
+        prepare(source, target)

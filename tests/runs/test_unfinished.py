@@ -1,0 +1,100 @@
+"""Runs that were stopped: what is kept of them, and who may take them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumo_tf.errors import OptionError, TrainingError
+from pneumo_tf.runs.unfinished import FOLDER, Unfinished, unfinished_run
+from pneumo_tf.training.checkpoint import Standing
+
+OPTIONS = {"films": "a", "epochs": 3, "settings": {"optimizer": "adam"}, "threads": 2, "lang": "en"}
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+def stopped(runs: Path, name: str = "1", options: Mapping[str, Any] = OPTIONS, *, epochs: int = 1) -> None:
+    """A run that ends after some epochs."""
+    def begin() -> None:
+        with unfinished_run(runs, name, options, resume=False) as run:
+            run.confirm_split("split")
+            if epochs:
+                run.checkpoint.write(Standing(epochs=epochs))
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        begin()
+
+
+def taken_up(runs: Path, options: Mapping[str, Any] = OPTIONS) -> Unfinished:
+    with unfinished_run(runs, "later", options, resume=True) as run:
+        run.confirm_split("split")
+        return run
+
+
+def test_a_finished_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
+        run.checkpoint.write(Standing())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_stopped_before_its_first_epoch_leaves_nothing_behind(tmp_path: Path) -> None:
+    stopped(tmp_path, epochs=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped(tmp_path, epochs=2)
+    assert "with --resume goes on" in capsys.readouterr().err
+    with unfinished_run(tmp_path, "later", OPTIONS, resume=True) as run:
+        standing = run.checkpoint.read()
+    assert run.folder.name == "1"
+    assert standing is not None
+    assert standing.epochs == 2
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_what_the_result_doesnt_depend_on_may_differ(tmp_path: Path) -> None:
+    stopped(tmp_path)
+    assert taken_up(tmp_path, {**OPTIONS, "threads": 1, "lang": "es"}).folder.name == "1"
+
+
+@pytest.mark.parametrize(("other", "said"), [
+    ({"epochs": 5}, r"--epochs 5, where 1 began with 3\. Repeat its options"),
+    ({"films": "b"}, "--path b, where 1 began with a"),
+    ({"settings": {"optimizer": "sgd"}}, "--optimizer sgd, where 1 began with adam"),
+    ({"settings": {"optimizer": "adam", "rates": 1}}, "--lr 1, where 1 began with its default"),
+])
+def test_another_option_is_named(tmp_path: Path, other: dict[str, Any], said: str) -> None:
+    stopped(tmp_path)
+    with pytest.raises(OptionError, match=said):
+        taken_up(tmp_path, {**OPTIONS, **other})
+    assert (tmp_path / FOLDER / "1" / "checkpoint.npz").is_file(), "nothing is lost"
+
+
+def test_of_several_runs_the_last_one_with_these_options_is_taken_up(tmp_path: Path) -> None:
+    for name, epochs in (("1", 3), ("2", 3), ("3", 7)):
+        stopped(tmp_path, name, {**OPTIONS, "epochs": epochs})
+    assert taken_up(tmp_path).folder.name == "2"
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["3"], "both of its kind are done with"
+
+
+def test_with_nothing_to_resume_that_is_said(tmp_path: Path) -> None:
+    stopped(tmp_path, epochs=0)
+    with pytest.raises(OptionError, match=r"--resume needs a run that was stopped.*Leave --resume out"):
+        taken_up(tmp_path)
+
+
+def test_films_that_changed_in_between_are_noticed(tmp_path: Path) -> None:
+    stopped(tmp_path)
+    with pytest.raises(TrainingError, match="only with the films and labels that it began with"), \
+            unfinished_run(tmp_path, "2", OPTIONS, resume=True) as run:
+        run.confirm_split("another split")
+    assert taken_up(tmp_path).folder.name == "1"

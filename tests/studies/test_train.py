@@ -1,0 +1,208 @@
+"""A whole study on phantoms: what it writes, what it repeats, and what it leaves alone when it fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.splits import leaked_patients
+from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError
+from pneumo_tf.studies.train import StudyOptions, run_study
+from pneumo_tf.training import linear_head
+
+RUN_FILES = {"run.json", "history.csv", "split.csv", "predictions.csv", "metrics.json", "report.html",
+             "model.json", "modelo.h5", "modelo.keras", "model_card.md"}
+
+
+def _options(films: Path, labels: Path, output: Path) -> StudyOptions:
+    return StudyOptions(films=films, labels=labels, output=output, backbone="efficientnet_lite0",
+                        weights="none", image_size=48, epochs=8, recipe="fast", threads=1)
+
+
+@pytest.fixture(scope="module")
+def finished_run(prepared_films: Path, labels_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_study(_options(prepared_films, labels_table, tmp_path_factory.mktemp("model")))
+
+
+def test_a_run_folder_holds_every_file_of_the_contract(finished_run: Path) -> None:
+    assert {path.name for path in finished_run.iterdir() if path.is_file()} == RUN_FILES
+
+
+def test_model_and_report_of_the_last_run_lie_where_the_next_program_looks(finished_run: Path) -> None:
+    output = finished_run.parents[1]
+    for name in ("model.json", "modelo.h5", "report.html", "model_card.md"):
+        assert (output / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_the_exported_model_repeats_the_scores_of_predictions_csv(finished_run: Path,
+                                                                  prepared_films: Path) -> None:
+    facts = json.loads((finished_run / "run.json").read_text())
+    films, predictions = (pd.read_csv(finished_run / name) for name in ("split.csv", "predictions.csv"))
+    size = (facts["input"]["height"], facts["input"]["width"])
+    pixels = np.stack([keras.utils.img_to_array(keras.utils.load_img(
+        prepared_films / file, target_size=size, color_mode=facts["input"]["color_mode"],
+        interpolation=facts["input"]["interpolation"])) for file in films["file"]])
+    model = keras.models.load_model(finished_run / "modelo.h5", compile=False)
+    scores = predictions[[f"p_{name}" for name in facts["classes"]]].to_numpy()
+    np.testing.assert_allclose(model.predict(pixels, verbose=0), scores, atol=1e-4)
+
+
+def test_every_film_is_predicted_once_and_no_patient_is_on_two_sides(finished_run: Path) -> None:
+    cohort = Cohort.read_csv(finished_run / "split.csv")
+    predictions = pd.read_csv(finished_run / "predictions.csv")
+    assert list(predictions["id"]) == cohort.ids
+    assert len(cohort) == 48
+    assert leaked_patients(cohort) == set()
+    assert set(predictions["split"]) == {"train", "validation", "test"}
+
+
+def test_the_threshold_comes_from_validation_and_turns_scores_into_predictions(finished_run: Path) -> None:
+    facts = json.loads((finished_run / "run.json").read_text())
+    predictions = pd.read_csv(finished_run / "predictions.csv")
+    point = facts["operating_point"]
+    called = np.where(predictions["p_PNEUMONIA"] >= point["threshold"], "PNEUMONIA", "NORMAL")
+    assert list(called) == list(predictions["predicted"])
+    assert point["films"] == (predictions["split"] != "test").sum()
+    assert point["cross_validated_films"] == (predictions["split"] == "train").sum()
+    assert point["sensitivity"] >= 0.95
+
+
+def test_the_temperature_is_fitted_on_the_films_of_the_operating_point(finished_run: Path) -> None:
+    facts = json.loads((finished_run / "run.json").read_text())
+    fitted = facts["calibration"]
+    assert (fitted["method"], fitted["fitted_on"]) == ("temperature", "validation")
+    assert fitted["temperature"] > 0
+    assert fitted["films"] == facts["operating_point"]["films"]
+    compared = json.loads((finished_run / "metrics.json").read_text())["validation"]["calibrators"]
+    assert compared["films"] == fitted["films"]
+
+
+@pytest.mark.parametrize("mistake", [{"operating_point": "best"}, {"calibration": "magic"},
+                                     {"prevalences": (0.1, 1.5)}])
+def test_what_cannot_be_made_of_scores_is_said_before_any_film_is_read(mistake: dict[str, Any],
+                                                                       tmp_path: Path) -> None:
+    nowhere = _options(tmp_path / "no films", tmp_path / "no labels", tmp_path / "model")
+    with pytest.raises(OptionError, match=r"best|magic|1\.5"):
+        run_study(replace(nowhere, **mistake))
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_record_tells_how_to_repeat_the_run(finished_run: Path) -> None:
+    facts = json.loads((finished_run / "run.json").read_text())
+    assert facts["classes"] == ["NORMAL", "PNEUMONIA"]
+    assert facts["seed"] == 42
+    assert facts["split_by"] == "patient"
+    assert facts["preparation"]["options"]["contrast"] == 2.0
+    assert {"keras", "numpy", "python"} <= set(facts["versions"])
+    stages = {stage["stage"]: stage for stage in facts["stages"]}
+    assert stages["features of films"]["seconds"] > 0
+    assert stages["features of films"]["peak_memory_bytes"] > 50e6
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_seed_another_split(
+        finished_run: Path, prepared_films: Path, labels_table: Path, tmp_path: Path) -> None:
+    options = _options(prepared_films, labels_table, tmp_path)
+    again = run_study(options)
+    assert (again / "predictions.csv").read_bytes() == (finished_run / "predictions.csv").read_bytes()
+    other = run_study(replace(options, seed=7))
+    assert (other / "split.csv").read_bytes() != (finished_run / "split.csv").read_bytes()
+
+
+def test_three_classes_simply_work(prepared_films: Path, labels_table: Path, tmp_path: Path) -> None:
+    cohort = Cohort.read_csv(labels_table)
+    table = tmp_path / "three.csv"
+    Cohort(tuple(replace(film, label=film.subtype or film.label) for film in cohort)).write_csv(table)
+    run = run_study(_options(prepared_films, table, tmp_path / "model"))
+    predictions = pd.read_csv(run / "predictions.csv")
+    scores = predictions[["p_NORMAL", "p_bacteria", "p_virus"]].to_numpy()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    best = np.array(["NORMAL", "bacteria", "virus"])[scores.argmax(axis=1)]
+    assert list(predictions["predicted"]) == list(best)
+
+
+def test_a_plain_table_without_patients_is_split_by_film_and_the_record_says_so(
+        prepared_films: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for film in prepared_films.glob("*.jpeg"):
+        shutil.copy(film, films)
+    rows = [f"{film.stem},{film.stem.partition('-')[0]}" for film in sorted(films.iterdir())]
+    table = tmp_path / "plain.csv"
+    table.write_text("\n".join(["id,clase", *rows]))
+    run = run_study(_options(films, table, tmp_path / "model"))
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["patients_known"] is False
+    assert facts["films_without_patient"] == 48
+
+
+def test_an_unreadable_film_is_listed_and_skipped(prepared_films: Path, labels_table: Path,
+                                                  tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    shutil.copytree(prepared_films, films)
+    (films / "NORMAL-3.jpeg").write_bytes((films / "NORMAL-3.jpeg").read_bytes()[:900])
+    run = run_study(_options(films, labels_table, tmp_path / "model"))
+    flow = json.loads((run / "run.json").read_text())["flow"]
+    dropped = [film for step in flow for film in step["dropped"]]
+    assert dropped == [{"file": "NORMAL-3.jpeg", "reason": "unreadable"}]
+    assert "NORMAL-3" not in set(pd.read_csv(run / "predictions.csv")["id"])
+
+
+@pytest.mark.parametrize(("change", "error", "said"), [
+    ({"backbone": "resnet_9000"}, OptionError, "inception_v3"),
+    ({"recipe": "magic"}, OptionError, "fast, full, reference"),
+    ({"image_size": 8}, OptionError, "at least 32"),
+    ({"positive": "FRACTURE"}, OptionError, "NORMAL, PNEUMONIA"),
+    ({"keep_test": True}, OptionError, "test split"),
+])
+def test_an_option_without_meaning_is_said_before_anything_is_written(
+        change: dict[str, object], error: type[PneumoError], said: str, prepared_films: Path,
+        labels_table: Path, tmp_path: Path) -> None:
+    options = replace(_options(prepared_films, labels_table, tmp_path / "model"), **change)
+    with pytest.raises(error, match=said):
+        run_study(options)
+    assert [path for path in (tmp_path / "model").rglob("*") if path.is_file()] == []
+
+
+def test_all_films_unreadable_is_an_error(prepared_films: Path, labels_table: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    shutil.copytree(prepared_films, films)
+    for film in films.glob("*.jpeg"):
+        film.write_text(f"<html>{film.name}</html>")
+    with pytest.raises(FilmError, match="48 files"):
+        run_study(_options(films, labels_table, tmp_path / "model"))
+
+
+def test_a_class_that_loses_its_patients_to_unreadable_films_is_an_error(
+        prepared_films: Path, labels_table: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    shutil.copytree(prepared_films, films)
+    for film in films.glob("NORMAL-*.jpeg"):
+        film.write_text(f"<html>{film.name}</html>")
+    with pytest.raises(LabelError, match="two classes"):
+        run_study(_options(films, labels_table, tmp_path / "model"))
+
+
+def test_a_run_that_is_killed_leaves_the_last_good_one(finished_run: Path, prepared_films: Path,
+                                                       labels_table: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    output = finished_run.parents[1]
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(linear_head, "minimize", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(_options(prepared_films, labels_table, output))
+    after = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+    assert {path for path in after if path.is_file()} == {path for path in before if path.is_file()}
+    assert all(after[path] == before[path] for path in before if path.is_file())
