@@ -13,6 +13,18 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import PneumoError
 from pneumo_tf.places import project_root
 
+# Every name in a run's folder: what its training leaves,
+RUN, METRICS, SPLIT, PREDICTIONS, HISTORY = \
+    "run.json", "metrics.json", "split.csv", "predictions.csv", "history.csv"
+ARCHITECTURE, WEIGHTS, COMPLETE = "model.json", "modelo.h5", "modelo.keras"
+REPORT, MODEL_CARD, FIGURES = "report.html", "model_card.md", "figures"
+# what later commands add (records, then the folders of their pictures and reports),
+ROBUSTNESS, REPEATS = "robustness.json", "repeats.json"
+PERTURBED_FILMS, EXPLANATIONS, EXTERNAL = "robustness", "explanations", "external"
+EXPLANATIONS_RECORD, PANEL = "explanations.json", "panel.png"
+# and the folders of an output that hold runs.
+RUNS, UNFINISHED = "runs", ".unfinished"
+
 _REMEDY = "Name the folder of a finished run, such as model/runs/<name>."
 
 
