@@ -5,6 +5,7 @@ At each arrow of the pipeline it is a CSV, so it can be opened in a spreadsheet 
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from pneumo_tf.errors import LabelError
 from pneumo_tf.storage import replacing
 
 LABEL_COLUMNS = ("id", "clase")
+_MAKE = "Make it with get_labels.py, or save it as UTF-8 CSV with the header id,clase."
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,23 @@ class Cohort:
         return cls(tuple(rows))
 
 
+def table_sha256(path: Path) -> str:
+    """Hash of a labels table's bytes, hexadecimal.
+
+    Raises:
+        LabelError: No readable file.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as failure:
+        raise _unreadable(path, failure) from failure
+
+
+def _unreadable(path: Path, failure: OSError) -> LabelError:
+    return LabelError("The labels table must be a readable file.", received=f"{path} ({failure.strerror})",
+                      remedy=_MAKE)
+
+
 def _with_field(radiograph: Radiograph, name: str, value: str) -> Radiograph:
     if name not in _FIELDS:
         raise KeyError(name)
@@ -169,7 +188,6 @@ def _with_field(radiograph: Radiograph, name: str, value: str) -> Radiograph:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    remedy = "Make it with get_labels.py, or save it as UTF-8 CSV with the header id,clase."
     try:
         header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
         separator = ";" if header.count(";") > header.count(",") else ","
@@ -181,19 +199,18 @@ def _read_table(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError as failure:
         raise LabelError("A labels table must be UTF-8 text.",
                          received=f"{path}, byte {failure.object[failure.start]:#04x} at {failure.start}",
-                         remedy=remedy) from failure
+                         remedy=_MAKE) from failure
     except pd.errors.EmptyDataError as failure:
         raise LabelError("A labels table must have a header.", received=f"{path}, an empty file",
-                         remedy=remedy) from failure
+                         remedy=_MAKE) from failure
     except (pd.errors.ParserError, pd.errors.ParserWarning) as failure:
         raise LabelError("Every row of a labels table must have as many fields as the header.",
-                         received=f"{path}: {str(failure).strip().rstrip('.')}", remedy=remedy) from failure
+                         received=f"{path}: {str(failure).strip().rstrip('.')}", remedy=_MAKE) from failure
     except OSError as failure:
-        raise LabelError("The labels table must be a readable file.", received=f"{path} ({failure.strerror})",
-                         remedy=remedy) from failure
+        raise _unreadable(path, failure) from failure
     if tuple(frame.columns[:2]) != LABEL_COLUMNS:
         raise LabelError("The first two columns of a labels table must be id,clase.",
-                         received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=remedy)
+                         received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=_MAKE)
     return _without_blanks(frame.fillna("").map(str.strip), path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -15,9 +14,9 @@ from pneumo_tf.explain.choosing import Chosen, read_lesion
 from pneumo_tf.explain.gallery import FOLDER, RECORD, Explained, write_film
 from pneumo_tf.explain.methods import Explainer, check_methods
 from pneumo_tf.report.language import Language
-from pneumo_tf.report.model_card import CARD
-from pneumo_tf.report.page import PAGE, write_report
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.report.page import write_report
+from pneumo_tf.runs.folder import republishing
+from pneumo_tf.storage import make_folder, write_json
 
 
 def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequence[str], *, folder: Path,
@@ -77,16 +76,8 @@ def add_to_report(run: Path, *, lang: str) -> Path:
     Returns:
         The report.
     """
-    published = [name for name in (PAGE, CARD) if _is_copy(run.parents[1] / name, run / name)]
-    report = write_report(run, lang=lang)
-    for name in published:
-        with replacing(run.parents[1] / name) as temporary:
-            shutil.copyfile(run / name, temporary)
-    return report
-
-
-def _is_copy(one: Path, other: Path) -> bool:
-    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+    with republishing(run):
+        return write_report(run, lang=lang)
 
 
 def explanations_folder(run: Path) -> Path:

@@ -9,9 +9,8 @@ from pathlib import Path
 import keras
 from absl import logging
 
+from pneumo_tf.runs.folder import ARCHITECTURE, COMPLETE, WEIGHTS
 from pneumo_tf.storage import replacing, write_text
-
-ARCHITECTURE, WEIGHTS, COMPLETE = "model.json", "modelo.h5", "modelo.keras"
 
 
 def export_model(model: keras.Model, folder: Path) -> list[Path]:

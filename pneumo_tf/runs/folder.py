@@ -1,17 +1,26 @@
-"""A finished run as it lies on disk: the report reads this and nothing else."""
+"""A run's folder: its file names, what a finished one holds, and what of it is published beside the runs."""
 
 from __future__ import annotations
 
+import filecmp
 import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import PneumoError
+from pneumo_tf.evaluation.operating_point import DEFAULT, choose
+from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import project_root
+from pneumo_tf.storage import replacing
 
 # Every name in a run's folder: what its training leaves,
 RUN, METRICS, SPLIT, PREDICTIONS, HISTORY = \
@@ -24,17 +33,19 @@ PERTURBED_FILMS, EXPLANATIONS, EXTERNAL = "robustness", "explanations", "externa
 EXPLANATIONS_RECORD, PANEL = "explanations.json", "panel.png"
 # and the folders of an output that hold runs.
 RUNS, UNFINISHED = "runs", ".unfinished"
+# What of the last run lies beside the runs.
+PUBLISHED = (ARCHITECTURE, WEIGHTS, COMPLETE, REPORT, MODEL_CARD)
 
 _REMEDY = "Name the folder of a finished run, such as model/runs/<name>."
 
 
 class RunError(PneumoError):
-    """A run folder that no report can be written from."""
+    """A folder that is no finished run, or a run that can't do what is asked of it."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The five files of a run.
+    """The record of a finished run.
 
     Attributes:
         path: The folder.
@@ -84,6 +95,27 @@ class RunFolder:
         tested = self.predictions[self.predictions["split"] == "test"]
         return int((tested["label"] != tested["predicted"]).sum())
 
+    def scores(self, split: str) -> Scores:
+        """What predictions.csv says of the films of one split: "train", "validation" or "test".
+
+        Raises:
+            ScoreError: There are none.
+        """
+        table = self.predictions[self.predictions["split"] == split]
+        patients = table["patient"] if "patient" in table else table["id"].map(lambda _: "")
+        return Scores(tuple(self.classes), self.positive, list(table["id"]),
+                      np.array([self.classes.index(label) for label in table["label"]], dtype=int),
+                      table[[f"p_{name}" for name in self.classes]].to_numpy(float), patients.to_numpy(str))
+
+    def fix_threshold(self, films: Scores) -> float | None:
+        """The operating point that the run's rule fixes on other films; None for several classes.
+
+        Raises:
+            LabelError: Films of one class alone, which fix none.
+        """
+        rule = str((self.facts.get("operating_point") or {}).get("rule") or DEFAULT)
+        return choose(films, rule=rule if films.is_binary else DEFAULT).threshold
+
     def record(self, name: str) -> dict[str, Any]:
         """A JSON file that a later command may have left in the run; empty where it left none.
 
@@ -105,20 +137,20 @@ def read_run(folder: Path) -> RunFolder:
     """Read a run folder.
 
     Raises:
-        RunError: A file is missing or can't be read, or lacks what a report needs.
+        RunError: A file is missing, can't be read, or isn't whole.
         LabelError: split.csv is no table of radiographs.
     """
-    facts = _read_json(folder / "run.json", needed=("classes", "positive"))
-    metrics = _read_json(folder / "metrics.json", needed=("test",))
-    cohort = Cohort.read_csv(_existing(folder / "split.csv"))
-    predictions = _read_table(folder / "predictions.csv")
+    facts = _read_json(folder / RUN, needed=("classes", "positive"))
+    metrics = _read_json(folder / METRICS, needed=("test",))
+    cohort = Cohort.read_csv(_existing(folder / SPLIT))
+    predictions = _read_table(folder / PREDICTIONS)
     scores = [f"p_{name}" for name in facts["classes"]]
     missing = [name for name in ["id", "split", "label", "predicted", *scores] if name not in predictions]
     if missing:
-        raise RunError("predictions.csv must have a score for every class.",
-                       received=f"{folder / 'predictions.csv'} without {', '.join(missing)}", remedy=_REMEDY)
+        raise RunError(f"{PREDICTIONS} must have a score for every class.",
+                       received=f"{folder / PREDICTIONS} without {', '.join(missing)}", remedy=_REMEDY)
     predictions[scores] = predictions[scores].apply(pd.to_numeric, errors="coerce")
-    history = _read_table(folder / "history.csv").replace("", pd.NA)
+    history = _read_table(folder / HISTORY).replace("", pd.NA)
     phase = history.pop("phase") if "phase" in history else None
     history = history.apply(pd.to_numeric, errors="coerce")
     if phase is not None:
@@ -126,9 +158,41 @@ def read_run(folder: Path) -> RunFolder:
     return RunFolder(folder, facts, metrics, history, cohort, predictions)
 
 
+def last_run(output: Path, *, needed: Sequence[str] = (RUN,)) -> Path | None:
+    """The last run of an output folder that has the needed files; None where there is none."""
+    runs = [run for run in (output / RUNS).glob("[!.]*") if all((run / name).is_file() for name in needed)]
+    return max(runs, key=lambda run: run.name, default=None)
+
+
+def publish(run: Path, output: Path, names: Iterable[str] = PUBLISHED) -> None:
+    """Copy those files of a run that it has to where the next program looks for them.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    for name in names:
+        if (run / name).is_file():
+            with replacing(output / name) as temporary:
+                shutil.copyfile(run / name, temporary)
+
+
+@contextmanager
+def republishing(run: Path) -> Iterator[None]:
+    """Publish a run's report and model card again after the block, where they and no other run's are."""
+    # Not resolved: the folder of runs may be a link to another disk.
+    output = Path(os.path.abspath(run)).parent.parent  # noqa: PTH100
+    published = [name for name in (REPORT, MODEL_CARD) if _is_copy(output / name, run / name)]
+    yield
+    publish(run, output, published)
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise RunError("A report is written from a finished run.",
+        raise RunError("A finished run must have all of its files.",
                        received=f"no {path.name} in {path.parent}", remedy=_REMEDY)
     return path
 
@@ -142,7 +206,7 @@ def _read_json(path: Path, *, needed: tuple[str, ...]) -> dict[str, Any]:
     known = content if isinstance(content, dict) else {}
     missing = [key for key in needed if key not in known]
     if missing or known is not content:
-        raise RunError(f"{path.name} must say what the report needs.",
+        raise RunError(f"{path.name} must be whole.",
                        received=f"{path} without {', '.join(missing) or 'names'}", remedy=_REMEDY)
     return known
 

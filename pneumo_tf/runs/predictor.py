@@ -24,10 +24,8 @@ from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.preparation.workers import JPEG_QUALITY
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator, read_calibrator
-from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.runs.export import COMPLETE
-from pneumo_tf.runs.folder import RunError, RunFolder
+from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
 from pneumo_tf.training.pixels import load_film
@@ -226,28 +224,6 @@ def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = N
     return Predictor(tuple(run.classes), run.positive, run.threshold if run.is_binary else None,
                      read_calibrator(run.facts.get("calibration")), film_reader(run, model.input_shape[1]),
                      build_engine(model, name, threads=threads), workers=threads)
-
-
-def recorded_scores(run: RunFolder, split: str) -> Scores:
-    """What predictions.csv says of the films of one split: "train", "validation" or "test".
-
-    Raises:
-        ScoreError: There are none.
-    """
-    table = run.predictions[run.predictions["split"] == split]
-    patients = table["patient"] if "patient" in table else table["id"].map(lambda _: "")
-    return Scores(tuple(run.classes), run.positive, list(table["id"]),
-                  np.array([run.classes.index(label) for label in table["label"]], dtype=int),
-                  table[[f"p_{name}" for name in run.classes]].to_numpy(float), patients.to_numpy(str))
-
-
-def fix_as(run: RunFolder) -> Callable[[Scores], float | None]:
-    """The run's rule for its operating point: labelled films to a threshold, None for several classes.
-
-    What it gives raises a LabelError where films of one class only can't fix any.
-    """
-    rule = str((run.facts.get("operating_point") or {}).get("rule") or DEFAULT)
-    return lambda films: choose(films, rule=rule if films.is_binary else DEFAULT).threshold
 
 
 def _computed(engine: Engine, films: Film, size: int) -> NDArray[np.float32]:

@@ -6,18 +6,21 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pneumo_tf.errors import OptionError, TrainingError
-from pneumo_tf.storage import make_folder, write_json
+from pneumo_tf.runs.folder import UNFINISHED
+from pneumo_tf.storage import guarded, make_folder, write_json
 from pneumo_tf.training.checkpoint import Checkpoint
 from pneumo_tf.training.recipes import OPTION_OF
 
-FOLDER = ".unfinished"
-_RECORD = "options.json"
+_RECORD, _CHECKPOINT, _LOCK = "options.json", "checkpoint.npz", ".lock"
 # What may differ between the two halves of a run, because the result doesn't depend on it.
 _FREE = {"command", "resume", "lang", "threads", "cache", "output", "synthetic"}
 _OPTIONS = {**OPTION_OF, "films": "--path", "extension": "--ext"}
@@ -35,7 +38,7 @@ class Unfinished:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.folder / "checkpoint.npz")
+        return Checkpoint(self.folder / _CHECKPOINT)
 
     def confirm_split(self, split_sha256: str) -> None:
         """Note the split at the run's first start; at later ones make sure that it is the same.
@@ -54,31 +57,48 @@ class Unfinished:
 @contextmanager
 def unfinished_run(runs: Path, name: str, options: Mapping[str, Any], *,
                    resume: bool) -> Iterator[Unfinished]:
-    """A place for what a run must not lose; it goes when the run is finished.
+    """A folder for what a run must not lose; it goes when the run is finished.
+
+    It is locked for as long as this process trains in it: no other process takes the run up or removes it.
 
     Args:
         runs: Folder of the finished runs.
-        name: Of a run that begins.
+        name: Of a run that begins; a number is added where another run has it.
         options: Everything the run depends on, ready for JSON.
         resume: Take up the last run with these options instead.
 
     Raises:
         OptionError: There is no unfinished run, or only with other options; the message names one.
+        StorageError: The folder can't be written to.
     """
     settled = {key: value for key, value in json.loads(json.dumps(options)).items() if key not in _FREE}
-    run = _take_up(runs / FOLDER, settled) if resume else Unfinished(make_folder(runs / FOLDER / name))
-    if not resume:
-        write_json(run.folder / _RECORD, {"options": settled})
-    finished = False
-    try:
-        yield run
-        finished = True
-    finally:
-        if not finished:
-            _leave(run)
-    for folder in _newest_first(runs / FOLDER):
-        if _read(folder)["options"] == settled:
+    run = Unfinished(_stopped(runs / UNFINISHED, settled) if resume else _claimed(runs, name))
+    with FileLock(run.folder / _LOCK):
+        if not resume:
+            write_json(run.folder / _RECORD, {"options": settled})
+        with ExitStack() as on_failure:
+            on_failure.callback(_leave, run)
+            yield run
+            on_failure.pop_all()
+    for folder in _newest_first(runs / UNFINISHED):
+        if _read(folder)["options"] == settled and not _is_running(folder):
             _remove(folder)
+
+
+def _claimed(runs: Path, name: str) -> Path:
+    """A new folder by a name that no other run has, be it finished or not."""
+    make_folder(runs / UNFINISHED)
+    for number in count(1):
+        folder = runs / UNFINISHED / (name if number == 1 else f"{name}-{number}")
+        with guarded(folder):
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+        if not (runs / folder.name).exists():
+            break
+        folder.rmdir()
+    return folder
 
 
 def _leave(run: Unfinished) -> None:
@@ -89,19 +109,30 @@ def _leave(run: Unfinished) -> None:
         _remove(run.folder)
 
 
-def _take_up(place: Path, settled: Mapping[str, Any]) -> Unfinished:
-    folders = [folder for folder in _newest_first(place) if (folder / "checkpoint.npz").is_file()]
+def _stopped(place: Path, settled: Mapping[str, Any]) -> Path:
+    """The last stopped run with these options."""
+    folders = [folder for folder in _newest_first(place)
+               if (folder / _CHECKPOINT).is_file() and not _is_running(folder)]
     if not folders:
         raise OptionError("--resume needs a run that was stopped after its first epoch.",
                           received=f"none in {place}", remedy="Leave --resume out.")
     for folder in folders:
         if _read(folder)["options"] == settled:
-            return Unfinished(folder)
+            return folder
     begun = _read(folders[0])["options"]
     name, before, now = next(_differences(begun, settled))
     raise OptionError("--resume must go on with the options that the run began with.",
                       received=f"{name} {now}, where {folders[0].name} began with {before}",
                       remedy="Repeat its options, or leave --resume out.")
+
+
+def _is_running(folder: Path) -> bool:
+    """Whether a process trains in a folder."""
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _differences(begun: Mapping[str, Any], settled: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -24,7 +24,6 @@ from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of
 from pneumo_tf.report.comparison import write_page
 from pneumo_tf.runs.folder import RunFolder, read_run
-from pneumo_tf.runs.predictor import recorded_scores
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 _CURVES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
@@ -120,7 +119,7 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 
 def _read(folder: Path) -> _Run:
     run = read_run(folder)
-    scores = recorded_scores(run, "validation")
+    scores = run.scores("validation")
     return _Run(run, take(scores, np.argsort(scores.ids, kind="stable")))
 
 

@@ -26,12 +26,11 @@ from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.external import write_external_report
-from pneumo_tf.runs.folder import RunFolder, read_run
-from pneumo_tf.runs.predictor import Predictor, fix_as, predictor_of, recorded_scores
+from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
+from pneumo_tf.runs.predictor import Predictor, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json
 from pneumo_tf.training.engine import AUTO
 
-FOLDER = "external"
 FEWEST = 10
 
 
@@ -83,7 +82,7 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
         ScoreError: More films for recalibration than there are.
         StorageError: The run's folder can't be written to.
     """
-    run, place = read_run(folder), folder / FOLDER / _name(elsewhere)
+    run, place = read_run(folder), folder / EXTERNAL / _name(elsewhere)
     cohort = known_films(run, elsewhere)
     if elsewhere.recalibrate is not None:
         check_labelled(cohort.labels, run.classes, elsewhere.recalibrate)
@@ -92,8 +91,8 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
         scores = _scores(run, cohort, predictor.scores(files, advance=advance))
-    write_json(place / "metrics.json", _metrics(run, cohort, scores, predictor, elsewhere))
-    with replacing(place / "predictions.csv") as temporary:
+    write_json(place / METRICS, _metrics(run, cohort, scores, predictor, elsewhere))
+    with replacing(place / PREDICTIONS) as temporary:
         _predictions(cohort, scores, predictor).to_csv(temporary, index=False)
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
 
@@ -157,7 +156,7 @@ def _metrics(run: RunFolder, cohort: Cohort, scores: Scores, predictor: Predicto
     content: dict[str, Any] = {
         **_facts(run, cohort, elsewhere),
         "test": evaluate(scores, threshold, seed=seed, resamples=elsewhere.resamples),
-        "drop": drop(recorded_scores(run, "test"), scores, threshold, calibrated=calibrated, seed=seed,
+        "drop": drop(run.scores("test"), scores, threshold, calibrated=calibrated, seed=seed,
                      resamples=elsewhere.resamples)}
     if scores.is_binary:
         probabilities = calibrated(scores)
@@ -167,8 +166,8 @@ def _metrics(run: RunFolder, cohort: Cohort, scores: Scores, predictor: Predicto
         content["test"]["decision_curve"] = decision_curve(probabilities)
     if elsewhere.recalibrate is not None and threshold is not None:
         content["recalibration"] = recalibration(scores, elsewhere.recalibrate, threshold=threshold,
-                                                 calibrated=calibrated, fix=fix_as(run), repeats=REPEATS,
-                                                 seed=seed)
+                                                 calibrated=calibrated, fix=run.fix_threshold,
+                                                 repeats=REPEATS, seed=seed)
     return content
 
 

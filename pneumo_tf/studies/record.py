@@ -20,6 +20,7 @@ from pneumo_tf.evaluation.calibration.cross_fitting import cross_fitted
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, SPLIT
 from pneumo_tf.storage import write_json
 from pneumo_tf.studies.plan import Plan, plain
 from pneumo_tf.training.device import package_versions
@@ -53,18 +54,18 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
     judged = scores["validation"] if held_out is None else _joined(scores["validation"], held_out)
     point = choose(judged, rule=options.operating_point)
     calibrator = fit_calibrator(options.calibration, judged)
-    cohort.write_csv(folder / "split.csv")
-    pd.DataFrame(trained.history).to_csv(folder / "history.csv", index=False)
+    cohort.write_csv(folder / SPLIT)
+    pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
     predictions = _predictions(cohort, _scores(cohort, trained.scores, positive, range(len(cohort))), point)
-    predictions.to_csv(folder / "predictions.csv", index=False)
+    predictions.to_csv(folder / PREDICTIONS, index=False)
     with task.stages.measure("figures"):
         metrics = dossier(scores, point.threshold, calibrator=calibrator, cohort=cohort, films=_films(task),
                           held_out=held_out, prevalences=options.prevalences, seed=options.seed)
         metrics["validation"]["calibrators"] = cross_fitted(judged, seed=options.seed)
         metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
-        write_json(folder / "metrics.json", metrics)
+        write_json(folder / METRICS, metrics)
     seen = {"cross_validated_films": len(trained.held_out)}
-    write_json(folder / "run.json", {
+    write_json(folder / RUN, {
         "name": name, **_record(plan, task, trained), "positive": positive,
         "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
                  "labels_sha256": labels_sha256},

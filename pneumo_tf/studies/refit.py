@@ -11,7 +11,6 @@ import numpy as np
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import FilmError, OptionError, WeightsError
-from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.models.weights.pretrained import NONE
 from pneumo_tf.runs.folder import RunError, RunFolder
@@ -77,11 +76,6 @@ class Refit:
         return Scores(classes=tuple(self.run.classes), positive=self.run.positive,
                       ids=[film.id for film in films], labels=self.task.labels[rows], values=values[rows],
                       patients=np.array([film.patient for film in films]))
-
-    def threshold(self, judged: Scores) -> float | None:
-        """Fixed by the rule of the run."""
-        rule = (self.run.facts.get("operating_point") or {}).get("rule") or DEFAULT
-        return choose(judged, rule=rule if judged.is_binary else DEFAULT).threshold
 
     def check_films(self, found: Scores) -> None:
         """Make sure that the run's own split gives the run's own scores.

@@ -25,16 +25,8 @@ from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.explain.explain_films import add_to_report
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.report.robustness import PICTURES, RECORD
-from pneumo_tf.runs.folder import RunError, RunFolder, read_run
-from pneumo_tf.runs.predictor import (
-    Film,
-    Predictor,
-    Variant,
-    fix_as,
-    predictor_of,
-    recorded_scores,
-)
+from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFolder, read_run
+from pneumo_tf.runs.predictor import Film, Predictor, Variant, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json
 from pneumo_tf.studies.perturbations import Perturbation, perturbations
 from pneumo_tf.training.augment import Augmentation, apply_view, get_preset, sample_view, view_rng
@@ -99,8 +91,8 @@ def rescore_run(folder: Path, options: Rescoring) -> Path:
             seed=options.seed, resamples=options.resamples),
         "views": {"count": options.views, "preset": options.preset,
                   **_judged_views(run, predictor, tested, found[: len(views)], options)}}
-    _write_pictures(folder / PICTURES, _first_film(run, predictor, tested), changed)
-    write_json(folder / RECORD, content)
+    _write_pictures(folder / PERTURBED_FILMS, _first_film(run, predictor, tested), changed)
+    write_json(folder / ROBUSTNESS, content)
     return add_to_report(folder, lang=options.lang)
 
 
@@ -112,7 +104,7 @@ def chosen_scores(run: RunFolder, split: str, options: Rescoring) -> Scores:
     Raises:
         FilmError: Fewer than 10.
     """
-    scores = recorded_scores(run, split)
+    scores = run.scores(split)
     if len(scores.ids) < FEWEST:
         raise FilmError(f"At least {FEWEST} films must be scored again.",
                         received=f"{len(scores.ids)} films of the {split} split",
@@ -177,15 +169,15 @@ def _confirm(run: RunFolder, recorded: Scores, found: NDArray[np.float32]) -> No
 def _judged_views(run: RunFolder, predictor: Predictor, tested: Scores, views: NDArray[np.float32],
                   options: Rescoring) -> dict[str, Any]:
     """What several views are worth; for two classes with a threshold fixed anew on validation films."""
-    fixed, fix = None, fix_as(run)
+    fixed = None
     validated = chosen_scores(run, "validation", options) if tested.is_binary else None
     if validated is not None:
         again = _views(get_preset(options.preset), options)
         fixed = combined(validated, _scored(run, predictor, validated, again, description="Validation films"))
     return {"validation_films": len(validated.ids) if validated else 0,
             "rule": (run.facts.get("operating_point") or {}).get("rule"),
-            **judge_views(combined(tested, views), fixed, threshold=predictor.threshold, fix=fix,
-                          seed=options.seed, resamples=options.resamples)}
+            **judge_views(combined(tested, views), fixed, threshold=predictor.threshold,
+                          fix=run.fix_threshold, seed=options.seed, resamples=options.resamples)}
 
 
 def _facts(run: RunFolder, tested: Scores, predictor: Predictor, options: Rescoring) -> dict[str, Any]:

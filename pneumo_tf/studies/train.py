@@ -6,8 +6,8 @@ The library's door to what `binary_class.py` does. Data flows one way: films -> 
 
 from __future__ import annotations
 
-import hashlib
-import shutil
+import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,15 +15,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pneumo_tf.cohort import Cohort
+from pneumo_tf.cohort import Cohort, table_sha256
 from pneumo_tf.data.audit import audit, check_classes
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
-from pneumo_tf.report.model_card import CARD
-from pneumo_tf.report.page import PAGE, write_report
+from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
+from pneumo_tf.runs.folder import RUNS, publish
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import guarded, make_folder, replacing
+from pneumo_tf.storage import make_folder, replacing
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.studies.record import write_run
 from pneumo_tf.training.cache import Cache
@@ -31,8 +31,6 @@ from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.task import Task
-
-_PUBLISHED = ("model.json", "modelo.h5", "modelo.keras", PAGE, CARD)
 
 
 def run_study(options: StudyOptions) -> Path:
@@ -42,26 +40,29 @@ def run_study(options: StudyOptions) -> Path:
         The run's folder.
 
     Raises:
-        PneumoError: Anything that the person who started it can mend; the folders are then as before.
+        PneumoError: Anything that the person who started it can mend; the folders are then as before, but
+            for a run that was finished and then got no report: it is kept, and nothing of it is published.
     """
     plan, stages = settle(options), StageRecorder()
     keras.utils.set_random_seed(options.seed)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{plan.recipe_name}-{plan.backbones}"
-    runs = make_folder(options.output / "runs")
+    runs = make_folder(options.output / RUNS)
     with unfinished_run(runs, name, options.to_json(), resume=options.resume) as unfinished:
-        name = unfinished.folder.name
+        run, labels_sha256 = runs / unfinished.folder.name, table_sha256(options.labels)
         task = replace(build_task(plan, stages), checkpoint=unfinished.checkpoint)
         unfinished.confirm_split(split_hash(task.cohort))
-        labels_sha256 = hashlib.sha256(options.labels.read_bytes()).hexdigest()
         trained = plan.recipe.train(task)
-        with replacing(runs / name) as folder, guarded(runs):
+        with replacing(run) as folder:
             folder.mkdir()
             with stages.measure("export"):
                 export_model(trained.model, folder)
-            write_run(plan, task, trained, folder, name=name, labels_sha256=labels_sha256)
-            write_report(folder, lang=options.lang)
-    _publish(runs / name, options.output)
-    return runs / name
+            write_run(plan, task, trained, folder, name=run.name, labels_sha256=labels_sha256)
+    with ExitStack() as on_failure:
+        on_failure.callback(print, f"The model and its record are kept in {run}.", file=sys.stderr)
+        write_report(run, lang=options.lang)
+        publish(run, options.output)
+        on_failure.pop_all()
+    return run
 
 
 def build_task(plan: Plan, stages: StageRecorder) -> Task:
@@ -96,11 +97,3 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)
     return cohort, replace(pixels, places=pixels.places[rows])
-
-
-def _publish(run: Path, output: Path) -> None:
-    """Put the finished run's model and report where the next program looks for them."""
-    for source in sorted(run.iterdir()):
-        if source.is_file() and source.name in _PUBLISHED:
-            with replacing(output / source.name) as temporary:
-                shutil.copyfile(source, temporary)

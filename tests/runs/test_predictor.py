@@ -25,9 +25,7 @@ from pneumo_tf.runs.predictor import (
     FilmReader,
     Predictor,
     decide,
-    fix_as,
     load_network,
-    recorded_scores,
 )
 from pneumo_tf.training.pixels import load_film
 
@@ -138,7 +136,7 @@ def a_run(folder: Path, **facts: object) -> RunFolder:
 
 
 def test_recorded_scores_are_those_of_one_split(tmp_path: Path) -> None:
-    scores = recorded_scores(a_run(tmp_path), "test")
+    scores = a_run(tmp_path).scores("test")
     assert scores.ids == ["a", "c"]
     assert scores.labels.tolist() == [1, 0]
     assert scores.positive_scores.tolist() == [0.8, 0.4]
@@ -156,7 +154,7 @@ def test_the_runs_rule_fixes_other_films(tmp_path: Path, rule: str, threshold: f
     positive = np.array([0.1, 0.3, 0.5, 0.3, 0.8, 0.9])
     films = Scores(("NORMAL", "PNEUMONIA"), "PNEUMONIA", list("abcdef"), np.array([0, 0, 0, 1, 1, 1]),
                    np.stack([1 - positive, positive], axis=1), np.array(list("abcdef")))
-    fix = fix_as(a_run(tmp_path, operating_point={"rule": rule}))
+    fix = a_run(tmp_path, operating_point={"rule": rule}).fix_threshold
     assert fix(films) == pytest.approx(threshold)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pneumo_tf.errors import OptionError, TrainingError
-from pneumo_tf.runs.unfinished import FOLDER, Unfinished, unfinished_run
+from pneumo_tf.runs.folder import UNFINISHED
+from pneumo_tf.runs.unfinished import Unfinished, unfinished_run
 from pneumo_tf.training.checkpoint import Standing
 
 OPTIONS = {"films": "a", "epochs": 3, "settings": {"optimizer": "adam"}, "threads": 2, "lang": "en"}
@@ -58,7 +59,7 @@ def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(
     assert run.folder.name == "1"
     assert standing is not None
     assert standing.epochs == 2
-    assert not (tmp_path / FOLDER).exists()
+    assert not (tmp_path / UNFINISHED).exists()
 
 
 def test_what_the_result_doesnt_depend_on_may_differ(tmp_path: Path) -> None:
@@ -76,14 +77,14 @@ def test_another_option_is_named(tmp_path: Path, other: dict[str, Any], said: st
     stopped(tmp_path)
     with pytest.raises(OptionError, match=said):
         taken_up(tmp_path, {**OPTIONS, **other})
-    assert (tmp_path / FOLDER / "1" / "checkpoint.npz").is_file(), "nothing is lost"
+    assert (tmp_path / UNFINISHED / "1" / "checkpoint.npz").is_file(), "nothing is lost"
 
 
 def test_of_several_runs_the_last_one_with_these_options_is_taken_up(tmp_path: Path) -> None:
     for name, epochs in (("1", 3), ("2", 3), ("3", 7)):
         stopped(tmp_path, name, {**OPTIONS, "epochs": epochs})
     assert taken_up(tmp_path).folder.name == "2"
-    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["3"], "both of its kind are done with"
+    assert [path.name for path in (tmp_path / UNFINISHED).iterdir()] == ["3"], "both of its kind are gone"
 
 
 def test_with_nothing_to_resume_that_is_said(tmp_path: Path) -> None:
@@ -98,3 +99,25 @@ def test_films_that_changed_in_between_are_noticed(tmp_path: Path) -> None:
             unfinished_run(tmp_path, "2", OPTIONS, resume=True) as run:
         run.confirm_split("another split")
     assert taken_up(tmp_path).folder.name == "1"
+
+
+def test_runs_that_start_together_get_folders_of_their_own(tmp_path: Path) -> None:
+    """Two starts of one command within a second have the same name and the same options."""
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as first:
+        first.checkpoint.write(Standing())
+        with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as second:
+            second.checkpoint.write(Standing(epochs=1))
+            (tmp_path / second.folder.name).mkdir()  # the second is finished first
+        assert first.checkpoint.read() == Standing(), "the first one's epochs are still there"
+        (tmp_path / first.folder.name).mkdir()
+    assert (first.folder.name, second.folder.name) == ("1", "1-2")
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as third:
+        assert third.folder.name == "1-3"
+
+
+def test_a_run_that_still_trains_is_not_taken_up(tmp_path: Path) -> None:
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
+        run.checkpoint.write(Standing(epochs=1))
+        with pytest.raises(OptionError, match="--resume needs a run that was stopped"):
+            taken_up(tmp_path)
+        assert run.checkpoint.read() is not None

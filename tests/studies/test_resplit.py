@@ -107,7 +107,7 @@ def test_the_runs_own_split_gives_the_runs_own_scores_and_threshold(study: Refit
     found = study.scores(study.run.cohort)
     known = study.run.predictions[[f"p_{name}" for name in study.run.classes]].to_numpy()
     np.testing.assert_allclose(found["all"].values, known, atol=1e-5)
-    assert study.threshold(found["judged"]) == pytest.approx(study.run.threshold)
+    assert study.run.fix_threshold(found["judged"]) == pytest.approx(study.run.threshold)
     assert list(found["test"].ids) == study.run.cohort.subset("test").ids
 
 

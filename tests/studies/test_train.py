@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -12,10 +13,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import TemplateNotFound
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.splits import leaked_patients
 from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError
+from pneumo_tf.studies import train
 from pneumo_tf.studies.train import StudyOptions, run_study
 from pneumo_tf.training import linear_head
 
@@ -206,3 +209,36 @@ def test_a_run_that_is_killed_leaves_the_last_good_one(finished_run: Path, prepa
     after = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     assert {path for path in after if path.is_file()} == {path for path in before if path.is_file()}
     assert all(after[path] == before[path] for path in before if path.is_file())
+
+
+def test_a_report_that_fails_costs_no_model(
+        prepared_films: Path, labels_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever fails: to Jinja a template that is missing is an OSError, but the disk is well."""
+    def fail(*_: object, **__: object) -> None:
+        raise TemplateNotFound("report.html.j2")
+
+    monkeypatch.setattr(train, "write_report", fail)
+    with pytest.raises(TemplateNotFound):
+        run_study(_options(prepared_films, labels_table, tmp_path / "model"))
+    (run,) = (tmp_path / "model/runs").iterdir()
+    assert {path.name for path in run.iterdir()} == RUN_FILES - {"report.html", "model_card.md"}
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["runs"]
+    assert f"The model and its record are kept in {run}." in capsys.readouterr().err
+
+
+def test_the_hash_of_the_labels_is_of_the_table_that_was_learnt_from(
+        prepared_films: Path, labels_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = Path(shutil.copy(labels_table, tmp_path))
+    build_task = train.build_task
+
+    def edited_meanwhile(*arguments: Any) -> Any:
+        task = build_task(*arguments)
+        labels.write_text("id,clase\n")
+        return task
+
+    monkeypatch.setattr(train, "build_task", edited_meanwhile)
+    monkeypatch.setattr(train, "write_report", lambda *_, **__: None)
+    run = run_study(_options(prepared_films, labels, tmp_path / "model"))
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["data"]["labels_sha256"] == hashlib.sha256(labels_table.read_bytes()).hexdigest()

@@ -1,0 +1,78 @@
+"""Where runs lie, which is the last one, and what of a run is published beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pneumo_tf.runs.folder import (
+    METRICS,
+    PUBLISHED,
+    REPORT,
+    RUN,
+    RunError,
+    last_run,
+    publish,
+    read_run,
+    republishing,
+)
+
+
+def a_run(output: Path, name: str, *files: str) -> Path:
+    run = output / "runs" / name
+    run.mkdir(parents=True)
+    for file in files:
+        (run / file).write_text(f"{file} of {name}")
+    return run
+
+
+def test_the_last_run_is_the_last_by_its_name_that_has_what_is_needed(tmp_path: Path) -> None:
+    assert last_run(tmp_path) is None
+    first = a_run(tmp_path, "20260101-101010-fast", RUN, METRICS)
+    second = a_run(tmp_path, "20260101-101010-fast-2", RUN)
+    a_run(tmp_path, "20260101-101011-fast", METRICS)
+    a_run(tmp_path, ".unfinished", RUN)
+    assert last_run(tmp_path) == second
+    assert last_run(tmp_path, needed=(RUN, METRICS)) == first
+
+
+def test_a_report_written_anew_is_published_where_this_runs_was(tmp_path: Path) -> None:
+    first, second = (a_run(tmp_path, name, *PUBLISHED) for name in ("1", "2"))
+    publish(second, tmp_path)
+    for run in (first, second):
+        with republishing(run):
+            (run / REPORT).write_text(f"{run.name} with a section more")
+    assert (tmp_path / REPORT).read_text() == "2 with a section more"
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", *PUBLISHED}
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_run_may_be_named_by_a_path_of_any_length(tmp_path: Path, depth: int,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the run's own folder it is ".", from the one above its name alone."""
+    run = a_run(tmp_path, "1", *PUBLISHED)
+    publish(run, tmp_path)
+    place = [run, *run.parents][depth]
+    monkeypatch.chdir(place)
+    named = Path(os.path.relpath(run, place))
+    with republishing(named):
+        (named / REPORT).write_text("anew")
+    assert (tmp_path / REPORT).read_text() == "anew"
+
+
+@pytest.mark.parametrize("path", ["/", "/run"])
+def test_a_run_without_folders_above_it_is_published_nowhere(path: str) -> None:
+    with republishing(Path(path)):
+        pass
+
+
+def test_a_folder_that_is_no_run_is_told_of_without_a_word_of_reports(tmp_path: Path) -> None:
+    for content in (None, "{", "{}"):
+        if content is not None:
+            (tmp_path / RUN).write_text(content)
+        with pytest.raises(RunError) as caught:
+            read_run(tmp_path)
+        assert "report" not in caught.value.rule
+        assert "run.json" in str(caught.value)
