@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pneumo_tf.errors import PneumoError
+from pneumo_tf.errors import OptionError, PneumoError
 
 PREPARED_FOLDER = "clasificacion"
 LABELS_FILE = "labels/labels.csv"
@@ -38,3 +38,19 @@ def find_existing(path: str | Path, *, what: str, remedy: str, error: type[Pneum
 def output_path(path: str | Path | None, *, default: str) -> Path:
     """A place to write to: as typed (relative to the current folder), else the default under the root."""
     return project_root() / default if path is None else Path(path).expanduser().absolute()
+
+
+def folder_name(name: str, *, what: str) -> str:
+    """A name that becomes a folder's: one visible part of a path, on any system.
+
+    Args:
+        name: As it was typed.
+        what: What is named, for the message.
+
+    Raises:
+        OptionError: A blank, hidden or unprintable name, or one that leads to another folder.
+    """
+    if not name.strip() or name.startswith(".") or set(name) & set("/\\:") or not name.isprintable():
+        raise OptionError(f"The name of {what} must do as a folder's.", received=repr(name),
+                          remedy="Name it with letters and digits, e.g. --name clinic.")
+    return name.strip()

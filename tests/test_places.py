@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pneumo_tf import places
-from pneumo_tf.errors import FilmError
+from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.places import folder_name
 
 
 @pytest.fixture
@@ -66,3 +67,13 @@ def test_outputs_go_where_typed_or_into_the_project(here: Path) -> None:
 
 def test_the_project_is_the_checkout_that_the_package_lies_in() -> None:
     assert (places.project_root() / "pneumo_tf/places.py").samefile(places.__file__)
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".hidden", "a/b", "a\\b", "C:", "two\nlines", "nul\0", " ", ""])
+def test_a_name_that_would_lead_to_another_folder_is_no_folders(name: str) -> None:
+    with pytest.raises(OptionError, match=r"The name of a comparison must do as a folder's"):
+        folder_name(name, what="a comparison")
+
+
+def test_a_name_in_any_language_does_as_a_folders() -> None:
+    assert folder_name(" clínica 2 ", what="an evaluation") == "clínica 2"

@@ -53,10 +53,8 @@ def show_run(run: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.runs.folder import METRICS, REPORT, RUN
-
-    facts = json.loads((run / RUN).read_text(encoding="utf-8"))
-    test = json.loads((run / METRICS).read_text(encoding="utf-8"))["test"]
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    test = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
     table = Table(title=f"Test: {test['films']} films of {test['patients']} patients", title_justify="left")
     for heading in ("figure", "value", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
@@ -73,4 +71,4 @@ def show_run(run: Path) -> None:
     memory = max(stage["peak_memory_bytes"] for stage in facts["stages"])
     console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)
     console.print(f"Run:    {run}", markup=False)
-    console.print(f"Report: {run / REPORT}", markup=False)
+    console.print(f"Report: {run / 'report.html'}", markup=False)

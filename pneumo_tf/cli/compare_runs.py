@@ -30,6 +30,8 @@ _DESCRIPTION = ("Train several ways on one split and compare them on its validat
                 "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
 _EPILOG = ("Each row is a command of binary_class.py, run in a process of its own. Interrupted, the same "
            "command goes on; a larger grid keeps the rows that are there.")
+# What a run folder holds once it is finished.
+_FINISHED = ("run.json", "metrics.json", "predictions.csv")
 _WIDTH = 150
 
 
@@ -133,10 +135,9 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
 
 
 def _finished(output: Path) -> Path | None:
-    """The last run in a row's folder that has everything a comparison reads."""
-    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, last_run
-
-    return last_run(output, needed=(RUN, METRICS, PREDICTIONS))
+    """The latest run in a row's folder that has everything a comparison reads."""
+    runs = [run for run in output.glob("runs/[!.]*") if all((run / name).is_file() for name in _FINISHED)]
+    return max(runs, default=None)
 
 
 def _shown(path: Path) -> str:

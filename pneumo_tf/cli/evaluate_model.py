@@ -91,11 +91,10 @@ def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
 def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
     """The run's own test films."""
     start_keras(common["threads"])
-    from pneumo_tf.runs.folder import ROBUSTNESS
     from pneumo_tf.studies.stress import Rescoring, rescore_run
 
     report = rescore_run(run, Rescoring(films=typed.films, views=typed.views, preset=typed.augment, **common))
-    content = json.loads((run / ROBUSTNESS).read_text(encoding="utf-8"))
+    content = json.loads((run / "robustness.json").read_text(encoding="utf-8"))
     print(f"{content['films']} of {content['of']} test films, called otherwise after each change:")
     for row in content["perturbations"]:
         area = row["auc"]["value"]
@@ -116,14 +115,13 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any],
     labels = find_existing(typed.labels, what="labels table", error=LabelError,
                            remedy="Make it with get_labels.py.")
     start_keras(common["threads"])
-    from pneumo_tf.runs.folder import METRICS
     from pneumo_tf.studies.other_films import Elsewhere, evaluate_elsewhere
 
     options = {name: given[name] for name in ("name", "recalibrate") if name in given}
     report = evaluate_elsewhere(run, Elsewhere(
         films=films, labels=labels, extension=given.get("ext"), **options, **common,
         command=("python", "scripts/evaluate_model.py", *arguments)))
-    content = json.loads((report.parent / METRICS).read_text(encoding="utf-8"))
+    content = json.loads((report.parent / "metrics.json").read_text(encoding="utf-8"))
     print(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
     for name, row in content["drop"].items():
         here, there = (row[side]["value"] for side in ("internal", "external"))
@@ -144,10 +142,8 @@ def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> Non
 
 def _language_of(run: Path) -> str:
     """The language that a run's report was written in; a broken record is told of later."""
-    from pneumo_tf.runs.folder import RUN
-
     try:
-        facts = json.loads((run / RUN).read_text(encoding="utf-8"))
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
         return str(facts["options"]["lang"])
     except (OSError, ValueError, KeyError, TypeError):
         return "en"

@@ -14,13 +14,11 @@ def find_run(typed: str | None) -> Path:
     Raises:
         OptionError: It doesn't exist.
     """
-    from pneumo_tf.runs.folder import RUNS, last_run
-
     remedy = "Train with binary_class.py first, or name a run with --run."
     if typed is not None:
         return find_existing(typed, what="run", error=OptionError, remedy=remedy)
-    runs = find_existing(f"{MODEL_FOLDER}/{RUNS}", what="folder of runs", error=OptionError, remedy=remedy)
-    last = last_run(runs.parent)
-    if last is None:
+    runs = find_existing(f"{MODEL_FOLDER}/runs", what="folder of runs", error=OptionError, remedy=remedy)
+    finished = [run for run in runs.glob("[!.]*") if (run / "run.json").is_file()]
+    if not finished:
         raise OptionError("A finished run must exist.", received=f"none in {runs}", remedy=remedy)
-    return last
+    return max(finished, key=lambda run: run.name)

@@ -120,6 +120,9 @@ def _cautions(run: RunFolder, record: dict[str, Any], words: Language) -> list[C
     if overlap["films"]:
         found.append(Caution("alarm", words.say("external.caution.films",
                                                 films=words.count(overlap["films"], "film"))))
+    if overlap.get("uncompared"):
+        found.append(Caution("caution", words.say("external.caution.uncompared",
+                                                  films=words.count(overlap["uncompared"], "film"))))
     if overlap["patients"]:
         found.append(Caution("caution", words.say("external.caution.patients",
                                                   patients=words.count(overlap["patients"], "patient"))))

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pneumo_tf.cohort import Cohort
+from pneumo_tf.cohort import Cohort, Radiograph, table_sha256
 from pneumo_tf.data.labels import load_cohort
-from pneumo_tf.errors import FilmError, LabelError, OptionError
+from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
 from pneumo_tf.evaluation.external import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.recalibration import REPEATS, check_labelled, recalibration
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.places import folder_name
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.external import write_external_report
 from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
@@ -82,16 +83,23 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
         ScoreError: More films for recalibration than there are.
         StorageError: The run's folder can't be written to.
     """
-    run, place = read_run(folder), folder / EXTERNAL / _name(elsewhere)
-    cohort = known_films(run, elsewhere)
+    name = folder_name(elsewhere.name.strip() or elsewhere.films.resolve().name, what="an evaluation")
+    run, place = read_run(folder), folder / EXTERNAL / name
+    labels_sha256, cohort = table_sha256(elsewhere.labels), known_films(run, elsewhere)
     if elsewhere.recalibrate is not None:
         check_labelled(cohort.labels, run.classes, elsewhere.recalibrate)
+    overlap = _overlap(run, cohort, elsewhere.films)
     make_folder(place)
     predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
         scores = _scores(run, cohort, predictor.scores(files, advance=advance))
-    write_json(place / METRICS, _metrics(run, cohort, scores, predictor, elsewhere))
+    write_json(place / METRICS, {
+        "name": name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "films_folder": str(elsewhere.films.absolute()), "labels": str(elsewhere.labels.absolute()),
+        "labels_sha256": labels_sha256, "command": list(elsewhere.command), "seed": elsewhere.seed,
+        "resamples": elsewhere.resamples, "overlap": overlap,
+        **_figures(run, scores, predictor, elsewhere)})
     with replacing(place / PREDICTIONS) as temporary:
         _predictions(cohort, scores, predictor).to_csv(temporary, index=False)
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
@@ -116,14 +124,6 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
     return cohort
 
 
-def _name(elsewhere: Elsewhere) -> str:
-    name = elsewhere.name.strip() or elsewhere.films.resolve().name
-    if name.startswith(".") or set(name) & set("/\\:"):
-        raise OptionError("The name of an evaluation must do as a folder's.", received=repr(name),
-                          remedy="Name it with letters, e.g. --name clinic.")
-    return name
-
-
 def _without_copies(cohort: Cohort, films: Path) -> Cohort:
     """The first of each group of identical originals; the hashes are noted on the way."""
     cohort = cohort.with_column("sha256", [film.sha256 or _sha256(films / film.file) for film in cohort])
@@ -138,7 +138,8 @@ def _without_copies(cohort: Cohort, films: Path) -> Cohort:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as failure:
         raise FilmError("Every film must be a readable file.", received=f"{path} ({failure.strerror})",
                         remedy="Replace it or leave it out.") from failure
@@ -149,12 +150,9 @@ def _scores(run: RunFolder, cohort: Cohort, values: np.ndarray) -> Scores:
     return Scores(tuple(run.classes), run.positive, cohort.ids, labels, values, np.array(cohort.patients))
 
 
-def _metrics(run: RunFolder, cohort: Cohort, scores: Scores, predictor: Predictor,
-             elsewhere: Elsewhere) -> dict[str, Any]:
-    """All that metrics.json holds."""
+def _figures(run: RunFolder, scores: Scores, predictor: Predictor, elsewhere: Elsewhere) -> dict[str, Any]:
     calibrated, threshold, seed = predictor.calibrator.apply, predictor.threshold, elsewhere.seed
     content: dict[str, Any] = {
-        **_facts(run, cohort, elsewhere),
         "test": evaluate(scores, threshold, seed=seed, resamples=elsewhere.resamples),
         "drop": drop(run.scores("test"), scores, threshold, calibrated=calibrated, seed=seed,
                      resamples=elsewhere.resamples)}
@@ -171,15 +169,21 @@ def _metrics(run: RunFolder, cohort: Cohort, scores: Scores, predictor: Predicto
     return content
 
 
-def _facts(run: RunFolder, cohort: Cohort, elsewhere: Elsewhere) -> dict[str, Any]:
-    """Where the films are from, and how many of them the run knows already."""
-    known = {"films": {film.sha256 for film in run.cohort}, "patients": set(run.cohort.patients)}
-    return {"name": _name(elsewhere), "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "films_folder": str(elsewhere.films.absolute()), "labels": str(elsewhere.labels.absolute()),
-            "labels_sha256": _sha256(elsewhere.labels), "command": list(elsewhere.command),
-            "seed": elsewhere.seed, "resamples": elsewhere.resamples,
-            "overlap": {"films": sum(film.sha256 in known["films"] for film in cohort),
-                        "patients": len({film.patient for film in cohort} & known["patients"] - {""})}}
+def _overlap(run: RunFolder, cohort: Cohort, films: Path) -> dict[str, Any]:
+    """How many films and patients the run knows already, and how many films of the run can't be compared.
+
+    Films are compared by their bytes and by those of their originals, as far as these were kept.
+    """
+    own = [_hashes(film, run.film_path(film.file)) for film in run.cohort]
+    known, uncompared = set().union(*own), sum(not hashes for hashes in own)
+    again = sum(bool(_hashes(film, films / film.file) & known) for film in cohort)
+    return {"films": again if known else None, "uncompared": uncompared,
+            "patients": len({film.patient for film in cohort} & set(run.cohort.patients) - {""})}
+
+
+def _hashes(film: Radiograph, path: Path | None) -> set[str]:
+    """SHA-256 of a film's original and of its file, where they are known."""
+    return {film.sha256, _sha256(path) if path else ""} - {""}
 
 
 def _predictions(cohort: Cohort, scores: Scores, predictor: Predictor) -> pd.DataFrame:

@@ -7,16 +7,20 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import OptionError
 from pneumo_tf.evaluation import benefit, operating_point
 from pneumo_tf.evaluation.calibration import calibrators as calibration
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights
+from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS, choose_engine
+from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
-from pneumo_tf.training.task import Member
+from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.task import Member, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +121,27 @@ class Plan:
     def backbones(self) -> str:
         """The members' names joined by "+"."""
         return "+".join(member.backbone.name for member in self.members)
+
+    @property
+    def _cache(self) -> Cache | None:
+        return None if self.options.cache is None else Cache(self.options.cache)
+
+    def decode(self, cohort: Cohort) -> tuple[Cohort, Pixels]:
+        """The pixels of a cohort's films, and the cohort without those that can't be read.
+
+        Raises:
+            FilmError: Not one film can be read, or one changed in the meantime.
+            StorageError: The cache has no room.
+        """
+        return decode_cohort(cohort, self.options.films, size=self.size, cache=self._cache,
+                             workers=self.threads)
+
+    def task(self, cohort: Cohort, pixels: Pixels, stages: StageRecorder) -> Task:
+        """What the recipe is given: a cohort with a split, and its pixels."""
+        options = self.options
+        return Task(cohort=cohort, pixels=pixels, members=self.members, size=self.size, epochs=options.epochs,
+                    batch_size=options.batch_size, seed=options.seed, threads=self.threads,
+                    device=describe_device(), stages=stages, engine=self.engine, cache=self._cache)
 
 
 def settle(options: StudyOptions) -> Plan:

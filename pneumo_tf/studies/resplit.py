@@ -68,7 +68,7 @@ def repeat_study(run_folder: Path, *, repeats: int = 5, seed: int = 42, threads:
     make_folder(run_folder)
     study = refit(run, threads=threads, engine=engine, cache=cache)
     own = study.scores(run.cohort)
-    study.check_films(own["all"])
+    study.check_films(own["all"].values)
     content = {"recipe": study.recipe, "seed": seed,
                **_other_splits(study, own, seeds=_seeds(run, repeats, seed)),
                "learning": _learning_curve(study, own["test"], seed=seed)}

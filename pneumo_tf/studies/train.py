@@ -26,9 +26,7 @@ from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import make_folder, replacing
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.studies.record import write_run
-from pneumo_tf.training.cache import Cache
-from pneumo_tf.training.device import describe_device
-from pneumo_tf.training.pixels import Pixels, decode_cohort
+from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.task import Task
 
@@ -76,15 +74,10 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
         cohort = audit(load_cohort(options.labels, options.films, extension=options.extension),
                        options.films).cohort
         options.positive_class(cohort.classes)
-    cache = None if options.cache is None else Cache(options.cache)
     with stages.measure("decoding"):
-        cohort, pixels = decode_cohort(cohort, options.films, size=plan.size, cache=cache,
-                                       workers=plan.threads)
+        cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
-    cohort, pixels = _split(options, cohort, pixels)
-    return Task(cohort=cohort, pixels=pixels, members=plan.members, size=plan.size, epochs=options.epochs,
-                batch_size=options.batch_size, seed=options.seed, threads=plan.threads,
-                device=describe_device(), stages=stages, engine=plan.engine, cache=cache)
+    return plan.task(*_split(options, cohort, pixels), stages)
 
 
 def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohort, Pixels]:
