@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from pneumo_tf.evaluation.intervals import Statistic, bootstrap
 
-Figure = dict[str, Any]
+Estimate = dict[str, Any]
 
 
 def resampled(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, seed: int, resamples: int,
-              why: str = "missing_class") -> dict[str, Figure]:
+              why: str = "missing_class") -> dict[str, Estimate]:
     """Statistics of all films, with intervals over resamples of patients.
 
     Args:
@@ -34,7 +34,7 @@ def resampled(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, 
                           groups, seed=seed, resamples=resamples)
     made = {"films": len(groups), "patients": len(np.unique(groups)), "resamples": resamples,
             "method": f"patient bootstrap (BCa), {resamples} resamples"}
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Estimate] = {}
     for name, value in values.items():
         found = intervals.get(name)
         if found is None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pneumo_tf.evaluation.estimates import resampled
 from pneumo_tf.evaluation.intervals import Statistic
-from pneumo_tf.evaluation.paired import Figure, area_of
+from pneumo_tf.evaluation.paired import Estimate, area_of
 from pneumo_tf.evaluation.proportions import proportion
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of_films
@@ -18,7 +18,7 @@ Apply = Callable[[Scores], Scores]
 
 
 def drop(internal: Scores, external: Scores, threshold: float | None, *, calibrated: Apply, seed: int = 42,
-         resamples: int = 1000) -> dict[str, dict[str, Figure]]:
+         resamples: int = 1000) -> dict[str, dict[str, Estimate]]:
     """Figures on the run's test films, on the films from elsewhere, and the second less the first.
 
     The two are independent samples. The interval of a difference of shares is Newcombe's (1998, Stat Med
@@ -54,7 +54,7 @@ def drop(internal: Scores, external: Scores, threshold: float | None, *, calibra
                              "difference": difference[name]} for name in here}
 
 
-def _shares(scores: Scores, threshold: float | None) -> dict[str, Figure]:
+def _shares(scores: Scores, threshold: float | None) -> dict[str, Estimate]:
     right = scores.predicted(threshold) == scores.labels
     shares = {"accuracy": proportion(right, scores.groups, why="no_films")}
     if not scores.is_binary:
@@ -74,7 +74,7 @@ def _others(scores: Scores, calibrated: Apply) -> dict[str, Statistic]:
     return {"auc": area_of(scores), "brier": _brier(calibrated(scores))}
 
 
-def _newcombe(here: Figure, there: Figure) -> Figure:
+def _newcombe(here: Estimate, there: Estimate) -> Estimate:
     """The second share less the first."""
     about = {"method": "Newcombe 1998, method 10", "films": there["of"], "patients": there["patients"]}
     if None in (here["value"], there["value"]):

@@ -14,7 +14,7 @@ from pneumo_tf.evaluation.estimates import resampled
 from pneumo_tf.evaluation.intervals import Statistic
 from pneumo_tf.evaluation.scores import Scores
 
-Figure = dict[str, Any]
+Estimate = dict[str, Any]
 Pair = tuple[Statistic, Statistic]
 
 
@@ -55,7 +55,7 @@ def take(scores: Scores, rows: NDArray[np.integer]) -> Scores:
 
 
 def changes(pairs: Mapping[str, Pair], groups: NDArray[np.str_], *, seed: int,
-            resamples: int) -> dict[str, Figure]:
+            resamples: int) -> dict[str, Estimate]:
     """The second figure of each pair less the first, both on the same resamples of patients.
 
     What both share, such as a hard film, drops out, so that the interval is narrower than those of the two

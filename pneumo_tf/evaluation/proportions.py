@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from pneumo_tf.evaluation.intervals import effective_films, wilson
 
-Figure = dict[str, Any]
+Estimate = dict[str, Any]
 Flags = NDArray[np.bool_]
 
 
-def proportion(hits: Flags, groups: NDArray[np.str_], *, why: str) -> Figure:
+def proportion(hits: Flags, groups: NDArray[np.str_], *, why: str) -> Estimate:
     """The share of hits with Wilson's interval, as wide as the patients are few.
 
     Args:
@@ -35,7 +35,7 @@ def proportion(hits: Flags, groups: NDArray[np.str_], *, why: str) -> Figure:
     return {"value": count / of, "low": low, "high": high, **made, "effective": effective}
 
 
-def two_by_two(is_own: Flags, is_called: Flags, groups: NDArray[np.str_]) -> dict[str, Figure]:
+def two_by_two(is_own: Flags, is_called: Flags, groups: NDArray[np.str_]) -> dict[str, Estimate]:
     """Sensitivity, specificity and predictive values of one class against the others.
 
     Args:

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from pneumo_tf.evaluation.calibration.logits import EDGE, log_losses
 from pneumo_tf.evaluation.estimates import resampled
 from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Statistic, wilson
-from pneumo_tf.evaluation.proportions import Figure
+from pneumo_tf.evaluation.proportions import Estimate
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of_films
 
@@ -77,7 +77,7 @@ def _why_no_line(happened: NDArray[np.bool_], values: Floats) -> str:
 
 
 def _calibration_error(scores: Scores, values: Floats, bins: list[dict[str, Any]], *, seed: int,
-                       resamples: int) -> Figure:
+                       resamples: int) -> Estimate:
     """The mean distance of the bins from the diagonal, and where chance alone would put it."""
     value = sum(part["films"] * abs(part["mean_score"] - part["share"]) for part in bins) / len(values)
     _, member = np.unique(scores.groups, return_inverse=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pneumo_tf.errors import LabelError
 from pneumo_tf.evaluation.estimates import resampled
-from pneumo_tf.evaluation.paired import Figure, changes, class_figures, mean_within
+from pneumo_tf.evaluation.paired import Estimate, changes, class_figures, mean_within
 from pneumo_tf.evaluation.scores import Scores
 
 Values = NDArray[np.floating]
@@ -96,7 +96,7 @@ def _judged(test: Ways, thresholds: Mapping[str, float | None], *, seed: int,
     return content
 
 
-def _rise(test: Ways, *, seed: int, resamples: int) -> Figure | None:
+def _rise(test: Ways, *, seed: int, resamples: int) -> Estimate | None:
     """How far the maximum lifts the positive's score on films of the other class; None for several classes.
 
     It never lowers a score, so that a threshold which was fixed on single films no longer holds.

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.estimates import Figure, resampled
+from pneumo_tf.evaluation.estimates import Estimate, resampled
 from pneumo_tf.evaluation.intervals import Statistic
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import auc_of
@@ -78,7 +78,7 @@ def fact_table(films: Sequence[Radiograph]) -> dict[str, Floats]:
     return {name: np.array([row[name] for row in rows]) for name in _numbers({})}
 
 
-def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int, resamples: int) -> dict[str, Figure]:
+def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int, resamples: int) -> dict[str, Estimate]:
     """The area of each baseline, with what the network is ahead of it as `difference`."""
     is_tested = test.labels == test.positive_index
     network = auc_of(is_tested, test.positive_scores)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.estimates import Figure, resampled
+from pneumo_tf.evaluation.estimates import Estimate, resampled
 from pneumo_tf.evaluation.proportions import proportion
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.shortcuts import fact_table
@@ -86,7 +86,7 @@ def _parts(values: Floats, known: Mask) -> list[tuple[str, Mask]]:
 
 
 def _figures(test: Scores, mask: Mask, threshold: float | None, *, seed: int,
-             resamples: int) -> dict[str, Figure]:
+             resamples: int) -> dict[str, Estimate]:
     right = test.predicted(threshold) == test.labels
     if not test.is_binary:
         return {"accuracy": proportion(right[mask], test.groups[mask], why="no_films")}
@@ -97,7 +97,7 @@ def _figures(test: Scores, mask: Mask, threshold: float | None, *, seed: int,
     return {**figures, "auc": _area(test, mask, seed=seed, resamples=resamples)}
 
 
-def _area(test: Scores, mask: Mask, *, seed: int, resamples: int) -> Figure:
+def _area(test: Scores, mask: Mask, *, seed: int, resamples: int) -> Estimate:
     is_positive = test.labels == test.positive_index
     one_class = len(np.unique(is_positive[mask])) < 2
     judged = mask | (is_positive != is_positive[mask][0]) if one_class else mask
