@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.evaluation.intervals import bootstrap
-from pneumo_tf.evaluation.proportions import Estimate
+from pneumo_tf.evaluation.intervals import Estimate, bootstrap
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of_films
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.evaluation.calibration.logits import log_losses
-from pneumo_tf.evaluation.proportions import proportion
+from pneumo_tf.evaluation.intervals import Estimate, proportion
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import (
     Statistic,
@@ -95,7 +95,7 @@ class Judged:
             return float(found(np.ones((1, len(self.scores.ids))))[0])
         return float(np.mean(found.numbers[found.rows])) if found.rows.any() else float("nan")
 
-    def share(self, name: str, *, within: Flags | None = None) -> dict[str, Any]:
+    def share(self, name: str, *, within: Flags | None = None) -> Estimate:
         """A share of films, or of some of them, (n,) bool, with its interval; as `proportion` gives it."""
         found = FIGURES[name].compute(self)
         assert isinstance(found, FilmMean), f"{name} is no share of films"
@@ -161,5 +161,5 @@ FIGURES: dict[str, Figure] = {
 
 
 def area_name(scores: Scores) -> str:
-    """The figure that is the area under the ROC curve; of several classes the mean of each against the rest."""
+    """The area under the ROC curve; of several classes the mean of each against the rest."""
     return "auc" if scores.is_binary else "macro_auc"

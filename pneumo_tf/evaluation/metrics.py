@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_curve
 
-from pneumo_tf.evaluation.delong import delong
-from pneumo_tf.evaluation.estimates import Estimate, resampled
+from pneumo_tf.evaluation.area_intervals import delong, newcombe_auc
 from pneumo_tf.evaluation.figures import FIGURES, Judged, Setting
-from pneumo_tf.evaluation.intervals import newcombe_auc
+from pneumo_tf.evaluation.intervals import Estimate, resampled
 from pneumo_tf.evaluation.scores import Scores
 
 _ROC_POINTS = 200

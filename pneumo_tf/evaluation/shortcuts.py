@@ -12,10 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.estimates import Estimate, resampled
-from pneumo_tf.evaluation.intervals import Statistic
+from pneumo_tf.evaluation.figures import Judged
+from pneumo_tf.evaluation.intervals import Estimate, resampled
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import auc_of
+from pneumo_tf.evaluation.statistics import auc_of, less
 
 Floats = NDArray[np.float64]
 Columns = dict[str, tuple[Floats, Floats]]
@@ -78,20 +78,17 @@ def fact_table(films: Sequence[Radiograph]) -> dict[str, Floats]:
     return {name: np.array([row[name] for row in rows]) for name in _numbers({})}
 
 
-def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int, resamples: int) -> dict[str, Estimate]:
+def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int,
+           resamples: int) -> dict[str, Estimate]:
     """The area of each baseline, with what the network is ahead of it as `difference`."""
-    is_tested = test.labels == test.positive_index
-    network = auc_of(is_tested, test.positive_scores)
-    areas = {name: auc_of(is_tested, values) for name, values in baselines.items()}
-    ahead = {f"network - {name}": _less(network, area) for name, area in areas.items()}
+    judged = Judged(test)
+    network = judged.statistic("auc")
+    areas = {name: auc_of(judged.own, values) for name, values in baselines.items()}
+    ahead = {f"network - {name}": less(network, area) for name, area in areas.items()}
     figures = resampled({**areas, **ahead}, test.groups, seed=seed, resamples=resamples)
     kept = ("value", "low", "high")
     return {name: {**figures[name], "difference": {key: figures[f"network - {name}"][key] for key in kept}}
             for name in areas}
-
-
-def _less(first: Statistic, second: Statistic) -> Statistic:
-    return lambda weights: first(weights) - second(weights)
 
 
 def _directed(train: Floats, test: Floats, is_trained: NDArray[np.bool_]) -> tuple[float, Floats]:

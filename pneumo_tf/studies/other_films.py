@@ -19,7 +19,7 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 from pneumo_tf.evaluation.benefit import decision_curve
-from pneumo_tf.evaluation.external import drop
+from pneumo_tf.evaluation.drop import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.recalibration import REPEATS, check_labelled, recalibration
 from pneumo_tf.evaluation.reliability import reliability
