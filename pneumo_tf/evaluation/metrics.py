@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support, roc_curve
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_curve
 
 from pneumo_tf.evaluation.area_intervals import delong, newcombe_auc
 from pneumo_tf.evaluation.figures import FIGURES, Judged, Setting
@@ -28,7 +28,7 @@ def evaluate(scores: Scores, threshold: float | None, *, seed: int = 42,
         OptionError: Two classes and no threshold.
     """
     judged, films = Judged(scores, threshold), len(scores.ids)
-    confusion = judged.confusion(np.ones((1, films)))[0].astype(np.int64)
+    confusion = confusion_matrix(scores.labels, judged.predicted, labels=range(len(scores.classes)))
     rows = confusion.sum(axis=1, keepdims=True)
     content = {
         "films": films,
