@@ -24,10 +24,9 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pneumo_tf.evaluation.delong import delong
-from pneumo_tf.evaluation.intervals import Statistic, bootstrap, wilson
-from pneumo_tf.evaluation.proportions import proportion
-from pneumo_tf.evaluation.statistics import auc_of, confusion_of, mean_of_films, recalls
+from pneumo_tf.evaluation.area_intervals import delong
+from pneumo_tf.evaluation.intervals import bootstrap, proportion, wilson
+from pneumo_tf.evaluation.statistics import Statistic, auc_of, confusion_of, mean_of_films, recalls
 
 MOST_FILMS = 10
 Ends = tuple[float, float]

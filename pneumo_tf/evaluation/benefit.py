@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.evaluation.intervals import bootstrap
-from pneumo_tf.evaluation.proportions import Figure
+from pneumo_tf.evaluation.intervals import Estimate, bootstrap
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of_films
 
@@ -47,7 +46,7 @@ def decision_curve(probabilities: Scores, *, seed: int = 42, resamples: int = 10
             "method": f"patient bootstrap (BCa) at each threshold, {resamples} resamples"}
 
 
-def predictive_values(sensitivity: Figure, specificity: Figure,
+def predictive_values(sensitivity: Estimate, specificity: Estimate,
                       prevalences: Sequence[float] = PREVALENCES) -> list[dict[str, Any]]:
     """Predictive values where the positive class is as frequent as given (Bayes).
 
@@ -83,14 +82,14 @@ def check_prevalences(prevalences: Sequence[float]) -> None:
                           received=", ".join(map(str, outside)), remedy="Give shares such as 0.02.")
 
 
-def _rest(figure: Figure) -> Figure:
+def _rest(figure: Estimate) -> Estimate:
     """The share of the others."""
     if figure["value"] is None:
         return figure
     return figure | {"value": 1 - figure["value"], "low": 1 - figure["high"], "high": 1 - figure["low"]}
 
 
-def _reliance(right: Figure, wrong: Figure, odds: float, *, why: str) -> Figure:
+def _reliance(right: Estimate, wrong: Estimate, odds: float, *, why: str) -> Estimate:
     """How many of the films called so are so: `right` of them, and `odds` times `wrong` others."""
     made = {"method": "MOVER-R of Wilson's ends", "of": [right["of"], wrong["of"]]}
     absent = {"value": None, "low": None, "high": None, **made}
@@ -105,7 +104,7 @@ def _reliance(right: Figure, wrong: Figure, odds: float, *, why: str) -> Figure:
             "high": 1 / (1 + odds * _least_ratio(wrong, right)), **made}
 
 
-def _least_ratio(one: Figure, other: Figure) -> float:
+def _least_ratio(one: Estimate, other: Estimate) -> float:
     """The lower end of the ratio of two independent shares, from the ends of both.
 
     Equation 5 of the source, multiplied out so that it holds where `other` is 0.

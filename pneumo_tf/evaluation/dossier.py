@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.benefit import PREVALENCES, decision_curve, predictive_values
-from pneumo_tf.evaluation.calibration.calibrator import Calibrator
-from pneumo_tf.evaluation.doubts import label_doubts
-from pneumo_tf.evaluation.losses import errors
+from pneumo_tf.evaluation.calibration.calibrators import Calibrator
+from pneumo_tf.evaluation.error_analysis import error_analysis, label_doubts
 from pneumo_tf.evaluation.metrics import evaluate
-from pneumo_tf.evaluation.pixel_facts import pixel_facts
 from pneumo_tf.evaluation.reliability import reliability
-from pneumo_tf.evaluation.resampling import resampled_validation
+from pneumo_tf.evaluation.resampled_validation import resampled_validation
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.shortcuts import shortcuts
+from pneumo_tf.evaluation.shortcuts import pixel_facts, shortcuts
 from pneumo_tf.evaluation.subgroups import subgroups
 
 
@@ -52,7 +50,7 @@ def dossier(scores: Mapping[str, Scores], threshold: float | None, *, calibrator
     test, drawn = scores["test"], {"seed": seed, "resamples": resamples}
     content["validation"]["resampling"] = resampled_validation(scores["validation"], test.labels, threshold,
                                                                **drawn)
-    content["test"]["errors"] = errors(test, probabilities["test"], threshold)
+    content["test"]["errors"] = error_analysis(test, probabilities["test"], threshold)
     content["test"]["subgroups"] = subgroups(cohort, test, threshold, **drawn)
     content["doubts"] = label_doubts(probabilities)
     content["test"]["calibration"] = {"before": reliability(test, **drawn),

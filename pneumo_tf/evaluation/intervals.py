@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.stats import norm, t
 
+from pneumo_tf.evaluation.statistics import Statistic, less
+
 Weights = NDArray[np.float64]
-Statistic = Callable[[Weights], Weights]
+Estimate = dict[str, Any]
+"""A figure as metrics.json holds it: its value, the ends of its interval, its counts and its method."""
 
 # Of fewer patients a resample repeats nearly the same films: its spread says nothing of other patients.
 FEWEST_PATIENTS = 10
@@ -75,23 +78,26 @@ def effective_films(hits: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
     return float(films / max(by_patient / by_film, 1.0) * freedom**2)
 
 
-def newcombe_auc(area: float, positives: int, negatives: int) -> tuple[float, float]:
-    """The 95 % interval of an area under the ROC curve that holds at 0 and 1 too.
+def proportion(hits: NDArray[np.bool_], groups: NDArray[np.str_], *, why: str) -> Estimate:
+    """The share of hits with Wilson's interval, as wide as the patients are few.
 
-    Newcombe 2006, Stat Med 25:559, method 5: the areas whose distance from `area` is at most 1.96 of their
-    own standard errors. A bootstrap finds no width where every resample separates the classes as well.
+    Args:
+        hits: (n,) bool, one for each film that counts.
+        groups: (n,) the patient of each film.
+        why: The reason where no film counts.
+
+    Returns:
+        {"value", "low", "high", "count", "of", "patients", "effective", "method"}, `effective` the number of
+        independent films that tell as much; null with "why" where no film counts.
     """
-    extra = (positives + negatives) / 2 - 1
-
-    def beyond(candidate: float) -> float:
-        spread = 1 + extra * ((1 - candidate) / (2 - candidate) + candidate / (1 + candidate))
-        variance = candidate * (1 - candidate) * spread / (positives * negatives)
-        return float((area - candidate) ** 2 - norm.ppf(0.975) ** 2 * variance)
-
-    edge = 1e-12
-    low = brentq(beyond, edge, area - edge) if area > edge else 0.0
-    high = brentq(beyond, area + edge, 1 - edge) if area < 1 - edge else 1.0
-    return float(low), float(high)
+    count, of, patients = int(hits.sum()), len(hits), len(np.unique(groups))
+    made = {"count": count, "of": of, "patients": patients,
+            "method": "Wilson" if patients == of else "Wilson by patient"}
+    if not of:
+        return {"value": None, "low": None, "high": None, **made, "why": why}
+    effective = effective_films(hits, groups)
+    low, high = wilson(count / of * effective, effective)
+    return {"value": count / of, "low": low, "high": high, **made, "effective": effective}
 
 
 def bootstrap(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, seed: int,
@@ -114,6 +120,58 @@ def bootstrap(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, 
     without = _over(statistics, _left_out(len(keys), member))
     return {name: _ends(drawn[name], without[name], float(statistic(once)[0]))
             for name, statistic in statistics.items()}
+
+
+def resampled(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, seed: int, resamples: int,
+              why: str = "missing_class") -> dict[str, Estimate]:
+    """Statistics of all films, with intervals over resamples of patients.
+
+    Args:
+        statistics: By name, each a function of weights (b, n) -> (b,), NaN where it is undefined.
+        groups: (n,) the patient of each film.
+        seed: Of the resamples, which all statistics share.
+        resamples: Number of them.
+        why: The reason of a statistic that doesn't exist on all films.
+
+    Returns:
+        By name {"value", "low", "high", "films", "patients", "resamples", "skipped", "method"}. No ends where
+        every resample gave the same, since then nothing was learnt of the width.
+    """
+    once = np.ones((1, len(groups)))
+    values = {name: float(statistic(once)[0]) for name, statistic in statistics.items()}
+    intervals = bootstrap({name: statistics[name] for name, value in values.items() if np.isfinite(value)},
+                          groups, seed=seed, resamples=resamples)
+    made = {"films": len(groups), "patients": len(np.unique(groups)), "resamples": resamples,
+            "method": f"patient bootstrap (BCa), {resamples} resamples"}
+    figures: dict[str, Estimate] = {}
+    for name, value in values.items():
+        found = intervals.get(name)
+        if found is None:
+            figures[name] = {"value": None, "low": None, "high": None, **made, "why": why}
+            continue
+        ends = (None, None) if found.low == found.high else (found.low, found.high)
+        figures[name] = {"value": value, "low": ends[0], "high": ends[1], **made, "skipped": found.skipped}
+    return figures
+
+
+def changes(pairs: Mapping[str, tuple[Statistic, Statistic]], groups: NDArray[np.str_], *, seed: int,
+            resamples: int) -> dict[str, Estimate]:
+    """The second figure of each pair less the first, both on the same resamples of patients.
+
+    What both share, such as a hard film, drops out, so that the interval is narrower than those of the two
+    figures let expect.
+
+    Args:
+        pairs: Before and after, by name.
+        groups: (n,) the patient of each film.
+        seed: Of the resamples.
+        resamples: Number of them.
+
+    Returns:
+        Figures as `resampled` gives them; no ends where every resample gave the same.
+    """
+    differences = {name: less(after, before) for name, (before, after) in pairs.items()}
+    return resampled(differences, groups, seed=seed, resamples=resamples, why="one_class_only")
 
 
 def _over(statistics: Mapping[str, Statistic], chunks: Iterator[Weights]) -> dict[str, Weights]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support, roc_curve
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_curve
 
-from pneumo_tf.evaluation import statistics
-from pneumo_tf.evaluation.delong import delong
-from pneumo_tf.evaluation.estimates import resampled
-from pneumo_tf.evaluation.intervals import Statistic, newcombe_auc
-from pneumo_tf.evaluation.proportions import Figure, proportion, two_by_two
+from pneumo_tf.evaluation.area_intervals import delong, newcombe_auc
+from pneumo_tf.evaluation.figures import FIGURES, Judged, Setting
+from pneumo_tf.evaluation.intervals import Estimate, resampled
 from pneumo_tf.evaluation.scores import Scores
 
 _ROC_POINTS = 200
@@ -29,105 +27,66 @@ def evaluate(scores: Scores, threshold: float | None, *, seed: int = 42,
     Raises:
         OptionError: Two classes and no threshold.
     """
-    predicted = scores.predicted(threshold)
-    confusion = _confusion(scores, predicted)
+    judged, films = Judged(scores, threshold), len(scores.ids)
+    confusion = confusion_matrix(scores.labels, judged.predicted, labels=range(len(scores.classes)))
     rows = confusion.sum(axis=1, keepdims=True)
     content = {
-        "films": len(scores.ids),
+        "films": films,
         "patients": len(np.unique(scores.groups)),
         "classes": list(scores.classes),
         "positive": scores.positive,
         "threshold": threshold if scores.is_binary else None,
         "confusion": confusion.tolist(),
         "confusion_normalised": np.round(confusion / np.maximum(rows, 1), 3).tolist(),
-        "figures": _figures(scores, predicted, confusion, seed=seed, resamples=resamples),
-        "classification_report": _classification_report(scores, predicted),
+        "figures": _figures(judged, "two" if scores.is_binary else "several", seed=seed, resamples=resamples),
+        "classification_report": _classification_report(scores, judged.predicted),
     }
     if scores.is_binary:
-        return {**content, "roc": _roc(scores.labels == scores.positive_index, scores.positive_scores)}
-    return {**content, "per_class": _per_class(scores, predicted, seed=seed, resamples=resamples)}
+        return {**content, "roc": _roc(judged.own, scores.positive_scores)}
+    return {**content, "per_class": _per_class(scores, threshold, seed=seed, resamples=resamples)}
 
 
-def _confusion(scores: Scores, predicted: NDArray[np.intp]) -> NDArray[np.int64]:
-    count = statistics.confusion_of(scores.labels, predicted, len(scores.classes))
-    return count(np.ones((1, len(predicted))))[0].astype(np.int64)
+def _figures(judged: Judged, setting: Setting, *, seed: int, resamples: int) -> dict[str, Estimate]:
+    """What the table tells in this setting, the shares first."""
+    told = {name: figure for name, figure in FIGURES.items() if setting in figure.told}
+    shares = {name: judged.share(name) for name, figure in told.items() if figure.interval == "wilson"}
+    drawn = resampled({name: judged.statistic(name) for name in told if name not in shares},
+                      judged.scores.groups, seed=seed, resamples=resamples)
+    absent = _absent(judged, setting)
+    for name, estimate in drawn.items():
+        if estimate["value"] is None:
+            estimate["why"] = absent or told[name].why
+        elif told[name].interval == "delong":
+            drawn[name] = _area(estimate, judged)
+    return {**shares, **drawn}
 
 
-def _figures(scores: Scores, predicted: NDArray[np.intp], confusion: NDArray[np.int64], *, seed: int,
-             resamples: int) -> dict[str, Figure]:
-    groups, positive = scores.groups, scores.positive_index
-    proportions = {"accuracy": proportion(predicted == scores.labels, groups, why="no_films")}
-    if scores.is_binary:
-        table = two_by_two(scores.labels == positive, predicted == positive, groups)
-        proportions = {**table, **proportions}
-    drawn = resampled(_summaries(scores, predicted), groups, seed=seed, resamples=resamples)
-    if scores.is_binary:
-        drawn["auc"] = _area(drawn["auc"], scores, positive)
-    reasons = _missing(confusion, scores)
-    return proportions | {name: figure if figure["value"] is not None else
-                          figure | {"why": reasons.get(name, "one_class_predicted")}
-                          for name, figure in drawn.items()}
+def _absent(judged: Judged, setting: Setting) -> str:
+    """Why a figure that needs films of every class doesn't exist; empty where each has some."""
+    if setting == "several":
+        return "" if len(np.unique(judged.scores.labels)) == len(judged.scores.classes) else "missing_class"
+    return "no_positive_films" if not judged.own.any() else "no_negative_films" if judged.own.all() else ""
 
 
-def _summaries(scores: Scores, predicted: NDArray[np.intp]) -> dict[str, Statistic]:
-    """The figures that no binomial law covers, each as a function of weights (b, n)."""
-    count = statistics.confusion_of(scores.labels, predicted, len(scores.classes))
-    positive = scores.positive_index
-    common: dict[str, Statistic] = {
-        "balanced_accuracy": lambda weights: statistics.recalls(count(weights)).mean(axis=1),
-        "mcc": lambda weights: statistics.matthews(count(weights)),
-    }
-    if scores.is_binary:
-        f1: Statistic = lambda weights: statistics.f1_scores(count(weights))[:, positive]  # noqa: E731
-        return {"f1": f1, **common, **_ranking(scores, positive)}
-    every = [_one_against_rest(scores, index) for index in range(len(scores.classes))]
-    macro: Statistic = lambda weights: statistics.f1_scores(count(weights)).mean(axis=1)  # noqa: E731
-    return {"macro_f1": macro, **common, "macro_auc": statistics.mean_of(every)}
-
-
-def _one_against_rest(scores: Scores, index: int) -> Callable[[statistics.Floats], statistics.Floats]:
-    return statistics.auc_of(scores.labels == index, scores.values[:, index].astype(np.float64))
-
-
-def _ranking(scores: Scores, index: int) -> dict[str, Statistic]:
-    """How well the scores of one class rank it before the others."""
-    values = scores.values[:, index].astype(np.float64)
-    return {"auc": _one_against_rest(scores, index),
-            "average_precision": statistics.average_precision_of(scores.labels == index, values)}
-
-
-def _area(auc: Figure, scores: Scores, index: int) -> Figure:
+def _area(auc: Estimate, judged: Judged) -> Estimate:
     """An area with DeLong's intervals beside its own, where there are any: films as independent, and not."""
-    if auc["value"] is None:
-        return auc
-    own, values = scores.labels == index, scores.values[:, index]
-    found = {"delong": delong(own, values), "delong_by_patient": delong(own, values, scores.groups)}
+    own, values = judged.own, judged.scores.values[:, judged.index]
+    found = {"delong": delong(own, values), "delong_by_patient": delong(own, values, judged.scores.groups)}
     beside = {name: {"low": ends[0], "high": ends[1]} for name, ends in found.items() if ends}
-    return _perfect_area(auc, scores, index) | beside
+    return _perfect_area(auc, judged) | beside
 
 
-def _perfect_area(auc: Figure, scores: Scores, index: int) -> Figure:
+def _perfect_area(auc: Estimate, judged: Judged) -> Estimate:
     """An area of 0 or 1 with an interval of its own: resampling can't show an error that never happened.
 
     Patients count, not films, so that several films of one patient make it no narrower.
     """
     if auc["value"] not in (0, 1):
         return auc
-    own = scores.labels == index
-    positives, negatives = (len(np.unique(scores.groups[rows])) for rows in (own, ~own))
+    positives, negatives = (len(np.unique(judged.scores.groups[rows])) for rows in (judged.own, ~judged.own))
     low, high = newcombe_auc(auc["value"], positives, negatives)
     return {"value": auc["value"], "low": low, "high": high, "films": auc["films"],
             "patients": auc["patients"], "method": "Newcombe 2006, method 5"}
-
-
-def _missing(confusion: NDArray[np.int64], scores: Scores) -> dict[str, str]:
-    """Why a figure that needs every class doesn't exist, by its name."""
-    if confusion.sum(axis=1).all():
-        return {}
-    absent = confusion.sum(axis=1)[scores.positive_index] == 0
-    why = "missing_class" if not scores.is_binary else "no_positive_films" if absent else "no_negative_films"
-    needing_all = ("balanced_accuracy", "mcc", "auc", "average_precision", "macro_auc", "macro_f1", "f1")
-    return dict.fromkeys(needing_all, why)
 
 
 def _classification_report(scores: Scores, predicted: NDArray[np.intp]) -> list[dict[str, Any]]:
@@ -151,17 +110,14 @@ def _report_row(name: str, values: Sequence[float]) -> dict[str, Any]:
             "support": int(support)}
 
 
-def _per_class(scores: Scores, predicted: NDArray[np.intp], *, seed: int,
+def _per_class(scores: Scores, threshold: float | None, *, seed: int,
                resamples: int) -> dict[str, dict[str, Any]]:
     """Each class against the rest."""
     content = {}
     for index, name in enumerate(scores.classes):
-        own = scores.labels == index
-        why = "no_positive_films" if not own.any() else "no_negative_films"
-        drawn = resampled(_ranking(scores, index), scores.groups, seed=seed, resamples=resamples, why=why)
-        content[name] = {**two_by_two(own, predicted == index, scores.groups), **drawn,
-                         "auc": _area(drawn["auc"], scores, index),
-                         "roc": _roc(own, scores.values[:, index])}
+        judged = Judged(scores, threshold, against_rest=index)
+        content[name] = {**_figures(judged, "rest", seed=seed, resamples=resamples),
+                         "roc": _roc(judged.own, scores.values[:, index])}
     return content
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import LabelError
-from pneumo_tf.evaluation.calibration.logits import log_losses
-from pneumo_tf.evaluation.calibration.platt import Platt
-from pneumo_tf.evaluation.external import Apply
-from pneumo_tf.evaluation.paired import class_figures, take
+from pneumo_tf.evaluation.calibration.calibrators import Platt
+from pneumo_tf.evaluation.drop import Apply
+from pneumo_tf.evaluation.figures import FIGURES, Judged
 from pneumo_tf.evaluation.scores import ScoreError, Scores
 
 REPEATS = 200
@@ -53,7 +52,7 @@ def recalibration(films: Scores, labelled: int, *, threshold: float, calibrated:
         drawn = _drawn(films, labelled, generator)
         if not _has_both(films.labels[drawn]) or not _has_both(films.labels[~drawn]):
             continue
-        known, rest = (take(films, np.flatnonzero(side)) for side in (drawn, ~drawn))
+        known, rest = (films.take(np.flatnonzero(side)) for side in (drawn, ~drawn))
         try:
             anew = fix(known)
         except LabelError:  # so few films don't allow the run's rule
@@ -103,12 +102,9 @@ def _has_both(labels: NDArray[np.integer]) -> bool:
 
 
 def _judged(films: Scores, probabilities: Scores, threshold: float | None) -> dict[str, float]:
-    truth = films.labels == films.positive_index
-    rates = class_figures(films, films.predicted(threshold))
-    once = np.ones((1, len(films.ids)))
-    return {"log_loss": float(log_losses(probabilities).mean()),
-            "brier": float(np.mean((probabilities.positive_scores - truth) ** 2)),
-            **{name: float(rates[name](once)[0]) for name in ("sensitivity", "specificity")}}
+    sure, called = Judged(probabilities), Judged(films, threshold)
+    return {**{name: sure.value(name) for name in ("log_loss", "brier")},
+            **{name: called.value(name) for name in ("sensitivity", "specificity")}}
 
 
 def _summary(found: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, dict[str, Any]]:
@@ -116,7 +112,7 @@ def _summary(found: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str
     content = {}
     for name in found[0][0] if found else ():
         before, after = (np.array([pair[side][name] for pair in found]) for side in (0, 1))
-        better = after < before if name in ("log_loss", "brier") else after > before
+        better = after < before if FIGURES[name].kind == "loss" else after > before
         low, high = np.percentile(after, [2.5, 97.5])
         content[name] = {"before": float(before.mean()), "after": float(after.mean()), "low": float(low),
                          "high": float(high), "improved": float(better.mean())}

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pneumo_tf.evaluation.calibration.logits import EDGE, log_losses
-from pneumo_tf.evaluation.estimates import resampled
-from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Statistic, wilson
-from pneumo_tf.evaluation.proportions import Figure
+from pneumo_tf.evaluation.calibration.logits import EDGE
+from pneumo_tf.evaluation.figures import Judged
+from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Estimate, resampled, wilson
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import mean_of_films
+from pneumo_tf.evaluation.statistics import Statistic
 
 Floats = NDArray[np.float64]
 
@@ -40,8 +39,7 @@ def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dic
         the range where it would lie if the scores were probabilities.
     """
     happened, values = _events(scores)
-    summaries: dict[str, Statistic] = {"log_loss": mean_of_films(log_losses(scores)),
-                                       "brier": mean_of_films(_squares(scores))}
+    summaries = {name: Judged(scores).statistic(name) for name in ("log_loss", "brier")}
     if scores.is_binary:
         line = calibration_line(happened, values)
         summaries |= {"slope": lambda weights: line(weights)[:, 1],
@@ -62,14 +60,6 @@ def _events(scores: Scores) -> tuple[NDArray[np.bool_], Floats]:
     return scores.values.argmax(axis=1) == scores.labels, scores.values.max(axis=1).astype(np.float64)
 
 
-def _squares(scores: Scores) -> Floats:
-    """(n,) float: the squared distance of each film's scores from the truth."""
-    if scores.is_binary:
-        return (scores.positive_scores - (scores.labels == scores.positive_index)) ** 2
-    truth = np.eye(len(scores.classes))[scores.labels]
-    return ((scores.values - truth) ** 2).sum(axis=1)
-
-
 def _why_no_line(happened: NDArray[np.bool_], values: Floats) -> str:
     if happened.all() or not happened.any():
         return "one_class_only"
@@ -77,7 +67,7 @@ def _why_no_line(happened: NDArray[np.bool_], values: Floats) -> str:
 
 
 def _calibration_error(scores: Scores, values: Floats, bins: list[dict[str, Any]], *, seed: int,
-                       resamples: int) -> Figure:
+                       resamples: int) -> Estimate:
     """The mean distance of the bins from the diagonal, and where chance alone would put it."""
     value = sum(part["films"] * abs(part["mean_score"] - part["share"]) for part in bins) / len(values)
     _, member = np.unique(scores.groups, return_inverse=True)

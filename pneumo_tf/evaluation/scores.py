@@ -1,13 +1,15 @@
-"""What a model said of a set of films, beside what is true: the only input of every figure."""
+"""What a model said of films, beside what is true: from a cohort, to and from predictions.csv."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import OptionError, PneumoError
 
 
@@ -42,6 +44,54 @@ class Scores:
         _check_classes(self.classes, self.positive)
         _check_sizes(self)
         _check_values(self)
+
+    @classmethod
+    def of_cohort(cls, cohort: Cohort, values: NDArray[np.floating], positive: str, *,
+                  classes: Sequence[str] | None = None, rows: Sequence[int] | None = None) -> Scores:
+        """Scores of a cohort's films, or of some of them in the order of `rows`.
+
+        Args:
+            values: (len(cohort), K), of all films.
+            classes: Where the cohort may lack one that the model knows; None takes the cohort's.
+            rows: Places in the cohort.
+
+        Raises:
+            ScoreError: A label that is none of the classes, or as for the class.
+        """
+        known = tuple(cohort.classes if classes is None else classes)
+        places = range(len(cohort)) if rows is None else [int(row) for row in rows]
+        films = [cohort.radiographs[row] for row in places]
+        return cls(known, positive, [film.id for film in films],
+                   _indices([film.label for film in films], known), values[list(places)],
+                   np.array([film.patient for film in films], dtype=str))
+
+    @classmethod
+    def of_predictions(cls, table: pd.DataFrame, classes: Sequence[str], positive: str) -> Scores:
+        """Scores of the rows of a predictions.csv, as `to_predictions` made it; without patients where the
+        column is missing.
+
+        Raises:
+            ScoreError: A label that is none of the classes, or as for the class.
+        """
+        patients = table["patient"].to_numpy(str) if "patient" in table else np.full(len(table), "")
+        return cls(tuple(classes), positive, list(table["id"]), _indices(table["label"], classes),
+                   table[[f"p_{name}" for name in classes]].to_numpy(float), patients)
+
+    def to_predictions(self, splits: str | Sequence[str], threshold: float | None) -> pd.DataFrame:
+        """The rows of predictions.csv: id, patient, split, label, the class predicted at the operating point,
+        and the uncalibrated score `p_<CLASS>` of each class.
+
+        Args:
+            splits: Of each film, or one for all.
+
+        Raises:
+            OptionError: Two classes and no threshold.
+        """
+        names = np.array(self.classes, dtype=object)
+        frame = pd.DataFrame({"id": list(self.ids), "patient": self.patients, "split": splits,
+                              "label": names[self.labels], "predicted": names[self.predicted(threshold)]})
+        columns = [f"p_{name}" for name in self.classes]
+        return pd.concat([frame, pd.DataFrame(self.values, columns=columns)], axis=1)
 
     @property
     def is_binary(self) -> bool:
@@ -79,6 +129,22 @@ class Scores:
                               remedy="Choose one on the validation split, or give a number between 0 and 1.")
         negative = 1 - self.positive_index
         return np.where(self.positive_scores >= threshold, self.positive_index, negative).astype(np.intp)
+
+    def take(self, rows: NDArray[np.integer]) -> Scores:
+        """Some of the films, by their places."""
+        return replace(self, ids=[self.ids[row] for row in rows], labels=self.labels[rows],
+                       values=self.values[rows], patients=self.patients[rows])
+
+
+def _indices(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.intp]:
+    """Class names as indices into `classes`."""
+    place = {name: index for index, name in enumerate(classes)}
+    labels = list(labels)
+    if strangers := sorted(set(labels) - set(place)):
+        raise ScoreError("Every label must be one of the model's classes.",
+                         received=f"{', '.join(strangers)}, where the classes are {', '.join(classes)}",
+                         remedy="Check the labels table.")
+    return np.array([place[label] for label in labels], dtype=np.intp)
 
 
 def _check_classes(classes: tuple[str, ...], positive: str) -> None:

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import LabelError
-from pneumo_tf.evaluation.estimates import resampled
-from pneumo_tf.evaluation.paired import Figure, changes, class_figures, mean_within
+from pneumo_tf.evaluation.figures import Judged
+from pneumo_tf.evaluation.intervals import Estimate, changes, resampled
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.statistics import mean_within
 
 Values = NDArray[np.floating]
 Ways = Mapping[str, Scores]
 """The same films, scored by each way of combining views."""
 
+FOR_TWO = ("accuracy", "f1", "sensitivity", "specificity")
+FOR_SEVERAL = ("accuracy", "macro_f1")
 SINGLE, MEAN, MAXIMUM, SUREST = "single", "mean", "maximum", "surest"
 
 
@@ -84,7 +87,11 @@ def _refixed(validation: Ways | None, fix: Callable[[Scores], float | None]) -> 
 def _judged(test: Ways, thresholds: Mapping[str, float | None], *, seed: int,
             resamples: int) -> dict[str, dict[str, Any]]:
     """Each way's figures at its threshold, and their changes against the single film at its own."""
-    wanted = {way: class_figures(scores, scores.predicted(thresholds[way])) for way, scores in test.items()}
+    wanted = {}
+    for way, scores in test.items():
+        judged = Judged(scores, thresholds[way])
+        wanted[way] = {name: judged.statistic(name)
+                       for name in (FOR_TWO if scores.is_binary else FOR_SEVERAL)}
     content = {}
     for way, scores in test.items():
         pairs = {name: (wanted[SINGLE][name], statistic) for name, statistic in wanted[way].items()}
@@ -96,7 +103,7 @@ def _judged(test: Ways, thresholds: Mapping[str, float | None], *, seed: int,
     return content
 
 
-def _rise(test: Ways, *, seed: int, resamples: int) -> Figure | None:
+def _rise(test: Ways, *, seed: int, resamples: int) -> Estimate | None:
     """How far the maximum lifts the positive's score on films of the other class; None for several classes.
 
     It never lowers a score, so that a threshold which was fixed on single films no longer holds.

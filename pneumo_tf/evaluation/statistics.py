@@ -5,15 +5,16 @@ Each takes how often every film counts, (b, n), and returns (b,) values: NaN whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
 
 
-def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats], Floats]:
+def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Statistic:
     """The area under the ROC curve: how often a positive film scores above a negative one, ties half.
 
     The films are sorted once; every resample only sums weights over the distinct scores.
@@ -31,7 +32,7 @@ def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats],
     return auc
 
 
-def average_precision_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[Floats], Floats]:
+def average_precision_of(is_positive: NDArray[np.bool_], scores: Floats) -> Statistic:
     """The precision at each score that a film has, averaged over the positives that are found there.
 
     Precision is that of calling all films with this score or a higher one, so that ties count together.
@@ -50,31 +51,47 @@ def average_precision_of(is_positive: NDArray[np.bool_], scores: Floats) -> Call
     return average_precision
 
 
-def mean_of_films(values: Floats) -> Callable[[Floats], Floats]:
+def mean_of_films(values: Floats) -> Statistic:
     """The mean of a number that each film has, (n,)."""
     return lambda weights: _ratio(weights @ values, weights.sum(axis=1))
 
 
-def macro_auc(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float | None:
-    """The AUC of each class against the rest, averaged; None where a class has no films.
+def mean_within(values: NDArray[np.number | np.bool_], rows: NDArray[np.bool_]) -> Statistic:
+    """The mean of a number that each film has, (n,), over some of the films, (n,) bool."""
+    mean = mean_of_films(values[rows].astype(np.float64))
+    return mean if rows.all() else lambda weights: mean(weights[:, rows])
+
+
+def mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    """The unweighted mean of several statistics."""
+    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
+
+
+def less(one: Statistic, other: Statistic) -> Statistic:
+    """The difference of two statistics of the same films."""
+    return lambda weights: one(weights) - other(weights)
+
+
+def macro_auc_of(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> Statistic:
+    """The AUC of each class against the rest, averaged.
 
     Args:
         labels: (n,), indices of the classes.
         scores: (n, K).
     """
+    return mean_of([auc_of(labels == index, column.astype(np.float64))
+                    for index, column in enumerate(scores.T)])
+
+
+def macro_auc(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float | None:
+    """As `macro_auc_of`, of all films; None where a class has none."""
     if len(np.unique(labels)) < scores.shape[1]:
         return None
-    every = [auc_of(labels == index, column.astype(np.float64)) for index, column in enumerate(scores.T)]
-    return float(mean_of(every)(np.ones((1, len(labels))))[0])
-
-
-def mean_of(statistics: list[Callable[[Floats], Floats]]) -> Callable[[Floats], Floats]:
-    """The unweighted mean of several statistics."""
-    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
+    return float(macro_auc_of(labels, scores)(np.ones((1, len(labels))))[0])
 
 
 def confusion_of(labels: NDArray[np.integer], predicted: NDArray[np.integer],
-                 classes: int) -> Callable[[Floats], Floats]:
+                 classes: int) -> Statistic:
     """Weighted confusion matrices, (b, K, K): rows actual, columns predicted."""
     cells = np.eye(classes * classes)[labels * classes + predicted]
     return lambda weights: (weights @ cells).reshape(-1, classes, classes)

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.estimates import Figure, resampled
-from pneumo_tf.evaluation.proportions import proportion
+from pneumo_tf.evaluation.figures import Judged
+from pneumo_tf.evaluation.intervals import Estimate, resampled
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.shortcuts import fact_table
-from pneumo_tf.evaluation.statistics import auc_of
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -86,24 +85,22 @@ def _parts(values: Floats, known: Mask) -> list[tuple[str, Mask]]:
 
 
 def _figures(test: Scores, mask: Mask, threshold: float | None, *, seed: int,
-             resamples: int) -> dict[str, Figure]:
-    right = test.predicted(threshold) == test.labels
+             resamples: int) -> dict[str, Estimate]:
+    judged = Judged(test, threshold)
     if not test.is_binary:
-        return {"accuracy": proportion(right[mask], test.groups[mask], why="no_films")}
-    is_positive = test.labels == test.positive_index
-    rates = {"sensitivity": mask & is_positive, "specificity": mask & ~is_positive}
-    figures = {name: proportion(right[films], test.groups[films], why="no_films")
-               for name, films in rates.items() if films.any()}
-    return {**figures, "auc": _area(test, mask, seed=seed, resamples=resamples)}
+        return {"accuracy": judged.share("accuracy", within=mask)}
+    sides = {"sensitivity": judged.own, "specificity": ~judged.own}
+    figures = {name: judged.share(name, within=mask) for name, side in sides.items() if (mask & side).any()}
+    return {**figures, "auc": _area(judged, mask, seed=seed, resamples=resamples)}
 
 
-def _area(test: Scores, mask: Mask, *, seed: int, resamples: int) -> Figure:
-    is_positive = test.labels == test.positive_index
-    one_class = len(np.unique(is_positive[mask])) < 2
-    judged = mask | (is_positive != is_positive[mask][0]) if one_class else mask
-    sides = {"positives": int((judged & is_positive).sum()), "negatives": int((judged & ~is_positive).sum())}
+def _area(judged: Judged, mask: Mask, *, seed: int, resamples: int) -> Estimate:
+    own = judged.own
+    one_class = len(np.unique(own[mask])) < 2
+    kept = mask | (own != own[mask][0]) if one_class else mask
+    sides = {"positives": int((kept & own).sum()), "negatives": int((kept & ~own).sum())}
     if min(sides.values()) < FEW:
         return {"value": None, "low": None, "high": None, **sides, "why": "few_films"}
-    figure = resampled({"auc": auc_of(is_positive[judged], test.positive_scores[judged])},
-                       test.groups[judged], seed=seed, resamples=resamples)["auc"]
-    return {**figure, **sides, "against_all": one_class}
+    part = judged.scores.take(np.flatnonzero(kept))
+    figure = resampled({"auc": Judged(part).statistic("auc")}, part.groups, seed=seed, resamples=resamples)
+    return {**figure["auc"], **sides, "against_all": one_class}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort
@@ -102,10 +101,7 @@ class RunFolder:
             ScoreError: There are none.
         """
         table = self.predictions[self.predictions["split"] == split]
-        patients = table["patient"] if "patient" in table else table["id"].map(lambda _: "")
-        return Scores(tuple(self.classes), self.positive, list(table["id"]),
-                      np.array([self.classes.index(label) for label in table["label"]], dtype=int),
-                      table[[f"p_{name}" for name in self.classes]].to_numpy(float), patients.to_numpy(str))
+        return Scores.of_predictions(table, self.classes, self.positive)
 
     def fix_threshold(self, films: Scores) -> float | None:
         """The operating point that the run's rule fixes on other films; None for several classes.

@@ -17,11 +17,10 @@ import numpy as np
 import pandas as pd
 
 from pneumo_tf.errors import PneumoError
-from pneumo_tf.evaluation.calibration.logits import log_losses
+from pneumo_tf.evaluation.figures import Judged, area_name
 from pneumo_tf.evaluation.intervals import bootstrap
-from pneumo_tf.evaluation.paired import area_of, less, take
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import mean_of
+from pneumo_tf.evaluation.statistics import less, mean_of
 from pneumo_tf.report.comparison import write_page
 from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, replacing, write_json
@@ -120,7 +119,7 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 def _read(folder: Path) -> _Run:
     run = read_run(folder)
     scores = run.scores("validation")
-    return _Run(run, take(scores, np.argsort(scores.ids, kind="stable")))
+    return _Run(run, scores.take(np.argsort(scores.ids, kind="stable")))
 
 
 def _check(runs: Sequence[_Run]) -> None:
@@ -165,9 +164,9 @@ def _run(run: _Run) -> dict[str, Any]:
     facts, scores, history = run.folder.facts, run.scores, run.folder.history
     command = [part for part in facts.get("command") or [] if part != "--resume"]
     return {"folder": str(run.folder.path), "seed": facts.get("seed"), "command": shlex.join(command),
-            "auc": float(area_of(scores)(np.ones((1, len(scores.ids))))[0]),
+            "auc": Judged(scores).value(area_name(scores)),
             "accuracy": float(np.mean(scores.values.argmax(axis=1) == scores.labels)),
-            "log_loss": float(log_losses(scores).mean()), "epochs": len(history),
+            "log_loss": Judged(scores).value("log_loss"), "epochs": len(history),
             "seconds": float(sum(stage["seconds"] for stage in facts.get("stages") or [])),
             "history": {name: [None if pd.isna(value) else float(value) for value in history[name]]
                         for name in _CURVES if name in history}}
@@ -182,7 +181,8 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
 def _differences(ranked: Sequence[Sequence[_Run]], *, seed: int,
                  resamples: int) -> list[dict[str, Any] | None]:
     """Each row's area less the first one's, over the same resamples of patients; None for the first."""
-    areas = [mean_of([area_of(run.scores) for run in runs]) for runs in ranked]
+    area = area_name(ranked[0][0].scores)
+    areas = [mean_of([Judged(run.scores).statistic(area) for run in runs]) for runs in ranked]
     distances = {str(index): less(area, areas[0]) for index, area in enumerate(areas) if index}
     scores = ranked[0][0].scores
     intervals = bootstrap(distances, scores.groups, seed=seed, resamples=resamples)

@@ -12,14 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from pneumo_tf.cohort import Cohort, Radiograph, table_sha256
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
-from pneumo_tf.evaluation.external import drop
+from pneumo_tf.evaluation.drop import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.recalibration import REPEATS, check_labelled, recalibration
 from pneumo_tf.evaluation.reliability import reliability
@@ -93,15 +90,19 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
-        scores = _scores(run, cohort, predictor.scores(files, advance=advance))
+        scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
+                                  classes=run.classes)
     write_json(place / METRICS, {
         "name": name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "films_folder": str(elsewhere.films.absolute()), "labels": str(elsewhere.labels.absolute()),
         "labels_sha256": labels_sha256, "command": list(elsewhere.command), "seed": elsewhere.seed,
         "resamples": elsewhere.resamples, "overlap": overlap,
         **_figures(run, scores, predictor, elsewhere)})
+    predictions = scores.to_predictions("test", predictor.threshold)
+    if scores.is_binary:
+        predictions["probability"] = predictor.calibrator.apply(scores).positive_scores
     with replacing(place / PREDICTIONS) as temporary:
-        _predictions(cohort, scores, predictor).to_csv(temporary, index=False)
+        predictions.to_csv(temporary, index=False)
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
 
 
@@ -145,11 +146,6 @@ def _sha256(path: Path) -> str:
                         remedy="Replace it or leave it out.") from failure
 
 
-def _scores(run: RunFolder, cohort: Cohort, values: np.ndarray) -> Scores:
-    labels = np.array([run.classes.index(label) for label in cohort.labels])
-    return Scores(tuple(run.classes), run.positive, cohort.ids, labels, values, np.array(cohort.patients))
-
-
 def _figures(run: RunFolder, scores: Scores, predictor: Predictor, elsewhere: Elsewhere) -> dict[str, Any]:
     calibrated, threshold, seed = predictor.calibrator.apply, predictor.threshold, elsewhere.seed
     content: dict[str, Any] = {
@@ -184,13 +180,3 @@ def _overlap(run: RunFolder, cohort: Cohort, films: Path) -> dict[str, Any]:
 def _hashes(film: Radiograph, path: Path | None) -> set[str]:
     """SHA-256 of a film's original and of its file, where they are known."""
     return {film.sha256, _sha256(path) if path else ""} - {""}
-
-
-def _predictions(cohort: Cohort, scores: Scores, predictor: Predictor) -> pd.DataFrame:
-    """As a run's predictions.csv, and of two classes the positive's probability by the run's calibrator."""
-    called = [scores.classes[index] for index in scores.predicted(predictor.threshold)]
-    columns = {f"p_{name}": scores.values[:, index] for index, name in enumerate(scores.classes)}
-    if scores.is_binary:
-        columns["probability"] = predictor.calibrator.apply(scores).positive_scores
-    return pd.DataFrame({"id": cohort.ids, "patient": cohort.patients, "split": "test",
-                         "label": cohort.labels, "predicted": called, **columns})

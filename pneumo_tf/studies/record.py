@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.near_duplicates import near_duplicates
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.splits import SPLITS, split_hash
 from pneumo_tf.evaluation.calibration.calibrators import fit_calibrator
 from pneumo_tf.evaluation.calibration.cross_fitting import cross_fitted
 from pneumo_tf.evaluation.dossier import dossier
-from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
+from pneumo_tf.evaluation.operating_point import choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, SPLIT
 from pneumo_tf.storage import write_json
@@ -26,17 +25,6 @@ from pneumo_tf.studies.plan import Plan, plain
 from pneumo_tf.training.device import package_versions
 from pneumo_tf.training.pixels import INTERPOLATION
 from pneumo_tf.training.task import Task, Trained
-
-
-def _rows(cohort: Cohort, split: str) -> list[int]:
-    return [row for row, radiograph in enumerate(cohort) if radiograph.split == split]
-
-
-def _scores(cohort: Cohort, values: np.ndarray, positive: str, rows: Sequence[int]) -> Scores:
-    films = [cohort.radiographs[row] for row in rows]
-    return Scores(classes=tuple(cohort.classes), positive=positive, ids=[film.id for film in films],
-                  labels=np.array([cohort.classes.index(film.label) for film in films]),
-                  values=values[list(rows)], patients=np.array([film.patient for film in films]))
 
 
 def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: str,
@@ -49,14 +37,20 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
     """
     options, cohort = plan.options, task.cohort
     positive = options.positive_class(task.classes)
-    scores = {split: _scores(cohort, trained.scores, positive, _rows(cohort, split)) for split in SPLITS}
-    held_out = _held_out(cohort, trained, positive)
-    judged = scores["validation"] if held_out is None else _joined(scores["validation"], held_out)
+    everything = Scores.of_cohort(cohort, trained.scores, positive)
+    scores = {split: everything.take(task.rows(split)) for split in SPLITS}
+    # Training films count only as a head scored them that never saw their patient.
+    unseen = trained.scores.copy()
+    for row, values in trained.held_out.items():
+        unseen[row] = values
+    held_out = Scores.of_cohort(cohort, unseen, positive, rows=list(trained.held_out)) \
+        if trained.held_out else None
+    judged = Scores.of_cohort(cohort, unseen, positive, rows=[*task.rows("validation"), *trained.held_out])
     point = choose(judged, rule=options.operating_point)
     calibrator = fit_calibrator(options.calibration, judged)
     cohort.write_csv(folder / SPLIT)
     pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
-    predictions = _predictions(cohort, _scores(cohort, trained.scores, positive, range(len(cohort))), point)
+    predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
     predictions.to_csv(folder / PREDICTIONS, index=False)
     with task.stages.measure("figures"):
         metrics = dossier(scores, point.threshold, calibrator=calibrator, cohort=cohort, films=_films(task),
@@ -75,32 +69,6 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
 def _films(task: Task) -> Iterator[np.ndarray]:
     """uint8 (H, W, C) each, in the cohort's order; one in memory at a time."""
     return (task.pixels.film(row) for row in range(len(task.cohort)))
-
-
-def _held_out(cohort: Cohort, trained: Trained, positive: str) -> Scores | None:
-    """Training films, each scored by a head that never saw its patient; None where there are none."""
-    if not trained.held_out:
-        return None
-    unseen = trained.scores.copy()
-    for row, values in trained.held_out.items():
-        unseen[row] = values
-    return _scores(cohort, unseen, positive, list(trained.held_out))
-
-
-def _joined(one: Scores, other: Scores) -> Scores:
-    """The films of both."""
-    return replace(one, ids=[*one.ids, *other.ids], labels=np.concatenate([one.labels, other.labels]),
-                   values=np.concatenate([one.values, other.values]),
-                   patients=np.concatenate([one.patients, other.patients]))
-
-
-def _predictions(cohort: Cohort, scores: Scores, point: OperatingPoint) -> pd.DataFrame:
-    """Uncalibrated scores of every film of every split, and the class they mean at the operating point."""
-    predicted = [cohort.classes[index] for index in scores.predicted(point.threshold)]
-    frame = pd.DataFrame({"id": cohort.ids, "patient": cohort.patients, "split": [r.split for r in cohort],
-                          "label": cohort.labels, "predicted": predicted})
-    columns = [f"p_{name}" for name in cohort.classes]
-    return pd.concat([frame, pd.DataFrame(scores.values, columns=columns)], axis=1)
 
 
 def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -66,16 +67,9 @@ class Refit:
         unseen, held_out = values.copy(), sorted(set.intersection(*(set(part.held_out) for part in fitted)))
         for row in held_out:
             unseen[row] = np.mean([part.held_out[row] for part in fitted], axis=0)
-        rows = {"all": np.arange(len(cohort)), "test": task.rows("test")}
-        judged = np.array([*task.rows("validation"), *held_out], dtype=int)
-        return {**{name: self._of(values, part) for name, part in rows.items()},
-                "judged": self._of(unseen, judged)}
-
-    def _of(self, values: np.ndarray, rows: np.ndarray) -> Scores:
-        films = [self.task.cohort.radiographs[row] for row in rows]
-        return Scores(classes=tuple(self.run.classes), positive=self.run.positive,
-                      ids=[film.id for film in films], labels=self.task.labels[rows], values=values[rows],
-                      patients=np.array([film.patient for film in films]))
+        said = partial(Scores.of_cohort, cohort, positive=self.run.positive, classes=self.run.classes)
+        return {"all": said(values), "test": said(values, rows=task.rows("test").tolist()),
+                "judged": said(unseen, rows=[*task.rows("validation"), *held_out])}
 
     def check_films(self, fitted: np.ndarray) -> None:
         """Make sure that the films still give the run's own scores.

@@ -17,8 +17,9 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.patients import owner
 from pneumo_tf.data.splits import SPLITS, split_cohort
 from pneumo_tf.errors import OptionError
+from pneumo_tf.evaluation.figures import Judged, area_name
 from pneumo_tf.evaluation.learning_curve import balanced_log_loss, nested_order, outlook, sizes
-from pneumo_tf.evaluation.repeats import area, over_splits, split_figures
+from pneumo_tf.evaluation.over_splits import over_splits, split_figures
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.explain.explain_films import add_to_report
 from pneumo_tf.progress import progress_bar
@@ -155,7 +156,7 @@ def _taught_by(patients: set[str], cohort: Cohort) -> Cohort:
 
 def _point(cohort: Cohort, test: Scores) -> tuple[float, ...]:
     """Training films, the area under the ROC curve, and the log loss."""
-    return float(len(cohort.subset("train"))), area(test), balanced_log_loss(test)
+    return float(len(cohort.subset("train"))), Judged(test).value(area_name(test)), balanced_log_loss(test)
 
 
 def _range(values: np.ndarray) -> dict[str, Any]:

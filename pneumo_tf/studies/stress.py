@@ -19,8 +19,7 @@ from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
 from pneumo_tf.errors import FilmError
-from pneumo_tf.evaluation.paired import take
-from pneumo_tf.evaluation.robustness import robustness
+from pneumo_tf.evaluation.perturbed import robustness
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.explain.explain_films import add_to_report
@@ -114,7 +113,7 @@ def chosen_scores(run: RunFolder, split: str, options: Rescoring) -> Scores:
     share = min(1.0, options.films / len(scores.ids))
     rows = [row for index in range(len(scores.classes))
             for row in _first_of_class(scores, index, rank, share)]
-    return take(scores, np.sort(rows).astype(int))
+    return scores.take(np.sort(rows).astype(int))
 
 
 def _first_of_class(scores: Scores, index: int, rank: NDArray[np.integer], share: float) -> list[int]:

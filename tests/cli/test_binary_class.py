@@ -16,7 +16,6 @@ from pneumo_tf import places
 from pneumo_tf.cli.binary_class import main
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.calibration.calibrators import METHODS, read_calibrator
-from pneumo_tf.evaluation.paired import take
 from pneumo_tf.evaluation.scores import Scores
 
 SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "--recipe", "fast")
@@ -70,7 +69,7 @@ def test_what_is_made_of_the_scores_can_be_named(project: Path) -> None:
                     (predictions["label"] == "PNEUMONIA").to_numpy(int),
                     predictions[["p_NORMAL", "p_PNEUMONIA"]].to_numpy(float),
                     predictions["patient"].to_numpy(str))
-    tested = take(scores, np.flatnonzero(predictions["split"] == "test"))
+    tested = scores.take(np.flatnonzero(predictions["split"] == "test"))
     probabilities = read_calibrator(facts["calibration"]).apply(tested).positive_scores
     told = metrics["test"]["calibration"]["after"]["figures"]["brier"]["value"]
     assert told == pytest.approx(brier_score_loss(tested.labels, probabilities), abs=1e-6)

@@ -4,7 +4,8 @@ from scipy.stats import binomtest
 from scipy.stats import bootstrap as scipy_bootstrap
 from statsmodels.stats.proportion import proportion_confint
 
-from pneumo_tf.evaluation.intervals import bootstrap, newcombe_auc, wilson
+from pneumo_tf.evaluation.intervals import bootstrap, changes, effective_films, proportion, wilson
+from pneumo_tf.evaluation.statistics import auc_of, mean_of_films
 
 
 def test_wilson_gives_the_published_interval():
@@ -94,16 +95,89 @@ def test_a_statistic_that_never_exists_has_no_interval():
     assert (interval.low, interval.high, interval.skipped) == (None, None, 10)
 
 
-def test_the_area_of_hanley_and_mcneils_example_is_as_uncertain_as_they_found():
-    low, high = newcombe_auc(0.893, 51, 58)
-    # Their standard error is 0.032 (Radiology 1982, 143:29).
-    assert high - low == pytest.approx(2 * 1.96 * 0.032, rel=0.1)
-    assert 0.893 - low > high - 0.893  # and it leans away from 1
+def keys(*films_per_patient):
+    return np.repeat(np.arange(len(films_per_patient)), films_per_patient).astype(str)
 
 
-def test_a_perfect_area_is_the_less_certain_the_fewer_patients_show_it():
-    few, many = newcombe_auc(1.0, 10, 10), newcombe_auc(1.0, 100, 100)
-    assert few[1] == many[1] == 1.0
-    assert 0.7 < few[0] < 0.95 < many[0] < 1.0
-    mirrored = newcombe_auc(0.0, 10, 10)
-    assert mirrored == pytest.approx((0.0, 1 - few[0]), abs=1e-9)
+def test_with_one_film_a_patient_it_is_wilsons_interval():
+    hits = np.arange(40) < 33
+    figure = proportion(hits, keys(*[1] * 40), why="")
+    theirs = binomtest(33, 40).proportion_ci(method="wilson")
+    assert (figure["low"], figure["high"]) == pytest.approx((theirs.low, theirs.high))
+    assert (figure["count"], figure["of"], figure["effective"], figure["method"]) == (33, 40, 40, "Wilson")
+
+
+def test_copies_of_a_film_count_once():
+    hits = np.repeat(np.arange(30) < 24, 5)
+    figure = proportion(hits, keys(*[5] * 30), why="")
+    assert figure["method"] == "Wilson by patient"
+    low, high = wilson(24, 30)
+    # A little wider, since how much films resemble each other is itself only known from 30 patients.
+    assert figure["low"] < low < figure["low"] + 0.02
+    assert figure["high"] > high > figure["high"] - 0.02
+
+
+def test_the_design_effect_is_that_of_the_survey_books():
+    generator = np.random.default_rng(1)
+    groups = keys(*generator.integers(1, 8, 60))
+    chance = np.repeat(generator.random(60), np.bincount(groups.astype(int)))
+    hits = generator.random(len(groups)) < chance
+    totals = np.array([hits[groups == key].sum() for key in np.unique(groups)])
+    sizes = np.array([(groups == key).sum() for key in np.unique(groups)])
+    share, films = hits.mean(), len(hits)
+    between = 60 / 59 * ((totals - share * sizes) ** 2).sum() / films**2  # Cochran, the ratio estimator
+    binomial = share * (1 - share) / (films - 1)
+    assert effective_films(hits, groups) == pytest.approx(films * binomial / between, rel=0.06)
+
+
+def test_films_that_contradict_their_patient_make_it_no_narrower():
+    hits = np.tile([True, False], 20)
+    assert effective_films(hits, keys(*[2] * 20)) < 40
+
+
+@pytest.mark.parametrize("hits", [np.ones(12, bool), np.zeros(12, bool)])
+def test_where_all_films_agree_each_patient_counts_once(hits):
+    assert effective_films(hits, keys(6, 3, 3)) == 3
+    figure = proportion(hits, keys(6, 3, 3), why="")
+    assert (figure["low"], figure["high"]) == pytest.approx(wilson(3 * hits.mean(), 3))
+
+
+def test_one_patient_is_one_trial():
+    assert effective_films(np.array([True, False, True]), keys(3)) == 1
+
+
+def test_nothing_counted_is_null_with_the_reason():
+    figure = proportion(np.zeros(0, bool), np.zeros(0, str), why="no_positive_films")
+    assert (figure["value"], figure["low"], figure["of"]) == (None, None, 0)
+    assert figure["why"] == "no_positive_films"
+
+
+def test_the_interval_of_a_mean_change_is_that_of_the_paired_differences() -> None:
+    """One film a patient: the bootstrap agrees with 1.96 standard errors of the differences' mean."""
+    generator = np.random.default_rng(1)
+    hardness = generator.normal(0, 10, 400)
+    before, after = hardness, hardness + generator.normal(0.5, 1, 400)
+    patients = np.array([f"p{row}" for row in range(400)])
+    found = changes({"mean": (mean_of_films(before), mean_of_films(after))}, patients, seed=0, resamples=2000)
+    difference = after - before
+    reach = 1.96 * difference.std(ddof=1) / 20
+    assert found["mean"]["value"] == pytest.approx(difference.mean())
+    assert found["mean"]["low"] == pytest.approx(difference.mean() - reach, abs=0.02)
+    assert found["mean"]["high"] == pytest.approx(difference.mean() + reach, abs=0.02)
+
+
+def test_patients_are_drawn_not_films() -> None:
+    """Ten films of one patient that all change alike are one observation, so the interval is √10 wider."""
+    change = np.random.default_rng(2).normal(0, 1, 60)
+    one = changes({"d": (mean_of_films(0 * change), mean_of_films(change))},
+                  np.array([f"p{row}" for row in range(60)]), seed=0, resamples=1000)["d"]
+    ten = changes({"d": (mean_of_films(np.zeros(600)), mean_of_films(np.repeat(change, 10)))},
+                  np.array([f"p{row // 10}" for row in range(600)]), seed=0, resamples=1000)["d"]
+    assert (ten["low"], ten["high"]) == pytest.approx((one["low"], one["high"]))
+
+
+def test_a_change_without_one_class_doesnt_exist(scores_of) -> None:
+    scores = scores_of([1] * 12, np.linspace(0.1, 0.9, 12))
+    area = auc_of(scores.labels == 1, scores.positive_scores)
+    found = changes({"auc": (area, area)}, scores.groups, seed=0, resamples=20)["auc"]
+    assert (found["value"], found["why"]) == (None, "one_class_only")

@@ -62,3 +62,14 @@ def test_confusion_figures_agree_with_scikit_learn(three_classes, weights, ours,
 def test_a_resample_of_one_class_has_no_auc():
     auc = statistics.auc_of(np.array([True, False]), np.array([0.9, 0.1]))
     assert np.isnan(auc(np.array([[2.0, 0.0]]))).all()
+
+
+def test_means_count_only_the_films_they_are_of():
+    mean = statistics.mean_within(np.array([1.0, 2.0, 30.0, 40.0]), np.array([True, True, False, False]))
+    assert mean(np.array([[1.0, 1, 1, 1], [3, 1, 9, 9], [0, 0, 1, 1]]))[:2] == pytest.approx([1.5, 1.25])
+    assert np.isnan(mean(np.array([[0.0, 0, 1, 1]])))[0]
+
+
+def test_a_difference_is_that_of_the_same_films():
+    first, second = (statistics.mean_of_films(np.array(values)) for values in ([3.0, 5.0], [1.0, 2.0]))
+    assert statistics.less(first, second)(np.array([[1.0, 1.0], [1.0, 0.0]])).tolist() == [2.5, 2]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.external import drop
+from pneumo_tf.evaluation.drop import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo_tf.evaluation.robustness import robustness
+from pneumo_tf.evaluation.perturbed import robustness
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.report.language import language

@@ -16,8 +16,7 @@ from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import MANIFEST, read_prepared
 from pneumo_tf.errors import FilmError
-from pneumo_tf.evaluation.calibration.calibrators import Platt, Temperature
-from pneumo_tf.evaluation.calibration.platt import Line
+from pneumo_tf.evaluation.calibration.calibrators import Line, Platt, Temperature
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import RunError, RunFolder
 from pneumo_tf.runs.predictor import (

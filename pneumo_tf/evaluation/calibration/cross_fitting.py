@@ -10,11 +10,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pneumo_tf.evaluation.calibration.calibrators import METHODS, fit_calibrator
 from pneumo_tf.evaluation.calibration.logits import log_losses
-from pneumo_tf.evaluation.estimates import resampled
-from pneumo_tf.evaluation.intervals import Statistic
-from pneumo_tf.evaluation.paired import take
+from pneumo_tf.evaluation.intervals import resampled
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import mean_of_films
+from pneumo_tf.evaluation.statistics import Statistic, mean_of_films
 
 _FOLDS = 10
 
@@ -54,6 +52,6 @@ def _losses(method: str, validation: Scores,
     """(n,) float: the log loss of each film, calibrated without its patient."""
     losses = np.empty(len(validation.ids))
     for fitted, judged in rows:
-        calibrator = fit_calibrator(method, take(validation, fitted))
-        losses[judged] = log_losses(calibrator.apply(take(validation, judged)))
+        calibrator = fit_calibrator(method, validation.take(fitted))
+        losses[judged] = log_losses(calibrator.apply(validation.take(judged)))
     return losses

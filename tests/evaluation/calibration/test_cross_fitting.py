@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from pneumo_tf.evaluation.calibration.calibrators import METHODS, cross_fitting, fit_calibrator
+from pneumo_tf.evaluation.calibration import cross_fitting
+from pneumo_tf.evaluation.calibration.calibrators import METHODS, fit_calibrator
 from pneumo_tf.evaluation.calibration.cross_fitting import cross_fitted
 from pneumo_tf.evaluation.calibration.logits import log_losses
 

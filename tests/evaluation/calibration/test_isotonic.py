@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from pneumo_tf.evaluation.calibration.isotonic import Isotonic
+from pneumo_tf.evaluation.calibration.calibrators import Isotonic
 
 
 def test_the_curve_is_scikit_learns_on_other_films_too(noisy):

@@ -6,7 +6,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from pneumo_tf.evaluation.calibration.platt import Line, Platt
+from pneumo_tf.evaluation.calibration.calibrators import Line, Platt
 
 
 def test_the_line_undoes_what_stretched_and_moved_the_scores(honest, sharpened):

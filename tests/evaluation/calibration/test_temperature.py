@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from pneumo_tf.evaluation.calibration.temperature import Temperature
+from pneumo_tf.evaluation.calibration.calibrators import Temperature
 
 
 @pytest.mark.parametrize("factor", [0.5, 1, 3])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import LabelError
-from pneumo_tf.evaluation import statistics
-from pneumo_tf.evaluation.estimates import resampled
-from pneumo_tf.evaluation.intervals import Statistic
+from pneumo_tf.evaluation.figures import Judged
+from pneumo_tf.evaluation.intervals import resampled
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.statistics import Statistic
 
 Floats = NDArray[np.float64]
+
+FOR_TWO = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1", "auc")
+FOR_SEVERAL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 
 
 class ReplicateTestSampling:
@@ -80,7 +83,9 @@ def resampled_validation(validation: Scores, test_labels: NDArray[np.integer], t
         return {"why": "class_without_validation"}
     sampler = ReplicateTestSampling(test_labels, np.arange(films), validation.labels, seed=seed)
     copies = np.bincount(list(sampler), minlength=films).astype(np.float64)
-    figures = {name: _counted(figure, copies) for name, figure in _figures(validation, threshold).items()}
+    judged = Judged(validation, threshold)
+    figures = {name: _counted(judged.statistic(name), copies)
+               for name in (FOR_TWO if validation.is_binary else FOR_SEVERAL)}
     return {"films": films, "drawn": len(sampler),
             "shares": _shares(validation, test_labels, copies),
             "figures": resampled(figures, validation.groups, seed=seed, resamples=resamples)}
@@ -111,33 +116,8 @@ def _repeated(films: NDArray[np.integer], number: int, generator: np.random.Gene
     return np.concatenate([np.tile(films, rounds), generator.choice(films, rest, replace=False)])
 
 
-def _counted(figure: Statistic, copies: Floats) -> Callable[[Floats], Floats]:
+def _counted(figure: Statistic, copies: Floats) -> Statistic:
     return lambda weights: figure(weights * copies)
-
-
-def _figures(scores: Scores, threshold: float | None) -> dict[str, Statistic]:
-    """The figures as functions of how often each film counts."""
-    count = statistics.confusion_of(scores.labels, scores.predicted(threshold), len(scores.classes))
-    areas = [statistics.auc_of(scores.labels == index, scores.values[:, index].astype(np.float64))
-             for index in range(len(scores.classes))]
-    if not scores.is_binary:
-        return {"accuracy": lambda weights: _accuracy(count(weights)),
-                "balanced_accuracy": lambda weights: statistics.recalls(count(weights)).mean(axis=1),
-                "macro_f1": lambda weights: statistics.f1_scores(count(weights)).mean(axis=1),
-                "macro_auc": statistics.mean_of(areas)}
-    found = scores.positive_index
-    precision: Statistic = lambda weights: statistics.recalls(count(weights).swapaxes(1, 2))  # noqa: E731
-    return {"sensitivity": lambda weights: statistics.recalls(count(weights))[:, found],
-            "specificity": lambda weights: statistics.recalls(count(weights))[:, 1 - found],
-            "ppv": lambda weights: precision(weights)[:, found],
-            "npv": lambda weights: precision(weights)[:, 1 - found],
-            "accuracy": lambda weights: _accuracy(count(weights)),
-            "f1": lambda weights: statistics.f1_scores(count(weights))[:, found],
-            "auc": areas[found]}
-
-
-def _accuracy(confusion: Floats) -> Floats:
-    return np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2))
 
 
 def _shares(validation: Scores, test_labels: NDArray[np.integer], copies: Floats) -> dict[str, Any]:

@@ -1,17 +1,19 @@
-"""Where it errs: the films with the greatest losses, and the classes that it takes for each other."""
+"""Where it errs: the greatest losses, the classes that are confused, and labels that may be wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from pneumo_tf.evaluation.calibration.logits import log_losses
 from pneumo_tf.evaluation.scores import Scores
 
-_SHOWN = 25
+_LOSSES, _DOUBTS = 25, 100
 
 
 class Confusion(NamedTuple):
@@ -40,7 +42,7 @@ def most_confused(confusion: Sequence[Sequence[int]] | NDArray[np.integer], clas
     return sorted(pairs, key=lambda pair: (-pair.films, pair.actual, pair.predicted))
 
 
-def errors(scores: Scores, probabilities: Scores, threshold: float | None) -> dict[str, Any]:
+def error_analysis(scores: Scores, probabilities: Scores, threshold: float | None) -> dict[str, Any]:
     """What went wrong on one split, ready for JSON.
 
     Args:
@@ -57,8 +59,7 @@ def errors(scores: Scores, probabilities: Scores, threshold: float | None) -> di
     """
     predicted, losses = scores.predicted(threshold), log_losses(probabilities)
     wrong = predicted != scores.labels
-    confusion = np.zeros((len(scores.classes),) * 2, dtype=int)
-    np.add.at(confusion, (scores.labels, predicted), 1)
+    confusion = confusion_matrix(scores.labels, predicted, labels=range(len(scores.classes)))
     return {"films": len(losses), "wrong": int(wrong.sum()),
             "method": "log loss of the calibrated probability of the actual class",
             "most_confused": [pair._asdict() for pair in most_confused(confusion, scores.classes)],
@@ -70,9 +71,9 @@ def _gravest(losses: NDArray[np.float64], scores: Scores, wrong: NDArray[np.bool
     """Rows of the films to be listed; among equal losses the rarer score first, then by name."""
     own = scores.values[np.arange(len(losses)), scores.labels]
     order = np.lexsort((np.asarray(scores.ids), own, -losses))
-    chosen = set(order[:_SHOWN].tolist())
+    chosen = set(order[:_LOSSES].tolist())
     for label in range(len(scores.classes)):
-        chosen |= set(order[(wrong & (scores.labels == label))[order]][:_SHOWN].tolist())
+        chosen |= set(order[(wrong & (scores.labels == label))[order]][:_LOSSES].tolist())
     return np.array([row for row in order if int(row) in chosen], dtype=np.intp)
 
 
@@ -81,3 +82,48 @@ def _record(scores: Scores, row: int, *, predicted: int, loss: float) -> dict[st
     return {"id": scores.ids[row], "actual": scores.classes[int(scores.labels[row])],
             "predicted": scores.classes[predicted], "loss": loss, "probability": float(np.exp(-loss)),
             "score": float(scores.values[row, shown])}
+
+
+def label_doubts(probabilities: Mapping[str, Scores]) -> dict[str, Any]:
+    """Films whose label the scores contradict most surely, ready for JSON.
+
+    Confident learning (Northcutt, Jiang and Chuang 2021, JAIR 70:1373) by cleanlab: how many films of each
+    label look like another class is estimated from the average probability of each class's own films, and
+    those with the smallest margin are named. A doubt is no verdict: a film that the network can't read is
+    doubted like one with a wrong label.
+
+    Args:
+        probabilities: Calibrated, by split. Each film must have been scored by a model that never saw its
+            patient; a film that it learnt from would only be believed.
+
+    Returns:
+        `films` by split, `doubtful` by split, and `found` of {"id", "split", "label", "suggested",
+        "probability", "quality"}, the most doubtful first: `probability` is that of the suggested class,
+        `quality` the margin of the label over the others, 0 (surely wrong) to 1. At most 100 are named.
+        With films of one class only, `why`.
+    """
+    splits = [split for split, part in probabilities.items() for _ in part.ids]
+    labels = np.concatenate([part.labels for part in probabilities.values()])
+    values = np.concatenate([part.values for part in probabilities.values()]).astype(np.float64)
+    ids = [name for part in probabilities.values() for name in part.ids]
+    classes = next(iter(probabilities.values())).classes
+    films = dict(Counter(splits))
+    if len(np.unique(labels)) < len(classes):
+        return {"films": films, "doubtful": {}, "found": [], "why": "missing_class"}
+    rows, quality = _doubted(labels, values)
+    found = [{"id": ids[row], "split": splits[row], "label": classes[int(labels[row])],
+              "suggested": classes[int(values[row].argmax())], "probability": float(values[row].max()),
+              "quality": float(quality[row])} for row in rows[:_DOUBTS]]
+    return {"films": films, "doubtful": dict(Counter(splits[row] for row in rows)), "found": found,
+            "method": "confident learning (cleanlab), pruned by noise rate, ranked by normalised margin"}
+
+
+def _doubted(labels: NDArray[np.integer],
+             values: NDArray[np.float64]) -> tuple[list[int], NDArray[np.float64]]:
+    """Rows, the most doubtful first, and the quality of every label."""
+    # Half a second that a command's --help shouldn't wait for.
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    rows = find_label_issues(labels, values, n_jobs=1, return_indices_ranked_by="normalized_margin")
+    return [int(row) for row in rows], get_label_quality_scores(labels, values, method="normalized_margin")

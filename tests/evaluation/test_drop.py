@@ -6,7 +6,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from pneumo_tf.evaluation.calibration.calibrators import Temperature
-from pneumo_tf.evaluation.external import drop
+from pneumo_tf.evaluation.drop import drop
 
 CALIBRATED = Temperature(1.5).apply
 

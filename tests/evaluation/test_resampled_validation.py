@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from pneumo_tf.errors import LabelError
-from pneumo_tf.evaluation.resampling import ReplicateTestSampling, resampled_validation
+from pneumo_tf.evaluation.resampled_validation import ReplicateTestSampling, resampled_validation
 
 
 def test_the_draw_has_the_test_films_distribution():

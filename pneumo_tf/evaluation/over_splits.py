@@ -8,53 +8,27 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
+from pneumo_tf.evaluation.figures import Judged
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import auc_of, confusion_of, macro_auc, recalls
 
 METHOD = "corrected resampled t (Nadeau and Bengio 2003)"
+FOR_TWO = ("auc", "sensitivity", "specificity", "accuracy", "brier")
+FOR_SEVERAL = ("macro_auc", "balanced_accuracy", "accuracy")
 
 
 def split_figures(scores: Scores, threshold: float | None) -> dict[str, float | None]:
-    """The figures of one split's test films, each a share from 0 to 1.
+    """The figures of one split's test films, each from 0 to 1; None where a class has no films.
 
     Args:
-        scores: Uncalibrated, of films of every class.
+        scores: Uncalibrated.
         threshold: On the positive's score; None for several classes.
-
-    Returns:
-        For two classes auc, sensitivity, specificity, accuracy and brier; for several macro_auc,
-        balanced_accuracy and accuracy. None where a class has no films.
 
     Raises:
         OptionError: Two classes and no threshold.
     """
-    predicted = scores.predicted(threshold)
-    count = confusion_of(scores.labels, predicted, len(scores.classes))
-    found = recalls(count(np.ones((1, len(predicted)))))[0]
-    accuracy = float(np.mean(predicted == scores.labels))
-    if not scores.is_binary:
-        return {"macro_auc": _existing(area(scores)), "balanced_accuracy": _existing(found.mean()),
-                "accuracy": accuracy}
-    is_positive = scores.labels == scores.positive_index
-    return {"auc": _existing(area(scores)), "sensitivity": _existing(found[scores.positive_index]),
-            "specificity": _existing(found[1 - scores.positive_index]), "accuracy": accuracy,
-            "brier": float(np.mean((scores.positive_scores - is_positive) ** 2))}
-
-
-def area(scores: Scores) -> float:
-    """The area under the ROC curve; of several classes the mean of each against the rest.
-
-    NaN where a class has no films.
-    """
-    if scores.is_binary:
-        every = auc_of(scores.labels == scores.positive_index, scores.positive_scores)
-        return float(every(np.ones((1, len(scores.ids))))[0])
-    mean = macro_auc(scores.labels, scores.values)
-    return float("nan") if mean is None else mean
-
-
-def _existing(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    judged = Judged(scores, threshold)
+    values = {name: judged.value(name) for name in (FOR_TWO if scores.is_binary else FOR_SEVERAL)}
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def over_splits(values: Sequence[float], *, ratio: float) -> dict[str, Any]:

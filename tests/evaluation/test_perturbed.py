@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pneumo_tf.evaluation.robustness import robustness
+from pneumo_tf.evaluation.perturbed import robustness
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from pneumo_tf.evaluation.delong import delong, placements, variance
+from pneumo_tf.evaluation.area_intervals import delong, newcombe_auc, placements, variance
 
 
 def by_pairs(is_positive, scores):
@@ -93,3 +93,18 @@ def test_the_interval_holds_the_true_area_in_95_of_100_simulations():
 ])
 def test_where_no_spread_can_be_seen_there_is_no_interval(labels, scores):
     assert delong(np.array(labels, dtype=bool), np.array(scores)) is None
+
+
+def test_the_area_of_hanley_and_mcneils_example_is_as_uncertain_as_they_found():
+    low, high = newcombe_auc(0.893, 51, 58)
+    # Their standard error is 0.032 (Radiology 1982, 143:29).
+    assert high - low == pytest.approx(2 * 1.96 * 0.032, rel=0.1)
+    assert 0.893 - low > high - 0.893  # and it leans away from 1
+
+
+def test_a_perfect_area_is_the_less_certain_the_fewer_patients_show_it():
+    few, many = newcombe_auc(1.0, 10, 10), newcombe_auc(1.0, 100, 100)
+    assert few[1] == many[1] == 1.0
+    assert 0.7 < few[0] < 0.95 < many[0] < 1.0
+    mirrored = newcombe_auc(0.0, 10, 10)
+    assert mirrored == pytest.approx((0.0, 1 - few[0]), abs=1e-9)
