@@ -10,17 +10,16 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Dropped, Step
-from pneumo_tf.data.preparation.filters import to_eight_bits
+from pneumo_tf.data.images import in_mode, open_film, read_film, read_film_file
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.cache import Cache, digest, open_rows
@@ -29,8 +28,6 @@ from pneumo_tf.training.rows import Rows, read_rows
 _CHUNK = 64
 _DECODER = 1  # raised whenever the same file would give other pixels
 INTERPOLATION = "bilinear"
-# What Pillow raises on files that are damaged, cut short, or no images at all.
-UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _COLOUR = ("RGB", "RGBA", "CMYK", "P", "PA", "YCbCr", "LAB", "HSV")
 
 
@@ -83,7 +80,7 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
     `keras.utils.load_img(path, target_size=(size, size), interpolation="bilinear")`.
 
     Args:
-        path: Any image that Pillow reads.
+        path: Any film that `images.read_film_file` reads.
         size: Height and width in pixels.
         channels: 1 for grey, 3 for colour.
 
@@ -93,19 +90,13 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
     Raises:
         FilmError: The file is no image, or only a part of one.
     """
-    try:
-        return _decode(path.read_bytes(), size, channels)
-    except UNREADABLE as failure:
-        raise FilmError("A film must be a complete image.", received=f"{path} ({failure})",
-                        remedy="Replace or delete it.") from failure
+    return resized(read_film_file(path), size, channels=channels)
 
 
-def _decode(content: bytes, size: int, channels: int) -> np.ndarray:
-    with Image.open(BytesIO(content)) as image:
-        upright = to_eight_bits(ImageOps.exif_transpose(image))
-        mode = upright.convert("L" if channels == 1 else "RGB")
-        resized = mode.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(size, size, channels)
+def resized(film: Image.Image, size: int, *, channels: int = 3) -> np.ndarray:
+    """A film of `images.read_film` at the network's size, uint8 (size, size, channels)."""
+    image = in_mode(film, "L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size, size, channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +159,8 @@ def _look(path: Path) -> _File:
         return _File(path)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        with Image.open(BytesIO(content)) as image:
-            return _File(path, sha256, image.mode in _COLOUR)
-    except UNREADABLE:
+        return _File(path, sha256, open_film(content, decode=False).mode in _COLOUR)
+    except FilmError:
         return _File(path, sha256)
 
 
@@ -205,8 +195,8 @@ def _unchanged_film(file: _File, size: int, channels: int) -> np.ndarray | None:
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise _inconstant(file, "changed")
     try:
-        return _decode(content, size, channels)
-    except UNREADABLE:
+        return resized(read_film(content), size, channels=channels)
+    except FilmError:
         return None
 
 

@@ -59,12 +59,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the files that were decoded."""
     sizes: list[int] = []
 
-    def counting(content: bytes, size: int, channels: int) -> np.ndarray:
+    def counting(content: bytes) -> Image.Image:
         sizes.append(len(content))
-        return original(content, size, channels)
+        return original(content)
 
-    original = pixels_module._decode
-    monkeypatch.setattr(pixels_module, "_decode", counting)
+    original = pixels_module.read_film
+    monkeypatch.setattr(pixels_module, "read_film", counting)
     return sizes
 
 
@@ -191,14 +191,14 @@ def test_names_and_labels_are_not(grey_folder: Path) -> None:
 def test_an_interrupted_decoding_goes_on_where_it_was(
         grey_folder: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as interrupted:
-        counting = pixels_module._decode
+        counting = pixels_module.read_film
 
-        def breaking(content: bytes, size: int, channels: int) -> np.ndarray:
+        def breaking(content: bytes) -> Image.Image:
             if len(decoded) == 66:
                 raise KeyboardInterrupt
-            return counting(content, size, channels)
+            return counting(content)
 
-        interrupted.setattr(pixels_module, "_decode", breaking)
+        interrupted.setattr(pixels_module, "read_film", breaking)
         with pytest.raises(KeyboardInterrupt):
             decode(grey_folder, ALL, workers=1)
     decoded.clear()
@@ -212,13 +212,13 @@ def test_an_interrupted_decoding_goes_on_where_it_was(
 def test_a_film_that_changes_or_vanishes_meanwhile_is_named(
         grey_folder: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], object],
         word: str) -> None:
-    def harming(content: bytes, size: int, channels: int) -> np.ndarray:
+    def harming(content: bytes) -> Image.Image:
         harm(grey_folder / "69.png")
-        monkeypatch.setattr(pixels_module, "_decode", original)
-        return original(content, size, channels)
+        monkeypatch.setattr(pixels_module, "read_film", original)
+        return original(content)
 
-    original = pixels_module._decode
-    monkeypatch.setattr(pixels_module, "_decode", harming)
+    original = pixels_module.read_film
+    monkeypatch.setattr(pixels_module, "read_film", harming)
     if not word:
         assert len(decode(grey_folder, ALL, workers=1)[1]) == 70
         return

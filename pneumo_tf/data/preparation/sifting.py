@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.listing import Listing, natural_order, printable
@@ -120,7 +121,7 @@ def _nothing_found(listing: Listing, source: Path) -> FilmError:
                      remedy="Name the folder or .zip with the class folders.")
 
 
-def _outermost_first(file: str) -> tuple[int, list[str | int]]:
+def _outermost_first(file: str) -> tuple[Any, ...]:
     return file.count("/"), natural_order(file)
 
 

@@ -18,13 +18,12 @@ from pathlib import Path
 from threading import Thread
 from typing import NamedTuple, Protocol, TypeVar
 
-from pneumo_tf.data.images import film_facts, open_film
+from pneumo_tf.data.images import film_facts, open_film, prepared_jpeg, read_film
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.errors import FilmError
 from pneumo_tf.storage import replacing
 
-JPEG_QUALITY = 95
 # Below this many films a worker, starting it takes longer than it saves.
 _FILMS_WORTH_A_WORKER = 16
 _source: Source | None = None  # of a worker process
@@ -131,11 +130,11 @@ def develop(source: Source, film: tuple[str, str], *, folder: Path, filters: Fil
         return ""
     data = source.read(file)
     try:
-        image = apply_filters(open_film(data), filters)
+        image = apply_filters(read_film(data), filters)
     except FilmError as failure:
         return failure.received
     with replacing(path) as temporary:
-        image.save(temporary, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+        temporary.write_bytes(prepared_jpeg(image))
     return ""
 
 

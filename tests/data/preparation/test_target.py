@@ -194,11 +194,14 @@ def _killed_at(name: str, replace: Callable[[Path, Path], Path]) -> Callable[[Pa
 
 def test_a_full_disk_leaves_no_half_written_film(source: Path, target: Path,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Image.Image, path: Path, **_: object) -> None:
-        path.write_bytes(b"half a film")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    write = Path.write_bytes
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    def full(path: Path, content: bytes) -> None:
+        write(path, content[: len(content) // 2])
+        if content:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="the disk is full"):
         prepare(source, target)
     assert list(contents(target)) == [".prepare/plan.json"]

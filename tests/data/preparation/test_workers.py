@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 def outcome(tmp_path: Path, who: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "script.py").write_text(SCRIPT)
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     return subprocess.run([sys.executable, "script.py", who], cwd=tmp_path, text=True, timeout=60,
                           check=False, capture_output=True, env={**os.environ, "PYTHONPATH": str(root)})
 
