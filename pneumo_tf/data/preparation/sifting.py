@@ -12,7 +12,7 @@ from typing import Any
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.listing import Listing, natural_order, printable
 from pneumo_tf.data.patients import read_patient
-from pneumo_tf.data.preparation.workers import Inspection
+from pneumo_tf.data.preparation.tasks import Inspection
 from pneumo_tf.errors import FilmError
 
 FOUND, READABLE, UNIQUE = "found in source", "readable films", "unique films"
