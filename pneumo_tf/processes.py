@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _ITEMS_WORTH_A_PROCESS = 16  # below, starting one takes longer than it saves
-# A process ends then; joblib's default is 300. One whose parent was killed outlives it by another 30, for which
+# A process ends then; joblib's default is 300. One whose parent was killed outlives it by 30 more, for which
 # joblib waits for an answer: the price for looking after no processes ourselves.
 _IDLE_SECONDS = 5
 

@@ -73,7 +73,7 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     options = plan.options
     with stages.measure("labels and audit"):
         cohort = audit(load_cohort(options.labels, options.films, extension=options.extension),
-                       options.films).cohort
+                       options.films)
         options.positive_class(cohort.classes)
     cache = None if options.cache is None else Cache(options.cache)
     with stages.measure("decoding"):

@@ -19,6 +19,7 @@ import PIL
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Dropped, Step
+from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.images import in_mode, open_film, read_film, read_film_file
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
@@ -126,7 +127,7 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
         StorageError: No room for the pixels, or no permission.
     """
     with ThreadPoolExecutor(workers) as pool:
-        files = _look_at([films_folder / radiograph.file for radiograph in cohort], pool)
+        files = _look_at(cohort, films_folder, pool)
         channels = 3 if any(file.colour for file in files) else 1
         key = _key(files, size, channels)
         what = f"{len(files):,} films of {size} pixels in {'colour' if channels == 3 else 'grey'}"
@@ -142,25 +143,25 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
     return _without(cohort, failed), Pixels(rows.values(), kept, digest(key))
 
 
-def _look_at(paths: list[Path], pool: ThreadPoolExecutor) -> list[_File]:
+def _look_at(cohort: Cohort, folder: Path, pool: ThreadPoolExecutor) -> list[_File]:
     files = []
-    with progress_bar("Checking films", len(paths)) as advance:
-        for file in pool.map(_look, paths):
+    with progress_bar("Checking films", len(cohort)) as advance:
+        for file in pool.map(lambda film: _look(folder / film.file, film.file_sha256), cohort):
             files.append(file)
             advance(1)
     return files
 
 
-def _look(path: Path) -> _File:
-    """Hash of a film's bytes, and whether its header says colour; damage is found out when it is decoded."""
+def _look(path: Path, sha256: str) -> _File:
+    """Hash of a film's bytes where the audit hasn't taken it, and whether its header says colour.
+
+    Damage is found out when the film is decoded.
+    """
     try:
-        content = path.read_bytes()
-    except OSError:
-        return _File(path)
-    sha256 = hashlib.sha256(content).hexdigest()
-    try:
-        return _File(path, sha256, open_film(content, decode=False).mode in _COLOUR)
-    except FilmError:
+        sha256 = sha256 or file_sha256(path)
+        with path.open("rb") as file:
+            return _File(path, sha256, open_film(file, decode=False).mode in _COLOUR)
+    except (OSError, FilmError):
         return _File(path, sha256)
 
 

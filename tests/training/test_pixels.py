@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,3 +226,20 @@ def test_a_film_that_changes_or_vanishes_meanwhile_is_named(
         return
     with pytest.raises(FilmError, match=rf"Received: \S+69\.png, which {word} in the meantime\. Run the"):
         decode(grey_folder, ALL, workers=1)
+
+
+def test_a_hash_that_the_audit_took_is_not_taken_again(grey_folder: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = [hashlib.sha256((grey_folder / file).read_bytes()).hexdigest() for file in ALL]
+    _, expected = decode(grey_folder, ALL)
+    monkeypatch.setattr(pixels_module, "file_sha256", None)
+    pairs = zip(cohort_of(ALL), hashes, strict=True)
+    cohort = Cohort(tuple(replace(film, file_sha256=sha256) for film, sha256 in pairs))
+    _, pixels = decode_cohort(cohort, grey_folder, size=8, cache=Cache(grey_folder / "cache"), workers=3)
+    assert pixels.key == expected.key
+
+
+def test_a_film_that_vanished_since_the_audit_is_named(grey_folder: Path) -> None:
+    film = replace(cohort_of(["gone.png"]).radiographs[0], file_sha256="0" * 64)
+    with pytest.raises(FilmError, match=r"gone\.png, which vanished"):
+        decode_cohort(Cohort((film,)), grey_folder, size=8, cache=None, workers=1)
