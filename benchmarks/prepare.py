@@ -20,9 +20,9 @@ from PIL import Image, ImageEnhance
 from results import Result, draw_phantoms, in_turns, parser, scratch, show
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.images import JPEG_QUALITY
 from pneumo_tf.data.listing import list_films
 from pneumo_tf.data.preparation.prepare import prepare
-from pneumo_tf.data.preparation.workers import JPEG_QUALITY
 from pneumo_tf.data.sources import open_source
 
 

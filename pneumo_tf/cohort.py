@@ -37,6 +37,7 @@ class Radiograph:
         source: Path of the original file, relative to the source that was prepared.
         sha256: Hash of the original file's bytes, hexadecimal.
         facts: Facts of the original file (bytes, width, mode …), as text.
+        file_sha256: Hash of the bytes of `file`, once they were read; never written.
     """
 
     id: str
@@ -49,9 +50,10 @@ class Radiograph:
     source: str = ""
     sha256: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    file_sha256: str = field(default="", compare=False)
 
 
-_FIELDS = [f.name for f in fields(Radiograph) if f.name not in ("id", "label", "facts")]
+_FIELDS = [f.name for f in fields(Radiograph) if f.name not in ("id", "label", "facts", "file_sha256")]
 
 
 @dataclass(frozen=True, slots=True)

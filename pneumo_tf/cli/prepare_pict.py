@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pneumo_tf import places
 from pneumo_tf.cli import command
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from pneumo_tf.cohort import Cohort, Step
     from pneumo_tf.data.preparation.prepare import PrepareOptions
-
-Item = TypeVar("Item")
 
 _DESCRIPTION = ("Filter films (brightness, contrast, size) into one folder of JPEGs named by class, with "
                 "manifest.csv and prepared.json beside them.")
@@ -74,7 +72,7 @@ def _act(typed: argparse.Namespace) -> None:
     source, folders = _source(given.get("source"))
     console.print(f"Source: {source}" + (f" ({', '.join(folders)})" if folders else ""), markup=False)
     target = places.output_path(given.get("target"), default=places.PREPARED_FOLDER)
-    cohort = prepare(source, target, _options(given, folders), force=typed.force, track=_progress,
+    cohort = prepare(source, target, _options(given, folders), force=typed.force,
                      workers=given.get("workers", os.cpu_count() or 1),
                      tell=lambda text: console.print(text, markup=False))
     _summarise(cohort, target, console)
@@ -96,15 +94,6 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
     return PrepareOptions(FilterOptions.from_json(given), per_class=given.get("per_class"),
                           seed=given["seed"], name=given.get("name", ""),
                           exclude=tuple(given.get("exclude", ())), folders=folders)
-
-
-def _progress(items: Iterable[Item], *, total: int, description: str) -> Iterable[Item]:
-    from pneumo_tf.progress import progress_bar
-
-    with progress_bar(description, total) as advance:
-        for item in items:
-            yield item
-            advance(1)
 
 
 def _summarise(cohort: Cohort, target: Path, console: Console) -> None:

@@ -6,49 +6,20 @@ folder without the extension (`NORMAL/film-1`), and where these are shared too, 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from glob import iglob
 from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Radiograph, Step
+from pneumo_tf.data.images import SUFFIXES
+from pneumo_tf.data.listing import ORIGINS, find_films
 from pneumo_tf.data.patients import read_patient
 from pneumo_tf.data.preparation.record import MANIFEST, read_prepared
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff")
-_ORIGINS = {"train": "train", "test": "test", "val": "val", "validation": "val"}
 _FROM_MANIFEST = ("patient", "subtype", "origin", "source", "sha256")
 _AGAIN = "Run get_labels.py on that folder again"
-
-
-def find_films(folder: Path) -> list[Path]:
-    """Paths of the images within `folder`, relative to it, in natural order (`NORMAL-2` before `NORMAL-10`).
-
-    Hidden files and `__MACOSX`, the litter of archives, are passed over.
-
-    Raises:
-        FilmError: `folder` is no folder, or has no image.
-    """
-    if not folder.is_dir():
-        raise FilmError("Films must lie in a folder.", received=f"{folder}, which is no folder",
-                        remedy="Unpack and prepare archives with prepare_pict.py, then name its folder.")
-    # glob passes over hidden names and, unlike Path.rglob, follows linked class folders.
-    paths = map(Path, iglob("**/*", root_dir=folder, recursive=True))  # noqa: PTH207
-    films = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES
-             and "__MACOSX" not in path.parts and not (folder / path).is_dir()]
-    if not films:
-        raise FilmError("A folder of films must hold at least one image.",
-                        received=f"{folder} without any {', '.join(IMAGE_SUFFIXES)}",
-                        remedy="Fill it with prepare_pict.py, or name another folder.")
-    return sorted(films, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"([0-9]+)", path.as_posix())
-    return [(int(part), part) if part.isdecimal() else (0, part) for part in parts]
 
 
 def read_folder(folder: Path) -> Cohort:
@@ -88,7 +59,7 @@ def _told(films: list[Path], label_of: Callable[[Path], str]) -> list[str]:
 
 
 def _label_of_folder(film: Path) -> str:
-    return "" if film.parent.name.lower() in _ORIGINS else film.parent.name
+    return "" if film.parent.name.lower() in ORIGINS else film.parent.name
 
 
 def _label_in_name(film: Path) -> str:
@@ -116,7 +87,7 @@ def _unique_ids(films: list[Path]) -> list[str]:
 
 def _radiograph(film: Path, name: str, label: str) -> Radiograph:
     patient = read_patient(film.name, label)
-    origins = [_ORIGINS[part.lower()] for part in film.parts[:-1] if part.lower() in _ORIGINS]
+    origins = [ORIGINS[part.lower()] for part in film.parts[:-1] if part.lower() in ORIGINS]
     return Radiograph(id=name, label=label, file=film.as_posix(), patient=patient.key,
                       subtype=patient.subtype, origin=origins[-1] if origins else "")
 
@@ -161,7 +132,7 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None) 
     """
     cohort = Cohort.read_csv(labels_csv)
     _refuse_twins(cohort.labels)
-    suffixes = IMAGE_SUFFIXES if extension is None else (_suffix(extension),)
+    suffixes = SUFFIXES if extension is None else (_suffix(extension),)
     films = find_films(films_folder)
     candidates = _by_name(film for film in films if film.suffix.lower() in suffixes)
     files = [_locate(film, films_folder, candidates) for film in cohort]
@@ -176,9 +147,9 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None) 
 
 def _suffix(extension: str) -> str:
     suffix = "." + extension.strip().lstrip(".").lower()
-    if suffix not in IMAGE_SUFFIXES:
+    if suffix not in SUFFIXES:
         raise OptionError("The extension must be an image's.", received=extension or "nothing",
-                          remedy=f"Use one of {', '.join(IMAGE_SUFFIXES)}.")
+                          remedy=f"Use one of {', '.join(SUFFIXES)}.")
     return suffix
 
 

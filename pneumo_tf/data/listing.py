@@ -9,14 +9,13 @@ from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from pneumo_tf.data.sources import Entry
+from pneumo_tf.data.images import SUFFIXES
+from pneumo_tf.data.sources import Entry, Folder
 from pneumo_tf.errors import FilmError, OptionError
 
-_IMAGES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp",
-                     ".pgm", ".ppm", ".jp2", ".j2k"})
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
-_ORIGINS = {"train": "train", "training": "train", "test": "test", "testing": "test",
-            "val": "val", "valid": "val", "validation": "val"}
+ORIGINS = {"train": "train", "training": "train", "test": "test", "testing": "test",
+           "val": "val", "valid": "val", "validation": "val"}
 _USUAL_CLASSES = ("normal", "pneumonia")
 _USUAL_TREES = ("chest_xray", "chest_xray.zip", "archive.zip")
 
@@ -42,9 +41,10 @@ class Listing:
         return sorted({film.label for film in self.films})
 
 
-def natural_order(file: str) -> list[str | int]:
-    """Sorting key by which film 2 stands before film 10."""
-    return [int(part) if part.isdecimal() else part.casefold() for part in re.split(r"(\d+)", file)]
+def natural_order(file: str) -> tuple[list[str | int], str]:
+    """Sorting key by which film 2 stands before film 10, whatever the letters' case."""
+    parts = re.split(r"(\d+)", file)
+    return [int(part) if part.isdecimal() else part.casefold() for part in parts], file
 
 
 def printable(file: str) -> str:
@@ -71,7 +71,8 @@ def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[st
     """
     wanted = [entry for entry in entries if not folders or entry.file.partition("/")[0] in folders]
     _refuse_idle_patterns(wanted, exclude)
-    others = {entry.file: reason for entry in wanted if (reason := _reason_against(entry, exclude))}
+    others = {entry.file: reason for entry in wanted
+              if (reason := _no_film(entry.file, exclude) or entry.trouble)}
     files = sorted({entry.file for entry in wanted} - others.keys(), key=natural_order)
     wrapper = _wrapper(files)
     films = [Film(file, _label(file, wrapper), _origin(file)) for file in files]
@@ -80,6 +81,29 @@ def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[st
         return Listing(tuple(Film(film.file, name, film.origin) for film in films), others)
     others |= {film.file: "not in a class folder" for film in films if not film.label}
     return Listing(tuple(film for film in films if film.label), others)
+
+
+def find_films(folder: Path) -> list[Path]:
+    """Paths of the images within `folder`, relative to it, in natural order.
+
+    Hidden files and `__MACOSX`, the litter of archives, are passed over.
+
+    Raises:
+        FilmError: `folder` is no folder, or has no image, or one that can't be read as a file.
+    """
+    if not folder.is_dir():
+        raise FilmError("Films must lie in a folder.", received=f"{folder}, which is no folder",
+                        remedy="Unpack and prepare archives with prepare_pict.py, then name its folder.")
+    films = [entry for entry in Folder(folder).entries() if not _no_film(entry.file)]
+    if trouble := [film for film in films if film.trouble]:
+        raise FilmError("Every film must be a readable file.",
+                        received=f"{folder / trouble[0].file} ({trouble[0].trouble})",
+                        remedy="Replace it or leave it out.")
+    if not films:
+        raise FilmError("A folder of films must hold at least one image.",
+                        received=f"{folder} without any {', '.join(SUFFIXES)}",
+                        remedy="Fill it with prepare_pict.py, or name another folder.")
+    return [Path(file) for file in sorted((film.file for film in films), key=natural_order)]
 
 
 def find_source(places: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
@@ -112,17 +136,18 @@ def _usual_folders(place: Path) -> tuple[str, ...]:
     return tuple(found) if {name.casefold() for name in found} == set(_USUAL_CLASSES) else ()
 
 
-def _reason_against(entry: Entry, exclude: Sequence[str]) -> str:
-    path = _path(entry.file)
+def _no_film(file: str, exclude: Sequence[str] = ()) -> str:
+    """Why a file of that name is passed over; empty for a film."""
+    path = _path(file)
     if "__MACOSX" in path.parts or path.name.startswith("._"):
         return "macOS shadow file"
     if path.name.casefold() in _SYSTEM_FILES or any(part.startswith(".") for part in path.parts):
         return "system or hidden file"
-    if any(_fits(entry.file, pattern) for pattern in exclude):
+    if any(_fits(file, pattern) for pattern in exclude):
         return "excluded by --exclude"
     if path.suffix.casefold() in (".dcm", ".dicom"):
         return "DICOM file: export it as PNG to prepare it"
-    return entry.trouble if path.suffix.casefold() in _IMAGES else "not an image file"
+    return "" if path.suffix.casefold() in SUFFIXES else "not an image file"
 
 
 def _fits(file: str, pattern: str) -> bool:
@@ -154,17 +179,17 @@ def _label(file: str, wrapper: Sequence[str]) -> str:
 
 def _origin(file: str) -> str:
     end = _end_of_splits(file)
-    return _ORIGINS[_path(file).parts[end - 1].casefold()] if end else ""
+    return ORIGINS[_path(file).parts[end - 1].casefold()] if end else ""
 
 
 def _end_of_splits(file: str) -> int:
     """Number of leading folders up to and with the last train, test or val; 0 without any."""
     folders = _path(file).parts[:-1]
-    return max((place + 1 for place, part in enumerate(folders) if part.casefold() in _ORIGINS), default=0)
+    return max((place + 1 for place, part in enumerate(folders) if part.casefold() in ORIGINS), default=0)
 
 
 def _folders(file: str) -> list[str]:
-    return [part for part in _path(file).parts[:-1] if part.casefold() not in _ORIGINS]
+    return [part for part in _path(file).parts[:-1] if part.casefold() not in ORIGINS]
 
 
 def _path(file: str) -> PurePosixPath:

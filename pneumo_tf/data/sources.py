@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pneumo_tf.errors import FilmError
 
@@ -76,6 +78,7 @@ class Zip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._opening = uuid.uuid4().hex  # tells this archive from another one under its path, later
         try:
             self._zip = zipfile.ZipFile(path)
         except _DAMAGE as failure:
@@ -91,6 +94,10 @@ class Zip:
 
     def __exit__(self, *_: object) -> None:
         self._zip.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the archive anew, once for all of its tasks."""
+        return _opened, (self.path, self._opening)
 
     def entries(self, *, without: Path | None = None) -> list[Entry]:
         """Every file of the archive; `without` is for folders and changes nothing here."""
@@ -111,6 +118,11 @@ class Zip:
 
 
 Source = Folder | Zip
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, opening: str) -> Zip:
+    return Zip(path)
 
 
 def open_source(path: Path) -> Source:

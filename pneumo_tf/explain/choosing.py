@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.errors import FilmError
 from pneumo_tf.places import find_existing
 from pneumo_tf.runs.folder import RunError, RunFolder
@@ -82,8 +83,8 @@ def read_lesion(folder: Path, film: Chosen, shape: tuple[int, int]) -> NDArray[n
     path = folder / Path(film.source).with_suffix(".png")
     if not film.source or not path.is_file():
         return None
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L").resize(shape[::-1], Image.Resampling.BILINEAR)) > 127
+    mask = in_mode(read_film_file(path), "L")
+    return np.asarray(mask.resize(shape[::-1], Image.Resampling.BILINEAR)) > 127
 
 
 def _of_run(run: RunFolder, film: Radiograph) -> Chosen:

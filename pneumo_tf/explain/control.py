@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import layers
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pneumo_tf.errors import FilmError
+from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.explain.network import Network
 from pneumo_tf.models.backbone import (
     IMAGENET_DEVIATIONS,
@@ -25,7 +25,6 @@ from pneumo_tf.models.backbone import (
 )
 from pneumo_tf.models.weights.keras_file import load_keras_weights
 from pneumo_tf.models.weights.pretrained import cache_folder
-from pneumo_tf.training.pixels import UNREADABLE
 
 SIDE = 299
 _INDEX = "imagenet_class_index.json"
@@ -69,12 +68,7 @@ def read_control(path: Path) -> NDArray[np.uint8]:
     Raises:
         FilmError: No image, or only a part of one.
     """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except UNREADABLE as failure:
-        raise FilmError("The control image must be a complete image.", received=f"{path} ({failure})",
-                        remedy="Name another one.") from failure
+    upright = in_mode(read_film_file(path), "RGB")
     factor = SIDE / min(upright.size)
     width, height = (max(SIDE, round(factor * side)) for side in upright.size)
     left, top = (width - SIDE) // 2, (height - SIDE) // 2

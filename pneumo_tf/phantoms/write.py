@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -24,6 +22,7 @@ from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.phantoms.anatomy import AIR_SHARE, WATER, draw_body, sample_patient
 from pneumo_tf.phantoms.film import expose, sample_shot
 from pneumo_tf.phantoms.lesions import Kind, fluid, lesion_mask
+from pneumo_tf.processes import in_processes
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 _RECORD = "phantoms.json"
@@ -114,16 +113,15 @@ def _names(kind: Kind, *, number: int, first: int, count: int) -> list[str]:
     return [stem] if count == 1 else [f"{stem}-{place:04}" for place in range(1, count + 1)]
 
 
-def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed: int = 42, workers: int = 1,
-                   progress: Callable[[int, int], None] | None = None) -> Path:
+def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed: int = 42,
+                   workers: int = 1) -> Path:
     """Draw a set of films into `folder`, or reuse the same set if it already lies there.
 
     Writes `chest_xray/train/<CLASS>/*.jpeg`, `masks/train/PNEUMONIA/*.png` (0 or 255, same stems) and
     `phantoms.json`. The folder appears whole or not at all; the same arguments give identical bytes.
 
     Args:
-        workers: Processes that draw; 1 draws in this one.
-        progress: Called with the films done and the films in all, after each film.
+        workers: Processes that draw.
 
     Returns:
         The `chest_xray` folder.
@@ -132,6 +130,7 @@ def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed:
         OptionError: Numbers without meaning.
         FilmError: Something else lies in `folder`.
         StorageError: It can't be written.
+        ProcessError: A process was killed.
     """
     if workers < 1:
         raise OptionError("At least one process must draw.", received=f"{workers} workers")
@@ -142,9 +141,7 @@ def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed:
         return folder / "chest_xray"
     make_folder(folder.parent)
     with replacing(folder) as temporary:
-        for done, _ in enumerate(_drawn(temporary, plan, workers), start=1):
-            if progress:
-                progress(done, films)
+        in_processes(partial(_write, temporary), plan, workers=workers, description="Drawing films")
         write_json(temporary / _RECORD, record)
     return folder / "chest_xray"
 
@@ -173,18 +170,11 @@ def _paths(folder: Path, file: PhantomFile) -> list[Path]:
     return [film] if file.kind == "normal" else [film, mask]
 
 
-def _drawn(folder: Path, plan: list[PhantomFile], workers: int) -> Iterator[None]:
-    if workers == 1:
-        yield from map(_write, [folder] * len(plan), plan)
-        return
-    # A fork of a process that has loaded TensorFlow can hang; a spawned one can't.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads,
-                             initargs=(1,)) as pool:
-        yield from pool.map(_write, [folder] * len(plan), plan, chunksize=4)
-
-
 def _write(folder: Path, file: PhantomFile) -> None:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # there are as many processes as cores
     phantom = draw_phantom(file.kind, patient_seed=file.patient_seed, film_seed=file.film_seed)
+    cv2.setNumThreads(threads)
     quality = int(np.random.default_rng([file.film_seed, 8]).integers(72, 96))
     film, *mask = _paths(folder, file)
     _encode(film, phantom.film, [cv2.IMWRITE_JPEG_QUALITY, quality])

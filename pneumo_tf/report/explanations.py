@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
+from pneumo_tf.data.images import thumbnail
+from pneumo_tf.errors import FilmError
 from pneumo_tf.report.language import Language
 from pneumo_tf.runs.folder import RunFolder
 
@@ -57,14 +56,10 @@ def _records(path: Path) -> list[dict[str, Any]]:
 def _encoded(path: Path) -> str:
     """A panel as a smaller JPEG in base64; "" where it is gone."""
     try:
-        with Image.open(path) as image:
-            small = image.convert("RGB")
-    except (OSError, UnidentifiedImageError):
+        small = thumbnail(path, (_WIDTH, 2 * _WIDTH), mode="RGB", quality=_QUALITY)
+    except FilmError:
         return ""
-    small.thumbnail((_WIDTH, 2 * _WIDTH), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return base64.b64encode(small).decode("ascii")
 
 
 def sentence(record: Mapping[str, Any], words: Language) -> str:

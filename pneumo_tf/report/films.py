@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.images import thumbnail
+from pneumo_tf.errors import FilmError
 from pneumo_tf.runs.folder import RunFolder
 
 _SIDE = 180
@@ -111,27 +111,7 @@ def _picture(run: RunFolder, film: Radiograph | None) -> str | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as image:
-            encoded = _thumbnail(image)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        encoded = thumbnail(path, (_SIDE, _SIDE))
+    except FilmError:
         return None  # the page shows a placeholder: one broken film mustn't cost the report
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
-
-
-def _thumbnail(image: Image.Image) -> bytes:
-    image.draft("L", (2 * _SIDE, 2 * _SIDE))
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith(("I", "F")):
-        upright = _stretched(upright)
-    grey = upright.convert("L")
-    grey.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    grey.save(buffer, "JPEG", quality=78, optimize=True)
-    return buffer.getvalue()
-
-
-def _stretched(image: Image.Image) -> Image.Image:
-    """More than 8 bits, stretched from darkest to brightest: Pillow would clip them to white."""
-    pixels = np.asarray(image, dtype=np.float64)
-    span = max(float(np.ptp(pixels)), 1.0)
-    return Image.fromarray(((pixels - pixels.min()) * (255 / span)).astype(np.uint8))

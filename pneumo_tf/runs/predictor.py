@@ -9,26 +9,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from pneumo_tf.data.images import open_film
+from pneumo_tf.data.images import prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
-from pneumo_tf.data.preparation.workers import JPEG_QUALITY
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator, read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
-from pneumo_tf.training.pixels import load_film
+from pneumo_tf.training.pixels import load_film, resized
 from pneumo_tf.training.trunk import ahead
 
 BATCH = 32
@@ -62,7 +59,9 @@ class FilmReader:
         """
         if self.filters is None or self._is_ready(path, self.filters):
             return load_film(path, self.size)
-        return _prepared(path, self.filters, self.size)
+        # As prepare_pict.py would have written it and a training read it, through the same JPEG.
+        prepared = prepared_jpeg(apply_filters(read_film_file(path), self.filters))
+        return resized(read_film(prepared), self.size)
 
     def _is_ready(self, path: Path, filters: FilterOptions) -> bool:
         """Whether a film was prepared before: it is one of the run, or lies in a folder prepared alike."""
@@ -89,20 +88,6 @@ def _filters_of(folder: Path) -> FilterOptions | None:
     """How the films of a folder were prepared; None where they weren't."""
     prepared = read_prepared(folder)
     return prepared.filters if prepared else None
-
-
-def _prepared(path: Path, filters: FilterOptions, size: int) -> Film:
-    """A film as prepare_pict.py would have written it and a training read it, through the same JPEG."""
-    try:
-        image = apply_filters(open_film(path.read_bytes()), filters)
-    except (FilmError, OSError) as failure:
-        reason = failure.received if isinstance(failure, FilmError) else failure.strerror
-        raise FilmError("A film must be a complete image.", received=f"{path} ({reason})",
-                        remedy="Replace it or leave it out.") from failure
-    file = BytesIO()
-    image.save(file, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
-    with Image.open(file) as written:
-        return np.asarray(written.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
 
 
 def load_network(run: RunFolder) -> keras.Model:

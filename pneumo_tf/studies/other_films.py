@@ -5,7 +5,6 @@ Writes `external/<name>/{predictions.csv, metrics.json, report.html}` into the r
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tf.cohort import Cohort, Radiograph, table_sha256
+from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
@@ -127,7 +127,7 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
 
 def _without_copies(cohort: Cohort, films: Path) -> Cohort:
     """The first of each group of identical originals; the hashes are noted on the way."""
-    cohort = cohort.with_column("sha256", [film.sha256 or _sha256(films / film.file) for film in cohort])
+    cohort = cohort.with_column("sha256", [film.sha256 or file_sha256(films / film.file) for film in cohort])
     first = {film.sha256: film for film in reversed(cohort.radiographs)}
     if twins := [film for film in cohort if first[film.sha256].label != film.label]:
         raise FilmError("A film must have one label.",
@@ -135,15 +135,6 @@ def _without_copies(cohort: Cohort, films: Path) -> Cohort:
                         remedy="Delete the one that is wrong.")
     return cohort.keep(lambda film: first[film.sha256] is film, stage="unique films",
                        reason="byte-identical copy")
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as failure:
-        raise FilmError("Every film must be a readable file.", received=f"{path} ({failure.strerror})",
-                        remedy="Replace it or leave it out.") from failure
 
 
 def _figures(run: RunFolder, scores: Scores, predictor: Predictor, elsewhere: Elsewhere) -> dict[str, Any]:
@@ -179,4 +170,4 @@ def _overlap(run: RunFolder, cohort: Cohort, films: Path) -> dict[str, Any]:
 
 def _hashes(film: Radiograph, path: Path | None) -> set[str]:
     """SHA-256 of a film's original and of its file, where they are known."""
-    return {film.sha256, _sha256(path) if path else ""} - {""}
+    return {film.sha256, file_sha256(path) if path else ""} - {""}

@@ -123,13 +123,10 @@ def _first_of_class(scores: Scores, index: int, rank: NDArray[np.integer], share
 
 def _views(augmentation: Augmentation, options: Rescoring) -> list[Variant]:
     """The film itself, then views drawn by the film's place in the cohort, however many films are scored."""
-    return [lambda film, _: film,
-            *(partial(_drawn, augmentation=augmentation, seed=options.seed, view=view)
-              for view in range(1, options.views))]
+    def drawn(film: Film, number: int, *, view: int) -> Film:
+        return apply_view(film, sample_view(augmentation, view_rng(options.seed, number, view)))
 
-
-def _drawn(film: Film, number: int, *, augmentation: Augmentation, seed: int, view: int) -> Film:
-    return apply_view(film, sample_view(augmentation, view_rng(seed, number, view)))
+    return [lambda film, _: film, *(partial(drawn, view=view) for view in range(1, options.views))]
 
 
 def _perturbed(film: Film, _: int, *, perturbation: Perturbation) -> Film:

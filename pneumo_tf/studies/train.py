@@ -72,7 +72,7 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     options = plan.options
     with stages.measure("labels and audit"):
         cohort = audit(load_cohort(options.labels, options.films, extension=options.extension),
-                       options.films).cohort
+                       options.films)
         options.positive_class(cohort.classes)
     with stages.measure("decoding"):
         cohort, pixels = plan.decode(cohort)

@@ -10,17 +10,17 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Dropped, Step
-from pneumo_tf.data.preparation.filters import to_eight_bits
+from pneumo_tf.data.audit import file_sha256
+from pneumo_tf.data.images import in_mode, open_film, read_film, read_film_file
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.cache import Cache, digest, open_rows
@@ -29,8 +29,6 @@ from pneumo_tf.training.rows import Rows, read_rows
 _CHUNK = 64
 _DECODER = 1  # raised whenever the same file would give other pixels
 INTERPOLATION = "bilinear"
-# What Pillow raises on files that are damaged, cut short, or no images at all.
-UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _COLOUR = ("RGB", "RGBA", "CMYK", "P", "PA", "YCbCr", "LAB", "HSV")
 
 
@@ -83,7 +81,7 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
     `keras.utils.load_img(path, target_size=(size, size), interpolation="bilinear")`.
 
     Args:
-        path: Any image that Pillow reads.
+        path: Any film that `images.read_film_file` reads.
         size: Height and width in pixels.
         channels: 1 for grey, 3 for colour.
 
@@ -93,19 +91,13 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
     Raises:
         FilmError: The file is no image, or only a part of one.
     """
-    try:
-        return _decode(path.read_bytes(), size, channels)
-    except UNREADABLE as failure:
-        raise FilmError("A film must be a complete image.", received=f"{path} ({failure})",
-                        remedy="Replace or delete it.") from failure
+    return resized(read_film_file(path), size, channels=channels)
 
 
-def _decode(content: bytes, size: int, channels: int) -> np.ndarray:
-    with Image.open(BytesIO(content)) as image:
-        upright = to_eight_bits(ImageOps.exif_transpose(image))
-        mode = upright.convert("L" if channels == 1 else "RGB")
-        resized = mode.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(size, size, channels)
+def resized(film: Image.Image, size: int, *, channels: int = 3) -> np.ndarray:
+    """A film of `images.read_film` at the network's size, uint8 (size, size, channels)."""
+    image = in_mode(film, "L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size, size, channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +127,7 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
         StorageError: No room for the pixels, or no permission.
     """
     with ThreadPoolExecutor(workers) as pool:
-        files = _look_at([films_folder / radiograph.file for radiograph in cohort], pool)
+        files = _look_at(cohort, films_folder, pool)
         channels = 3 if any(file.colour for file in files) else 1
         key = _key(files, size, channels)
         what = f"{len(files):,} films of {size} pixels in {'colour' if channels == 3 else 'grey'}"
@@ -151,26 +143,25 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
     return _without(cohort, failed), Pixels(rows.values(), kept, digest(key))
 
 
-def _look_at(paths: list[Path], pool: ThreadPoolExecutor) -> list[_File]:
+def _look_at(cohort: Cohort, folder: Path, pool: ThreadPoolExecutor) -> list[_File]:
     files = []
-    with progress_bar("Checking films", len(paths)) as advance:
-        for file in pool.map(_look, paths):
+    with progress_bar("Checking films", len(cohort)) as advance:
+        for file in pool.map(lambda film: _look(folder / film.file, film.file_sha256), cohort):
             files.append(file)
             advance(1)
     return files
 
 
-def _look(path: Path) -> _File:
-    """Hash of a film's bytes, and whether its header says colour; damage is found out when it is decoded."""
+def _look(path: Path, sha256: str) -> _File:
+    """Hash of a film's bytes where the audit hasn't taken it, and whether its header says colour.
+
+    Damage is found out when the film is decoded.
+    """
     try:
-        content = path.read_bytes()
-    except OSError:
-        return _File(path)
-    sha256 = hashlib.sha256(content).hexdigest()
-    try:
-        with Image.open(BytesIO(content)) as image:
-            return _File(path, sha256, image.mode in _COLOUR)
-    except UNREADABLE:
+        sha256 = sha256 or file_sha256(path)
+        with path.open("rb") as file:
+            return _File(path, sha256, open_film(file, decode=False).mode in _COLOUR)
+    except (OSError, FilmError):
         return _File(path, sha256)
 
 
@@ -205,8 +196,8 @@ def _unchanged_film(file: _File, size: int, channels: int) -> np.ndarray | None:
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise _inconstant(file, "changed")
     try:
-        return _decode(content, size, channels)
-    except UNREADABLE:
+        return resized(read_film(content), size, channels=channels)
+    except FilmError:
         return None
 
 

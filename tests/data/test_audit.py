@@ -1,12 +1,12 @@
 """Copies, contradictions and shortages are found before anything is learnt."""
 
-import json
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from pneumo_tf.cohort import Cohort, Radiograph, Step
-from pneumo_tf.data.audit import Audit, audit, check_two_classes
+from pneumo_tf.data.audit import audit, check_two_classes
 from pneumo_tf.errors import FilmError, LabelError
 
 
@@ -27,18 +27,30 @@ def three_each(*labels: str) -> list[tuple[str, str, str, str]]:
 def test_sound_films_pass_unchanged(tmp_path: Path) -> None:
     cohort = films(tmp_path, three_each("A", "B"))
     found = audit(cohort, tmp_path)
-    assert found == Audit(cohort.with_step(Step("unique after preparation", 6)), films={"A": 3, "B": 3},
-                          patients={"A": 3, "B": 3}, duplicates={}, conflicting_patients={},
-                          films_without_patient=0)
+    assert found.with_column("sha256", [""] * 6) == cohort.with_step(Step("unique after preparation", 6))
 
 
-def test_later_copies_of_a_class_are_dropped_and_listed(tmp_path: Path) -> None:
+def test_films_of_plain_folders_carry_the_hash_of_their_file_into_their_table(tmp_path: Path) -> None:
+    found = audit(films(tmp_path, three_each("A", "B")), tmp_path)
+    hashes = [hashlib.sha256((tmp_path / film.file).read_bytes()).hexdigest() for film in found]
+    assert [film.file_sha256 for film in found] == hashes
+    assert list(found.to_frame()["sha256"]) == hashes
+
+
+def test_the_table_of_prepared_films_keeps_the_hash_of_their_originals_or_none(tmp_path: Path) -> None:
+    cohort = films(tmp_path, three_each("A", "B"))
+    known = cohort.with_column("source", cohort.ids).with_column("sha256", ["original", *[""] * 5])
+    found = audit(known, tmp_path)
+    assert found.to_frame().equals(known.to_frame())
+    assert all(film.file_sha256 for film in found)
+
+
+def test_later_copies_of_a_class_are_dropped_and_noted(tmp_path: Path) -> None:
     copies = [("A8", "A", "other", "pixels of A1"), ("A9", "A", "", "pixels of A1")]
     found = audit(films(tmp_path, three_each("A", "B") + copies), tmp_path)
-    assert found.cohort.ids == ["A0", "A1", "A2", "B0", "B1", "B2"]
-    assert found.duplicates == {"A8.png": "A1.png", "A9.png": "A1.png"}
-    assert found.cohort.history[-1].reasons() == {"copy of another film": 2}
-    assert found.films == {"A": 3, "B": 3}
+    assert found.ids == ["A0", "A1", "A2", "B0", "B1", "B2"]
+    assert [film.file for film in found.history[-1].dropped] == ["A8.png", "A9.png"]
+    assert found.history[-1].reasons() == {"copy of another film": 2}
 
 
 def test_one_film_under_two_labels_stops_everything(tmp_path: Path) -> None:
@@ -47,23 +59,9 @@ def test_one_film_under_two_labels_stops_everything(tmp_path: Path) -> None:
         audit(cohort, tmp_path)
 
 
-def test_patients_with_films_of_both_classes_are_reported(tmp_path: Path) -> None:
-    rows = [*three_each("A", "B"), ("A9", "A", "both", "1"), ("B9", "B", "both", "2")]
-    assert audit(films(tmp_path, rows), tmp_path).conflicting_patients == {"both": ["A", "B"]}
-
-
-def test_films_without_patient_are_counted_and_stand_for_one_each(tmp_path: Path) -> None:
+def test_films_without_patient_stand_for_one_each(tmp_path: Path) -> None:
     rows = [(name, label, "", pixels) for name, label, _, pixels in three_each("A", "B")]
-    found = audit(films(tmp_path, rows), tmp_path)
-    assert found.films_without_patient == 6
-    assert found.patients == {"A": 3, "B": 3}
-    assert found.conflicting_patients == {}
-
-
-def test_facts_are_json(tmp_path: Path) -> None:
-    facts = audit(films(tmp_path, three_each("A", "B")), tmp_path).to_json()
-    assert json.loads(json.dumps(facts)) == facts
-    assert "cohort" not in facts
+    assert len(audit(films(tmp_path, rows), tmp_path)) == 6
 
 
 def test_one_class_is_not_enough_and_no_film_is_read_to_see_it(tmp_path: Path) -> None:

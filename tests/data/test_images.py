@@ -1,14 +1,29 @@
-"""Opening bytes that may be anything, and the facts of files, against Pillow's own encoder."""
+"""The one door to image files: bytes that may be anything, their pixels, and the facts of their files."""
 
 from __future__ import annotations
 
+import ast
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
-from pneumo_tf.data.images import film_facts, jpeg_quality, open_film
+import pneumo_tf
+from pneumo_tf.data import images
+from pneumo_tf.data.images import (
+    FORMATS,
+    SUFFIXES,
+    Format,
+    film_facts,
+    jpeg_quality,
+    open_film,
+    read_film,
+    read_film_file,
+    thumbnail,
+    to_eight_bits,
+)
 from pneumo_tf.errors import FilmError
 
 
@@ -20,6 +35,16 @@ def encoded(image: Image.Image, format: str = "JPEG", **options: int) -> bytes:
 
 def noise(side: int = 64) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side), np.uint8))
+
+
+def same(first: Image.Image, second: Image.Image) -> bool:
+    return first.mode == second.mode and np.array_equal(np.asarray(first), np.asarray(second))
+
+
+@pytest.fixture
+def grey() -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 16), np.uint8)
+    return Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
 
 
 @pytest.mark.parametrize("quality", [1, 10, 25, 49, 50, 51, 75, 90, 95, 100])
@@ -52,9 +77,138 @@ def test_what_is_no_whole_image_is_refused_with_the_reason(data: bytes, why: str
     assert refusal.value.received == why
 
 
+def test_sixteen_bits_are_scaled_and_not_clipped_to_white(grey: Image.Image) -> None:
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert deep.mode == "I;16"
+    assert same(to_eight_bits(deep), grey)
+
+
+@pytest.mark.parametrize(("deep", "shallow"), [(0, 0), (300, 1), (30000, 117), (65535, 255)])
+def test_each_of_sixteen_bits_counts(deep: int, shallow: int) -> None:
+    assert to_eight_bits(Image.fromarray(np.full((2, 2), deep, np.uint16))).getpixel((0, 0)) == shallow
+
+
+def test_sixteen_bits_survive_a_png(grey: Image.Image) -> None:
+    assert same(read_film(encoded(Image.fromarray(np.asarray(grey).astype(np.uint16) * 257), "PNG")), grey)
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    assert to_eight_bits(Image.new("1", (2, 2), 1)).getpixel((0, 0)) == 255
+
+
+def test_what_is_transparent_becomes_black() -> None:
+    assert to_eight_bits(Image.new("RGBA", (4, 4), (255, 255, 255, 0))).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_transparent_palette_entry_becomes_black() -> None:
+    palette = Image.new("P", (4, 4), 7)
+    palette.putpalette(bytes([255]) * 768)
+    palette.info["transparency"] = 7
+    assert to_eight_bits(palette).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_cmyk_white_paper_stays_white() -> None:
+    assert to_eight_bits(Image.new("CMYK", (4, 4), (0, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(FilmError, match="floating-point pixels"):
+        to_eight_bits(Image.new("F", (4, 4)))
+
+
+def test_a_film_that_was_stored_on_its_side_is_set_upright(grey: Image.Image) -> None:
+    file, exif = BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 270° counter-clockwise to see it upright
+    grey.save(file, "JPEG", exif=exif, quality=95)
+    upright = read_film(file.getvalue())
+    assert upright.size == (480, 640)
+    expected = grey.transpose(Image.Transpose.ROTATE_270)
+    assert np.abs(np.asarray(upright, float) - np.asarray(expected, float)).mean() < 2
+
+
 def test_more_pixels_than_pillow_holds_safe_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(noise(64), "PNG")
     for limit in (3000, 1000):  # where Pillow warns, and where it raises
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(FilmError, match="too many pixels"):
             open_film(data)
+
+
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.reader)
+def test_every_format_of_the_table_is_read_under_each_of_its_names(row: Format, tmp_path: Path,
+                                                                   grey: Image.Image) -> None:
+    for suffix in row.suffixes:
+        grey.save(tmp_path / f"film{suffix}", row.reader)
+        assert read_film_file(tmp_path / f"film{suffix}").size == grey.size
+        assert suffix in SUFFIXES
+
+
+class Toy(ImageFile.ImageFile):
+    """A format that Pillow lacks: a mark of four bytes, then a square of 8 × 8 grey pixels."""
+
+    format = "TOY"
+
+    def _open(self) -> None:
+        if self.fp.read(4) != b"TOY!":
+            raise SyntaxError("no toy")
+        self._size, self._mode = (8, 8), "L"
+        self.tile = [ImageFile._Tile("raw", (0, 0, 8, 8), 4, "L")]
+
+
+def test_a_format_that_pillow_lacks_is_one_more_row_with_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    film = b"TOY!" + bytes(range(64))
+    with pytest.raises(FilmError, match="not an image"):
+        read_film(film)
+    monkeypatch.setitem(Image.OPEN, "TOY", (Toy, None))
+    monkeypatch.setattr(images, "FORMATS", (*FORMATS, Format("TOY", (".toy",))))
+    assert read_film(film).tobytes() == bytes(range(64))
+    with pytest.raises(FilmError, match="truncated"):
+        read_film(film[:20])
+
+
+def test_a_file_that_is_no_film_is_named(tmp_path: Path) -> None:
+    (tmp_path / "letter.jpeg").write_text("Dear doctor")
+    for reading in (read_film_file, lambda path: thumbnail(path, (8, 8))):
+        with pytest.raises(FilmError, match=r"No such file"):
+            reading(tmp_path / "gone.jpeg")
+        with pytest.raises(FilmError, match=r"not an image"):
+            reading(tmp_path / "letter.jpeg")
+    with pytest.raises(FilmError, match=r"letter\.jpeg"):
+        read_film_file(tmp_path / "letter.jpeg")
+
+
+DECODERS = {"imread", "imdecode", "load_img", "decode_image", "decode_jpeg", "decode_png", "read_file"}
+# A view's JPEG compression is encoded and decoded in memory; no file of anybody's is read there.
+OWN_BYTES = {"imdecode": "training/warp.py"}
+
+
+def decoders(source: str) -> set[str]:
+    """Calls that decode an image, and libraries that do nothing else."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute | ast.Name):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id
+            found |= {name} & DECODERS
+            found |= {"Image.open"} & {ast.unparse(node).removeprefix("PIL.")}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [*(alias.name for alias in node.names), getattr(node, "module", None) or ""]
+            found |= {name for name in names if name.partition(".")[0] in ("imageio", "pydicom")}
+            found |= DECODERS & set(names)
+    return found
+
+
+def test_no_other_module_decodes_an_image_file() -> None:
+    package = Path(pneumo_tf.__file__).parent
+    found = {(path.relative_to(package).as_posix(), call) for path in package.rglob("*.py")
+             for call in decoders(path.read_text(encoding="utf-8"))}
+    allowed = {("data/images.py", "Image.open"), *((file, call) for call, file in OWN_BYTES.items())}
+    assert found == allowed
+
+
+@pytest.mark.parametrize("line", [
+    "from PIL import Image\nImage.open(path)", "import PIL.Image\nPIL.Image.open(path)", "cv2.imread(name)",
+    "keras.utils.load_img(path)", "from keras.utils import load_img", "import imageio.v3 as iio",
+    "tf.io.decode_image(data)",
+])
+def test_the_rule_itself_sees_decoders(line: str) -> None:
+    assert decoders(line)

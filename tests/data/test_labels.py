@@ -1,6 +1,7 @@
 """Films and their classes are read from the folders people have, and mistakes are told in one line."""
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
-from pneumo_tf.data.labels import find_films, load_cohort, read_folder
+from pneumo_tf.data.labels import load_cohort, read_folder
+from pneumo_tf.data.listing import find_films
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 
 
@@ -69,6 +71,11 @@ class TestFindFilms:
     def test_numbers_are_ordered_as_numbers(self, tmp_path: Path) -> None:
         put(tmp_path, "A-10.png", "A-2.png", "A-1.png", "B-1.png")
         assert [film.stem for film in find_films(tmp_path)] == ["A-1", "A-2", "A-10", "B-1"]
+
+    def test_what_would_be_waited_for_for_ever_is_refused(self, tmp_path: Path) -> None:
+        os.mkfifo(put(tmp_path, "a.png") / "pipe.png")
+        with pytest.raises(FilmError, match=r"pipe\.png \(not a regular file\)"):
+            find_films(tmp_path)
 
     def test_an_empty_folder_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(FilmError, match=r"at least one image.*prepare_pict\.py"):

@@ -102,6 +102,11 @@ def test_film_2_stands_before_film_10() -> None:
     assert sorted(["p10.jpeg", "p2.jpeg", "P1.jpeg"], key=natural_order) == ["P1.jpeg", "p2.jpeg", "p10.jpeg"]
 
 
+def test_names_that_differ_in_case_or_zeros_alone_have_one_order_all_the_same() -> None:
+    expected = ["P1.jpeg", "p01.jpeg", "p1.jpeg"]
+    assert sorted(["p1.jpeg", "p01.jpeg", "P1.jpeg"], key=natural_order) == expected
+
+
 def test_the_usual_folders_are_found_in_any_case(tmp_path: Path) -> None:
     for folder in ("Normal", "PNEUMONIA", "docs"):
         (tmp_path / folder).mkdir()

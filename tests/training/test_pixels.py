@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,12 +61,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the files that were decoded."""
     sizes: list[int] = []
 
-    def counting(content: bytes, size: int, channels: int) -> np.ndarray:
+    def counting(content: bytes) -> Image.Image:
         sizes.append(len(content))
-        return original(content, size, channels)
+        return original(content)
 
-    original = pixels_module._decode
-    monkeypatch.setattr(pixels_module, "_decode", counting)
+    original = pixels_module.read_film
+    monkeypatch.setattr(pixels_module, "read_film", counting)
     return sizes
 
 
@@ -191,14 +193,14 @@ def test_names_and_labels_are_not(grey_folder: Path) -> None:
 def test_an_interrupted_decoding_goes_on_where_it_was(
         grey_folder: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as interrupted:
-        counting = pixels_module._decode
+        counting = pixels_module.read_film
 
-        def breaking(content: bytes, size: int, channels: int) -> np.ndarray:
+        def breaking(content: bytes) -> Image.Image:
             if len(decoded) == 66:
                 raise KeyboardInterrupt
-            return counting(content, size, channels)
+            return counting(content)
 
-        interrupted.setattr(pixels_module, "_decode", breaking)
+        interrupted.setattr(pixels_module, "read_film", breaking)
         with pytest.raises(KeyboardInterrupt):
             decode(grey_folder, ALL, workers=1)
     decoded.clear()
@@ -212,15 +214,32 @@ def test_an_interrupted_decoding_goes_on_where_it_was(
 def test_a_film_that_changes_or_vanishes_meanwhile_is_named(
         grey_folder: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], object],
         word: str) -> None:
-    def harming(content: bytes, size: int, channels: int) -> np.ndarray:
+    def harming(content: bytes) -> Image.Image:
         harm(grey_folder / "69.png")
-        monkeypatch.setattr(pixels_module, "_decode", original)
-        return original(content, size, channels)
+        monkeypatch.setattr(pixels_module, "read_film", original)
+        return original(content)
 
-    original = pixels_module._decode
-    monkeypatch.setattr(pixels_module, "_decode", harming)
+    original = pixels_module.read_film
+    monkeypatch.setattr(pixels_module, "read_film", harming)
     if not word:
         assert len(decode(grey_folder, ALL, workers=1)[1]) == 70
         return
     with pytest.raises(FilmError, match=rf"Received: \S+69\.png, which {word} in the meantime\. Run the"):
         decode(grey_folder, ALL, workers=1)
+
+
+def test_a_hash_that_the_audit_took_is_not_taken_again(grey_folder: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = [hashlib.sha256((grey_folder / file).read_bytes()).hexdigest() for file in ALL]
+    _, expected = decode(grey_folder, ALL)
+    monkeypatch.setattr(pixels_module, "file_sha256", None)
+    pairs = zip(cohort_of(ALL), hashes, strict=True)
+    cohort = Cohort(tuple(replace(film, file_sha256=sha256) for film, sha256 in pairs))
+    _, pixels = decode_cohort(cohort, grey_folder, size=8, cache=Cache(grey_folder / "cache"), workers=3)
+    assert pixels.key == expected.key
+
+
+def test_a_film_that_vanished_since_the_audit_is_named(grey_folder: Path) -> None:
+    film = replace(cohort_of(["gone.png"]).radiographs[0], file_sha256="0" * 64)
+    with pytest.raises(FilmError, match=r"gone\.png, which vanished"):
+        decode_cohort(Cohort((film,)), grey_folder, size=8, cache=None, workers=1)

@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.data.images import in_mode
+from pneumo_tf.errors import OptionError
 
 FITS = ("thumbnail", "pad", "squash")
-_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,43 +62,20 @@ class FilterOptions:
 
 
 def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:
-    """Upright, in one mode, brightened, contrasted, then resized, in the order of the tutorial.
+    """A film in one mode, brightened, contrasted, then resized, in the order of the tutorial.
 
     The mode comes first, so that a grey film gives the same pixels whether it was stored as grey, colour
     or palette: each class of the public films is stored in its own way, and a network would learn that.
     On a grey film the result is exactly that of the tutorial's calls.
 
     Args:
-        image: A film in any mode that Pillow decodes to integers.
+        image: A film as `images.read_film` gives it.
 
     Returns:
         An 8-bit image in mode "L", or "RGB" with `options.color`, without metadata.
-
-    Raises:
-        FilmError: Floating-point pixels, whose white nobody knows.
     """
-    image = _in_mode(to_eight_bits(ImageOps.exif_transpose(image)), "RGB" if options.color else "L")
+    image = in_mode(image, "RGB" if options.color else "L")
     return _fitted(_toned(image, options), options.size, options.fit)
-
-
-def to_eight_bits(image: Image.Image) -> Image.Image:
-    """The film with 8 bits a channel and no transparency, in mode "L" or "RGB".
-
-    16 bits are scaled (65535 becomes 255), where Pillow would clip everything above 255 to white. What is
-    transparent becomes black, the colour of a film's surround.
-
-    Raises:
-        FilmError: Floating-point pixels.
-    """
-    if image.mode.startswith("I"):  # "I" is how Pillow opens some 16-bit files
-        grey = np.asarray(image).astype(np.float64).clip(0, 65535)
-        return Image.fromarray(np.rint(grey / 257).astype(np.uint8))
-    if image.mode == "F":
-        raise FilmError("A film must have whole numbers as pixels.", received="floating-point pixels",
-                        remedy="Export it with 8 or 16 bits.")
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _on_black(image.convert("RGBA"))
-    return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
 
 
 def _toned(image: Image.Image, options: FilterOptions) -> Image.Image:
@@ -125,12 +102,3 @@ def _fitted(image: Image.Image, size: int, fit: str) -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(image, square, Image.Resampling.LANCZOS, color=0)
     return image.resize(square, Image.Resampling.LANCZOS)
-
-
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # convert() copies even where it needn't
-
-
-def _on_black(image: Image.Image) -> Image.Image:
-    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-    return Image.alpha_composite(black, image).convert("RGB")

@@ -15,9 +15,10 @@ from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.record import Part
 from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, refuse_without_classes
 from pneumo_tf.data.preparation.target import Target
-from pneumo_tf.data.preparation.workers import Crew, Track, crew, develop, inspect, untracked
-from pneumo_tf.data.sources import open_source
-from pneumo_tf.errors import OptionError, PneumoError, StorageError
+from pneumo_tf.data.preparation.tasks import filter_film, inspect_film
+from pneumo_tf.data.sources import Source, open_source
+from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.processes import in_processes
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class PrepareOptions:
 
 
 def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *, workers: int = 1,
-            force: bool = False, track: Track = untracked, tell: Callable[[str], None] = print) -> Cohort:
+            force: bool = False, tell: Callable[[str], None] = print) -> Cohort:
     """Filter every film of `source` into `target`, with a manifest and a record of what was left out.
 
     The same call again goes on where it was interrupted; finished, it does nothing. The pixels don't depend
@@ -70,11 +71,10 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
     Args:
         source: A folder or .zip of class folders; with `options.name`, of films of one class.
         target: Folder for `<CLASS>-<n>.jpeg`, `manifest.csv` and `prepared.json`; made where missing.
-        options: What to prepare, and how; the tutorial's by default.
-        workers: Processes. More than one needs the `if __name__ == "__main__":` of a script around it.
+        options: The tutorial's by default.
+        workers: Processes.
         force: Replace another preparation, or files named like ours.
-        track: Shows progress.
-        tell: Says what the caller may want to know: that films were ready or waiting already.
+        tell: Is given a sentence where the films were prepared already.
 
     Returns:
         All films of `target`, with the history of what was found and dropped.
@@ -83,6 +83,7 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
         FilmError: No films, no classes, a film under two labels, a source that can't be trusted.
         OptionError: Options that contradict each other or what `target` holds.
         StorageError: `target` can't be written to, or holds something else and `force` is off.
+        ProcessError: A process was killed; the same call goes on from there.
     """
     options = options or PrepareOptions()
     if source.resolve() == target.resolve():
@@ -92,44 +93,38 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
         listing = list_films(opened.entries(without=target), name=options.label, exclude=options.exclude,
                              folders=options.folders)
         refuse_without_classes(listing, source, options.label)
-        with crew(opened, workers=workers, films=len(listing.films), track=track) as hands:
-            films = _inspected(hands, listing)
-            part = Part(source.name or source.resolve().name, films.fingerprint(), options.to_json(),
-                        tuple(listing.labels))
-            place = Target(target, part, name=options.label)
-            return _prepare_into(place, films, hands, options=options, force=force, tell=tell)
+        films = _inspected(listing, opened, workers)
+        part = Part(source.name or source.resolve().name, films.fingerprint(), options.to_json(),
+                    tuple(listing.labels))
+        folder = Target(target, part, name=options.label)
+        if folder.is_finished() and not force:
+            tell(f"Already prepared: {target} holds these films with these options. Nothing was done.")
+            return folder.read()
+        refuse_two_labels(films, folder.other_films)
+        folder.claim(force=force)
+        try:
+            readable = films.readable(_filtered(films, folder, opened, workers))
+            cohort = _chosen(films.without_copies(readable), options)
+        except FilmError:  # after any other failure, what is done can be gone on from
+            folder.abandon()
+            raise
+    return folder.publish(_numbered(cohort))
 
 
-def _prepare_into(place: Target, films: Inspected, hands: Crew, *, options: PrepareOptions, force: bool,
-                  tell: Callable[[str], None]) -> Cohort:
-    if place.is_finished() and not force:
-        tell(f"Already prepared: {place.path} holds these films with these options. Nothing was done.")
-        return place.read()
-    refuse_two_labels(films, place.other_films)
-    place.claim(force=force)
-    try:
-        cohort = _chosen(films.without_copies(_readable(films, place, hands)), options)
-    except PneumoError as failure:
-        if not isinstance(failure, StorageError):  # then what is done can be gone on from
-            place.abandon()
-        raise
-    return place.publish(_numbered(cohort))
-
-
-def _inspected(hands: Crew, listing: Listing) -> Inspected:
+def _inspected(listing: Listing, source: Source, workers: int) -> Inspected:
     files = [film.file for film in listing.films]
-    inspections = hands.map(inspect, files, description="Reading")
+    inspections = in_processes(partial(inspect_film, source=source), files, workers=workers,
+                               description="Reading")
     return Inspected(listing, dict(zip(files, inspections, strict=True)))
 
 
-def _readable(films: Inspected, place: Target, hands: Crew) -> Cohort:
-    """Develop one of each group of copies; what can't be read is left out, with its copies."""
+def _filtered(films: Inspected, folder: Target, source: Source, workers: int) -> dict[str, str]:
+    """Filter one film of each group of copies; the reason against those that can't be read, by their hash."""
     trouble = {seen.sha256: seen.trouble for seen in films.inspections.values() if seen.trouble}
     firsts = [(file, sha256) for sha256, file in films.firsts.items() if sha256 not in trouble]
-    task = partial(develop, folder=place.staging, filters=place.part.filters)
-    reasons = hands.map(task, firsts, description="Filtering")
-    trouble |= {sha256: reason for (_, sha256), reason in zip(firsts, reasons, strict=True) if reason}
-    return films.readable(trouble)
+    task = partial(filter_film, source=source, folder=folder.staging, filters=folder.part.filters)
+    reasons = in_processes(task, firsts, workers=workers, description="Filtering")
+    return trouble | {sha256: reason for (_, sha256), reason in zip(firsts, reasons, strict=True) if reason}
 
 
 def _chosen(cohort: Cohort, options: PrepareOptions) -> Cohort:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.listing import Listing, natural_order, printable
 from pneumo_tf.data.patients import read_patient
-from pneumo_tf.data.preparation.workers import Inspection
+from pneumo_tf.data.preparation.tasks import Inspection
 from pneumo_tf.errors import FilmError
 
 FOUND, READABLE, UNIQUE = "found in source", "readable films", "unique films"
@@ -120,7 +121,7 @@ def _nothing_found(listing: Listing, source: Path) -> FilmError:
                      remedy="Name the folder or .zip with the class folders.")
 
 
-def _outermost_first(file: str) -> tuple[int, list[str | int]]:
+def _outermost_first(file: str) -> tuple[Any, ...]:
     return file.count("/"), natural_order(file)
 
 

@@ -21,7 +21,7 @@ from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, OptionError
 
-QUIRKS = Path(__file__).resolve().parents[2] / "../shared/data/archive_quirks.zip"
+QUIRKS = Path(__file__).resolve().parents[3] / "../shared/data/archive_quirks.zip"
 needs_quirks = pytest.mark.skipif(not QUIRKS.exists(), reason="the quirky archive isn't here")
 
 

@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.data.preparation import prepare as room
-from pneumo_tf.data.preparation import workers as crew
+from pneumo_tf.data.preparation import tasks
 from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, OptionError, StorageError
+from pneumo_tf.processes import ProcessError, in_processes
 
 SMALL = FilterOptions(size=50)
 
@@ -136,13 +137,13 @@ def written_at(folder: Path) -> dict[Path, int]:
 
 
 def interrupted_after(films: int) -> Callable[..., str]:
-    develop, done = crew.develop, Counter[str]()
+    filter_film, done = tasks.filter_film, Counter[str]()
 
     def act(*args: object, **options: object) -> str:
         done["films"] += 1
         if done["films"] > films:
             raise KeyboardInterrupt
-        return develop(*args, **options)  # type: ignore[arg-type]
+        return filter_film(*args, **options)  # type: ignore[arg-type]
 
     return act
 
@@ -150,7 +151,7 @@ def interrupted_after(films: int) -> Callable[..., str]:
 def test_an_interrupted_preparation_goes_on_where_it_stopped(source: Path, target: Path, tmp_path: Path,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(room, "develop", interrupted_after(4))
+        patch.setattr(room, "filter_film", interrupted_after(4))
         with pytest.raises(KeyboardInterrupt):
             prepare(source, target)
     waiting = written_at(target / ".prepare")
@@ -159,7 +160,7 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(source: Path, targe
     with pytest.raises(StorageError, match="another preparation, not finished"):
         prepare(source, target, PrepareOptions(SMALL))
     with monkeypatch.context() as patch:
-        patch.setattr(room, "develop", interrupted_after(6))
+        patch.setattr(room, "filter_film", interrupted_after(6))
         with pytest.raises(KeyboardInterrupt):
             prepare(source, target)
     later = written_at(target / ".prepare")
@@ -194,11 +195,14 @@ def _killed_at(name: str, replace: Callable[[Path, Path], Path]) -> Callable[[Pa
 
 def test_a_full_disk_leaves_no_half_written_film(source: Path, target: Path,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Image.Image, path: Path, **_: object) -> None:
-        path.write_bytes(b"half a film")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    write = Path.write_bytes
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    def full(path: Path, content: bytes) -> None:
+        write(path, content[: len(content) // 2])
+        if content:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="the disk is full"):
         prepare(source, target)
     assert list(contents(target)) == [".prepare/plan.json"]
@@ -216,3 +220,16 @@ def test_a_broken_record_is_named(source: Path, target: Path) -> None:
     (target / "prepared.json").write_text("{}")
     with pytest.raises(FilmError, match=r"prepared\.json must be as prepare_pict\.py wrote it.*KeyError"):
         prepare(source, target)
+
+
+def test_what_was_done_before_a_process_was_killed_is_gone_on_from(source: Path, target: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **options: object) -> list[str]:
+        if options["description"] == "Filtering":
+            raise ProcessError("Every process must live until the work is done.")
+        return in_processes(*_, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "in_processes", killed)
+    with pytest.raises(ProcessError):
+        prepare(source, target)
+    assert (target / ".prepare").is_dir()

@@ -1,0 +1,70 @@
+"""What is done to each film of a source, in whichever process: its bytes are looked at, its pixels filtered.
+
+This module imports neither pandas nor scikit-learn, so that worker processes start quickly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from pneumo_tf.data.images import film_facts, open_film, prepared_jpeg, read_film
+from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
+from pneumo_tf.data.sources import Source
+from pneumo_tf.errors import FilmError
+from pneumo_tf.storage import replacing
+
+
+class Inspection(NamedTuple):
+    """What the bytes of a file tell without decoding: hash, facts; or the trouble with them."""
+
+    sha256: str
+    facts: dict[str, str]
+    trouble: str
+
+
+def inspect_film(file: str, *, source: Source) -> Inspection:
+    """Hash and facts of one file of the source."""
+    try:
+        data = source.read(file)
+    except OSError as failure:
+        return Inspection("", {}, _cannot_be_opened(failure))
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        return Inspection(sha256, film_facts(open_film(data, decode=False), data), "")
+    except FilmError as failure:
+        return Inspection(sha256, {}, failure.received)
+
+
+def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters: FilterOptions) -> str:
+    """Filter one film and write it to `folder` as `<sha256>.jpeg`, unless that is there already.
+
+    Args:
+        film: Its file within the source, and the hash of its bytes.
+
+    Returns:
+        Why the film can't be read, or an empty string.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    file, sha256 = film
+    path = folder / f"{sha256}.jpeg"
+    if path.exists():
+        return ""
+    try:
+        data = source.read(file)
+    except OSError as failure:  # it was there a moment ago
+        return _cannot_be_opened(failure)
+    try:
+        image = apply_filters(read_film(data), filters)
+    except FilmError as failure:
+        return failure.received
+    with replacing(path) as temporary:
+        temporary.write_bytes(prepared_jpeg(image))
+    return ""
+
+
+def _cannot_be_opened(failure: OSError) -> str:
+    return f"can't be opened ({failure.strerror})"
