@@ -104,7 +104,7 @@ def _assign(groups: list[_Group], shares: dict[str, float], rng: np.random.Gener
     split_of = {group.key: "train" for group in groups}
     for kinds in sorted({group.kinds for group in groups}):
         rest = [group for group in groups if group.kinds == kinds]
-        rest = [rest[place] for place in rng.permutation(len(rest))]
+        rest = [rest[index] for index in rng.permutation(len(rest))]
         for split, share in shares.items():
             taken = _nearest(rest, share)
             split_of.update(dict.fromkeys(taken, split))
