@@ -1,4 +1,4 @@
-"""Where things lie: the project root, and how a path that a person typed is looked up."""
+"""Folders and files: the project root, and how a path that a person typed is looked up."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def find_existing(path: str | Path, *, what: str, remedy: str, error: type[Pneum
     """Look a path up in the current folder, then under the project root.
 
     Raises:
-        error: Where neither exists; the message names both places that were tried.
+        error: Where neither exists; the message names both paths that were tried.
     """
     wanted = Path(path).expanduser()
     tried = [wanted] if wanted.is_absolute() else [Path.cwd() / wanted, project_root() / wanted]
-    for place in tried:
-        if place.exists():
-            return place
-    places = " nor ".join(dict.fromkeys(str(place) for place in tried))
-    raise error(f"The {what} must exist.", received=f"{path}, found neither at {places}"
-                if len(set(tried)) > 1 else f"{path}, not found at {places}", remedy=remedy)
+    for candidate in tried:
+        if candidate.exists():
+            return candidate
+    named = " nor ".join(dict.fromkeys(map(str, tried)))
+    raise error(f"The {what} must exist.", received=f"{path}, found neither at {named}"
+                if len(set(tried)) > 1 else f"{path}, not found at {named}", remedy=remedy)
 
 
 def output_path(path: str | Path | None, *, default: str) -> Path:
-    """A place to write to: as typed (relative to the current folder), else the default under the root."""
+    """A path to write to: as typed (relative to the current folder), else the default under the root."""
     return project_root() / default if path is None else Path(path).expanduser().absolute()
 
 

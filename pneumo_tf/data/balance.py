@@ -36,7 +36,7 @@ def _of_class(cohort: Cohort, label: str, seed: int) -> list[str]:
             patients.setdefault(owner(film), []).append(film.id)
     owners = sorted(patients)
     order = np.random.default_rng(seed).permutation(len(owners))
-    return [film for place in order for film in sorted(patients[owners[place]])]
+    return [film for index in order for film in sorted(patients[owners[index]])]
 
 
 def class_weights(labels: Sequence[str]) -> dict[str, float]:

@@ -141,7 +141,7 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None) 
     _refuse_unlabelled(sorted(unlabelled), films_folder)
     known = _manifest_of(films_folder)
     pairs = zip(cohort.with_column("file", files), cohort, strict=True)
-    complete = (_complete(found, known.get(row.id)) for found, row in pairs)
+    complete = (_complete(film, known.get(row.id)) for film, row in pairs)
     return Cohort(tuple(complete), _history(films_folder))
 
 
@@ -170,12 +170,12 @@ def _locate(film: Radiograph, folder: Path, candidates: Mapping[str, list[str]])
         path = root / film.file
         inside = path.is_relative_to(root)
         return (path.relative_to(root) if inside else path).as_posix() if path.is_file() else ""
-    found = candidates.get(film.id, [])
-    if len(found) > 1:
+    files = candidates.get(film.id, [])
+    if len(files) > 1:
         raise LabelError("An id must belong to one film.",
-                         received=f"{film.id!r} in {folder}, which has {found[0]} and {found[1]}",
+                         received=f"{film.id!r} in {folder}, which has {files[0]} and {files[1]}",
                          remedy=f"{_AGAIN}, name one extension, or delete one of them.")
-    return found[0] if found else ""
+    return files[0] if files else ""
 
 
 def _refuse_missing(cohort: Cohort, files: list[str], folder: Path) -> None:

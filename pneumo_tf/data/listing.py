@@ -106,34 +106,34 @@ def find_films(folder: Path) -> list[Path]:
     return [Path(file) for file in sorted((film.file for film in films), key=natural_order)]
 
 
-def find_source(places: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
-    """The films in the first place that has any: `normal/` and `pneumonia/` in any case, or `chest_xray`.
+def find_source(roots: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
+    """The first of several folders with films: `normal/` and `pneumonia/` in any case, or `chest_xray`.
 
     Returns:
         The source, and the only folders of it that are meant (none: all).
 
     Raises:
-        FilmError: None found in any place, or both kinds in one.
+        FilmError: None in any of them, or both kinds in one.
     """
     wanted = "normal/ with pneumonia/, " + ", ".join(_USUAL_TREES[:-1]) + f" or {_USUAL_TREES[-1]}"
-    for place in dict.fromkeys(places):
-        folders = _usual_folders(place)
-        trees = [place / tree for tree in _USUAL_TREES if (place / tree).exists()]
+    for root in dict.fromkeys(roots):
+        folders = _usual_folders(root)
+        trees = [root / tree for tree in _USUAL_TREES if (root / tree).exists()]
         if folders and trees:
             raise FilmError("Without --source there must be only one source of films.",
-                            received=f"{', '.join(folders)} and {trees[0].name} in {place}",
+                            received=f"{', '.join(folders)} and {trees[0].name} in {root}",
                             remedy="Say which with --source.")
         if folders or trees:
-            return (place, folders) if folders else (trees[0], ())
+            return (root, folders) if folders else (trees[0], ())
     raise FilmError(f"Without --source there must be films to find: {wanted}.",
-                    received="none in " + " nor in ".join(str(place) for place in dict.fromkeys(places)),
+                    received="none in " + " nor in ".join(str(root) for root in dict.fromkeys(roots)),
                     remedy="Name the folder or .zip with --source.")
 
 
-def _usual_folders(place: Path) -> tuple[str, ...]:
-    found = sorted(child.name for child in place.iterdir()
+def _usual_folders(root: Path) -> tuple[str, ...]:
+    names = sorted(child.name for child in root.iterdir()
                    if child.name.casefold() in _USUAL_CLASSES and child.is_dir())
-    return tuple(found) if {name.casefold() for name in found} == set(_USUAL_CLASSES) else ()
+    return tuple(names) if {name.casefold() for name in names} == set(_USUAL_CLASSES) else ()
 
 
 def _no_film(file: str, exclude: Sequence[str] = ()) -> str:
@@ -185,7 +185,8 @@ def _origin(file: str) -> str:
 def _end_of_splits(file: str) -> int:
     """Number of leading folders up to and with the last train, test or val; 0 without any."""
     folders = _path(file).parts[:-1]
-    return max((place + 1 for place, part in enumerate(folders) if part.casefold() in ORIGINS), default=0)
+    return max((depth for depth, part in enumerate(folders, start=1) if part.casefold() in ORIGINS),
+               default=0)
 
 
 def _folders(file: str) -> list[str]:

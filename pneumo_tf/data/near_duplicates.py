@@ -42,8 +42,7 @@ def find_pairs(films: Iterable[Film]) -> list[Pair]:
     Args:
         films: uint8 (H, W), (H, W, 1) or (H, W, 3) each; read once. 8 kB a film are kept.
     """
-    found = np.fromiter(map(_detail, films), np.dtype((np.float16, _SIDE * _SIDE)))
-    details = np.asarray(found, np.float16)  # which it is already
+    details = np.asarray(np.fromiter(map(_detail, films), np.dtype((np.float16, _SIDE * _SIDE))), np.float16)
     return sorted(_alike(details), key=lambda pair: (-pair.likeness, pair.first, pair.second))
 
 
@@ -60,11 +59,11 @@ def near_duplicates(cohort: Cohort, films: Iterable[Film]) -> dict[str, Any]:
         those under two labels; at most 100 are named.
     """
     pairs = find_pairs(films)
-    found = [_record(cohort.radiographs[pair.first], cohort.radiographs[pair.second], pair.likeness)
-             for pair in pairs]
-    grave = sorted(found, key=lambda record: (not _differ(record["splits"]), not _differ(record["labels"])))
+    records = [_record(cohort.radiographs[pair.first], cohort.radiographs[pair.second], pair.likeness)
+               for pair in pairs]
+    records.sort(key=lambda record: (not _differ(record["splits"]), not _differ(record["labels"])))
     return {"films": len(cohort), "pairs": len(pairs),
-            "across": sum(_differ(record["splits"]) for record in found), "found": grave[:_LISTED],
+            "across": sum(_differ(record["splits"]) for record in records), "found": records[:_LISTED],
             "method": f"correlation of {_SIDE} × {_SIDE} pixels less their blur, at least {ALIKE}"}
 
 

@@ -46,5 +46,5 @@ def read_patient(file_name: str, label: str) -> Patient:
 
 
 def owner(film: Radiograph) -> str:
-    """Whom a film belongs to: its patient, or the film itself where the patient is unknown."""
+    """The key of films that stay together: the patient's, or the film's own where no patient is known."""
     return f"patient {film.patient}" if film.patient else f"film {film.id}"

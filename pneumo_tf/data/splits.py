@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.patients import owner
@@ -104,7 +103,7 @@ def _assign(groups: list[_Group], shares: dict[str, float], rng: np.random.Gener
     split_of = {group.key: "train" for group in groups}
     for kinds in sorted({group.kinds for group in groups}):
         rest = [group for group in groups if group.kinds == kinds]
-        rest = [rest[place] for place in rng.permutation(len(rest))]
+        rest = [rest[index] for index in rng.permutation(len(rest))]
         for split, share in shares.items():
             taken = _nearest(rest, share)
             split_of.update(dict.fromkeys(taken, split))
@@ -154,20 +153,6 @@ def leaked_patients(cohort: Cohort) -> set[str]:
     """Keys of the patients who have films in more than one split."""
     pairs = {(film.patient, film.split) for film in cohort if film.patient}
     return {patient for patient, times in Counter(patient for patient, _ in pairs).items() if times > 1}
-
-
-def split_table(cohort: Cohort) -> pd.DataFrame:
-    """Films and patients per class and split: columns `label`, `split`, `films`, `patients`.
-
-    A film whose patient is unknown counts as a patient. Every class has a row for each split.
-    """
-    rows = []
-    for label in cohort.classes:
-        for split in SPLITS:
-            films = [film for film in cohort if film.label == label and film.split == split]
-            rows.append({"label": label, "split": split, "films": len(films),
-                         "patients": len({owner(film) for film in films})})
-    return pd.DataFrame(rows, columns=["label", "split", "films", "patients"])
 
 
 def split_hash(cohort: Cohort) -> str:

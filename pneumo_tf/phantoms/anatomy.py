@@ -18,10 +18,10 @@ from pneumo_tf.phantoms.shapes import (
     Plane,
     curve,
     ellipsoid,
+    mirrored_tubes,
     outlined,
-    pair,
     profile,
-    step,
+    smoothstep,
     texture,
     tubes,
 )
@@ -122,7 +122,7 @@ def _soft_tissue(frame: Frame, patient: Patient, pose: Pose) -> Plane:
     elbow = (1.16 + 0.75 * reach[0], 0.2 + 0.75 * reach[1])
     arm = curve([(0.5, 0.1), (0.82, 0.14), (1.14, 0.2), elbow], [0.16, 0.23, 0.24, 0.18, 0.17, 0.16])
     head = 0.62 * ellipsoid(frame, (pose.tilt, pose.chin - 0.4), (0.44, 0.44))
-    parts = trunk, pair(frame, arm), head
+    parts = trunk, mirrored_tubes(frame, arm), head
     # A high norm is a maximum without creases: parts that overlap are one body, not two.
     return np.sqrt(np.sqrt(sum(np.square(np.square(part)) for part in parts)))
 
@@ -137,7 +137,7 @@ def _lungs(frame: Frame, height: float) -> Plane:
     across = np.abs(x)
     share = across / half
     chord = 2 * depth * np.sqrt(np.maximum(1 - share * share * share, 0))  # flatter than an ellipse
-    return chord * step(across - medial, 0.03)
+    return chord * smoothstep(across - medial, 0.03)
 
 
 def _domes(frame: Frame, height: float) -> Plane:
@@ -166,7 +166,7 @@ def _heart(frame: Frame, patient: Patient, pose: Pose, height: float) -> Plane:
 
 def _midline(frame: Frame, patient: Patient) -> Plane:
     x, y = frame.grid
-    return 1.3 * step(0.092 - np.abs(x - patient.bones.bend(y)), 0.13)
+    return 1.3 * smoothstep(0.092 - np.abs(x - patient.bones.bend(y)), 0.13)
 
 
 def _vessels(frame: Frame, patient: Patient, height: float) -> Plane:
@@ -224,9 +224,9 @@ def _gas(frame: Frame, patient: Patient, pose: Pose, height: float) -> Plane:
     right = curve([(fork_x, fork), (slide - 0.1, fork + 0.1), (slide - 0.2, fork + 0.22)], [0.042, 0.03])
     left = curve([(fork_x, fork), (slide + 0.1, fork + 0.09), (slide + 0.24, fork + 0.14)], [0.042, 0.03])
     airways = 1.5 * tubes(frame, windpipe) + 1.1 * np.maximum(tubes(frame, right), tubes(frame, left))
-    place, size, fullness = patient.bubble
+    centre, size, fullness = patient.bubble
     top = height + 0.12
-    stomach = fullness * ellipsoid(frame, (place, top + size * 0.8), (1.25 * size, 0.8 * size), tilt=0.2)
+    stomach = fullness * ellipsoid(frame, (centre, top + size * 0.8), (1.25 * size, 0.8 * size), tilt=0.2)
     _, y = frame.grid
     rng = np.random.default_rng([patient.seed, 6])
     bowel = np.maximum(frame.sample(texture(rng, coarsest=0.3, octaves=3)) - 1.0, 0)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pneumo_tf.phantoms.shapes import Curves, Frame, Plane, curve, pair, profile, step, tubes
+from pneumo_tf.phantoms.shapes import Curves, Frame, Plane, curve, mirrored_tubes, profile, smoothstep, tubes
 
 _BONE = 5.7  # attenuation of cortical bone per body unit, beyond the water that it displaces
 
 
 @dataclass(frozen=True)
 class Bones:
-    """A child's skeleton in body units; `curve` is the sideways bend of a scoliosis."""
+    """A child's skeleton in body units; `sideways` and `phase` are the bend of a scoliosis."""
 
     pitch: float
     slope: float
@@ -40,7 +40,7 @@ class Bones:
                    blade=rng.uniform(-0.04, 0.1), uneven=tuple(rng.normal(0, 0.06, 11)))
 
     def bend(self, y: Plane) -> Plane:
-        """Sideways place of the spine at height y."""
+        """How far the spine lies sideways at height y, in body units."""
         return self.sideways * np.sin(np.float32(2.2) * y + np.float32(self.phase))
 
 
@@ -105,7 +105,7 @@ def _blades(bones: Bones, frame: Frame) -> Plane:
                   weight=[0.3, 0.8, 1.0])
     medial = curve([(0.66, 0.06 + drop), (0.74, 0.3 + drop), (0.93, 0.6 + drop)], 0.016,
                    weight=[0.3, 0.6, 0.4])
-    return pair(frame, lateral, spine, medial, hollow=0.5, marrow=0.6)
+    return mirrored_tubes(frame, lateral, spine, medial, hollow=0.5, marrow=0.6)
 
 
 def _upper_arms(frame: Frame, arms: float) -> Plane:
@@ -113,7 +113,8 @@ def _upper_arms(frame: Frame, arms: float) -> Plane:
     knots = [(1.15 + s * reach[0], 0.16 + s * reach[1]) for s in (0.0, 0.12, 0.3, 0.8)]
     shaft = curve(knots, [0.09, 0.095, 0.07, 0.062, 0.06, 0.06], weight=[0.5, 0.9, 1.0, 1.0, 1.0, 1.0])
     head = curve([(1.11, 0.14), (1.13, 0.15), (1.15, 0.16)], 0.1)
-    return pair(frame, shaft, hollow=0.7, marrow=0.2) + 0.5 * pair(frame, head, hollow=0.8, marrow=0.6)
+    shafts = mirrored_tubes(frame, shaft, hollow=0.7, marrow=0.2)
+    return shafts + 0.5 * mirrored_tubes(frame, head, hollow=0.8, marrow=0.6)
 
 
 def _spine(bones: Bones, frame: Frame) -> Plane:
@@ -126,8 +127,8 @@ def _spine(bones: Bones, frame: Frame) -> Plane:
     phase = level - np.floor(level)  # 0 and 1 in the disc, 0.5 in the middle of the vertebra
     plate = np.abs(phase - 0.5)
     waist = 1 - 0.1 * np.cos(2 * np.pi * phase) ** 2 * (plate < 0.25)
-    body = step(waist - np.abs(across), 0.18) * (0.35 + 0.65 * step(0.41 - plate, 0.1))
-    rim = np.exp(-(((plate - 0.37) / 0.045) ** 2)) * step(0.95 - np.abs(across), 0.2)
+    body = smoothstep(waist - np.abs(across), 0.18) * (0.35 + 0.65 * smoothstep(0.41 - plate, 0.1))
+    rim = np.exp(-(((plate - 0.37) / 0.045) ** 2)) * smoothstep(0.95 - np.abs(across), 0.2)
     pedicle = np.hypot((np.abs(across) - 0.62) / 0.2, (phase - 0.38) / 0.17)
     ring = np.exp(-(((pedicle - 0.9) / 0.35) ** 2))
     process = np.hypot(across / 0.16, (phase - 0.7) / 0.2)

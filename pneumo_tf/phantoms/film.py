@@ -26,10 +26,10 @@ class Shot:
     scatter: float
     blur: float
     photons: float
-    local: float
+    local_contrast: float
     gamma: float
-    lungs: float
-    spine: float
+    lung_tone: float
+    spine_tone: float
     seed: int
 
 
@@ -44,8 +44,8 @@ def sample_shot(seed: int) -> Shot:
     return Shot(
         frame=_frame(rng, height, width, scale), pose=pose, scatter=rng.uniform(0.15, 0.4),
         blur=rng.uniform(0.6, 1.1), photons=float(np.exp(rng.uniform(np.log(1e4), np.log(8e4)))),
-        local=rng.uniform(0.2, 0.9), gamma=rng.uniform(0.8, 1.25), lungs=rng.uniform(0.12, 0.3),
-        spine=rng.uniform(0.78, 0.93), seed=seed)
+        local_contrast=rng.uniform(0.2, 0.9), gamma=rng.uniform(0.8, 1.25), lung_tone=rng.uniform(0.12, 0.3),
+        spine_tone=rng.uniform(0.78, 0.93), seed=seed)
 
 
 def _frame(rng: np.random.Generator, height: int, width: int, scale: float) -> Frame:
@@ -72,7 +72,7 @@ def expose(shot: Shot, attenuation: Plane, *, healthy: Plane) -> NDArray[np.uint
     light = _transmitted(attenuation + extra, shot, shrink=1)
     light = np.maximum(light + np.sqrt(light / shot.photons) * _grain(rng, light.shape), 1e-3)
     depth = _processed(light, shot, shrink=1)
-    tone = shot.lungs + (shot.spine - shot.lungs) * (depth - dark) / (bright - dark)
+    tone = shot.lung_tone + (shot.spine_tone - shot.lung_tone) * (depth - dark) / (bright - dark)
     tone *= np.clip(depth / 0.5, 0.03, 1)  # the machine blackens what the beam reaches unhindered
     film = 255 * _response(tone, shot.gamma)
     _mark(rng, film)
@@ -96,7 +96,7 @@ def _processed(light: Plane, shot: Shot, *, shrink: int) -> Plane:
     """Logarithm and the local contrast that digital radiography adds."""
     depth = -np.log(light)
     wide = _wide_blur(np.maximum(depth, 0.6), 0.16 * shot.frame.scale / shrink)
-    return depth + shot.local * (depth - wide) * np.clip(depth, 0, 1)
+    return depth + shot.local_contrast * (depth - wide) * np.clip(depth, 0, 1)
 
 
 def _wide_blur(image: Plane, sigma: float) -> Plane:
@@ -110,8 +110,8 @@ def _response(tone: Plane, gamma: float) -> Plane:
     """The film's curve: straight in the middle, with a toe and a shoulder."""
     at, soft = np.linspace(-0.5, 1.5, 2001), 0.05
     toe = soft * np.logaddexp(0, at / soft)
-    curve = np.clip(toe - soft * np.logaddexp(0, (toe - 0.95) / soft), 0, 1) ** gamma
-    return curve.astype(np.float32)[np.clip((tone + 0.5) * 1000, 0, 2000).astype(np.int32)]
+    response = np.clip(toe - soft * np.logaddexp(0, (toe - 0.95) / soft), 0, 1) ** gamma
+    return response.astype(np.float32)[np.clip((tone + 0.5) * 1000, 0, 2000).astype(np.int32)]
 
 
 def _attachments(rng: np.random.Generator, frame: Frame) -> Plane:
@@ -138,10 +138,10 @@ def _mark(rng: np.random.Generator, film: Plane) -> None:
     left = rng.random() < 0.85
     text, size = ("R" if left else "L"), rng.uniform(0.6, 1.4)
     column = rng.uniform(0.01, 0.1) * width if left else rng.uniform(0.86, 0.94) * width
-    place = int(column), int(rng.uniform(0.1, 0.45) * height)
+    corner = int(column), int(rng.uniform(0.1, 0.45) * height)
     thick = max(round(size * rng.uniform(1, 2)), 1)
     ink = np.zeros(film.shape, np.uint8)
-    cv2.putText(ink, text, place, _FONTS[rng.integers(3)], size, 255, thick, cv2.LINE_AA)
+    cv2.putText(ink, text, corner, _FONTS[rng.integers(3)], size, 255, thick, cv2.LINE_AA)
     film += (np.float32(rng.uniform(215, 255)) - film) * (ink / np.float32(255))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.phantoms.anatomy import Patient, branches
-from pneumo_tf.phantoms.shapes import Frame, Plane, step, texture, tubes
+from pneumo_tf.phantoms.shapes import Frame, Plane, smoothstep, texture, tubes
 
 Kind = Literal["normal", "bacteria", "virus"]
 
@@ -62,10 +62,11 @@ def _consolidation(rng: np.random.Generator, patient: Patient, frame: Frame, *, 
     clouds = frame.sample(texture(rng, coarsest=0.35, octaves=4, fade=0.6))
     fine = frame.sample(texture(rng, coarsest=0.12, octaves=3, fade=0.8))
     inside = 1 - np.hypot(along * squeeze, across / squeeze) / radius + 0.16 * clouds
-    field = step(inside - 0.15, rng.uniform(0.35, 0.75)) * step(x * math.copysign(1, lobe.x) - 0.05, 0.08)
+    side = math.copysign(1, lobe.x)
+    field = smoothstep(inside - 0.15, rng.uniform(0.35, 0.75)) * smoothstep(x * side - 0.05, 0.08)
     if lobe.fissure is not None and rng.random() < 0.6:
         below = y - lobe.fissure * lung_height - 0.06 * np.abs(x)
-        field *= step(-below if lobe.above else below, 0.03)
+        field *= smoothstep(-below if lobe.above else below, 0.03)
     fill = 0.28 + 0.7 * rng.beta(2.1, 1.1)
     return air * field * fill * np.clip(0.9 + 0.12 * fine, 0.4, 1) * _bronchogram(rng, patient, frame, lobe)
 
@@ -89,7 +90,7 @@ def _interstitial(rng: np.random.Generator, patient: Patient, frame: Frame, *, a
     near = np.exp(-(away**2)) * (1 + rng.uniform(-0.3, 0.3) * np.sign(x))
     clouds = frame.sample(texture(rng, coarsest=0.32, octaves=4, fade=0.55))
     fine = frame.sample(texture(rng, coarsest=0.08, octaves=2, fade=0.8))
-    patches = step(clouds - 0.5, 3.2) * (1 + 0.2 * fine)
+    patches = smoothstep(clouds - 0.5, 3.2) * (1 + 0.2 * fine)
     streaks = sum(tubes(frame, *branches(rng, (side * 0.2, hilum), side=side, height=lung_height, trunks=10,
                                         radius=0.03), hollow=0.6) for side in (-1, 1))
     return severity * near * (0.72 * air * np.clip(patches, 0, 1) + 2.4 * np.minimum(streaks, 0.5 * air))

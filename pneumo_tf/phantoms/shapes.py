@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator, splev, splprep
 
 Plane = NDArray[Any]  # float32 (H, W)
-_STEP = 1.0  # pixels between points of a drawn centre line
+_SPACING = 1.0  # pixels between points of a drawn centre line
 _LEFT, _TOP, _SPAN = -1.8, -0.8, 3.6  # the square of the body that a texture covers
 
 
@@ -58,8 +58,8 @@ class Frame:
     def sample(self, texture: Plane) -> Plane:
         """A texture laid on the body, seen on the film, float32 (H, W)."""
         x, y = self.grid
-        step = texture.shape[0] / _SPAN
-        return cv2.remap(texture, (x - _LEFT) * step, (y - _TOP) * step, cv2.INTER_LINEAR,
+        cells = texture.shape[0] / _SPAN  # per body unit
+        return cv2.remap(texture, (x - _LEFT) * cells, (y - _TOP) * cells, cv2.INTER_LINEAR,
                          borderMode=cv2.BORDER_REFLECT)
 
 
@@ -95,7 +95,7 @@ def tubes(frame: Frame, *bundles: Curves, hollow: float = 0.0, marrow: float = 0
         marrow: Density inside it, relative to the wall's.
     """
     film = np.zeros((frame.height, frame.width), np.float32)
-    line = np.concatenate([_dense(frame, bundle) for bundle in bundles])
+    line = np.concatenate([_resampled(frame, bundle) for bundle in bundles])
     margin = int(line[:, 4].max()) + 2
     x, y = np.rint(line[:, 0]), np.rint(line[:, 1])
     # Beyond the film a centre line is followed as far as its tube may reach back in.
@@ -106,20 +106,20 @@ def tubes(frame: Frame, *bundles: Curves, hollow: float = 0.0, marrow: float = 0
     return film
 
 
-def pair(frame: Frame, *bundles: Curves, hollow: float = 0.0, marrow: float = 0.0) -> Plane:
+def mirrored_tubes(frame: Frame, *bundles: Curves, hollow: float = 0.0, marrow: float = 0.0) -> Plane:
     """Tubes on one side of the body and their mirror image on the other, as `tubes` gives them."""
     other = tubes(frame, *(bundle.mirrored() for bundle in bundles), hollow=hollow, marrow=marrow)
     return np.maximum(tubes(frame, *bundles, hollow=hollow, marrow=marrow), other)
 
 
-def _dense(frame: Frame, curves: Curves) -> Plane:
+def _resampled(frame: Frame, curves: Curves) -> Plane:
     """Points closer together than a pixel, one a row: centre (2) and normal (2), radius, weight."""
     points = frame.to_film(curves.points)
     length = np.hypot(*np.moveaxis(np.diff(points, axis=1), -1, 0)).sum(axis=1).max()
-    count, last = max(int(length / _STEP), 8), points.shape[1] - 1
-    place = np.linspace(0, last, count)
-    left = np.minimum(place.astype(int), last - 1)
-    share = place - left
+    count, last = max(int(length / _SPACING), 8), points.shape[1] - 1
+    position = np.linspace(0, last, count)
+    left = np.minimum(position.astype(int), last - 1)
+    share = position - left
 
     def between(values: NDArray[np.float64]) -> Plane:
         part = share.reshape(1, -1, *[1] * (values.ndim - 2))
@@ -135,17 +135,17 @@ def _dense(frame: Frame, curves: Curves) -> Plane:
 def _draw(film: Plane, line: Plane, margin: int, *, hollow: float, marrow: float) -> None:
     """Draw tubes onto the film, in place; only their bounding box and a margin are looked at."""
     cell = np.rint(line[:, :2].T).astype(int)
-    left, top = (int(places.min()) - margin for places in cell)
-    wide, high = (int(places.max() - places.min()) + 2 * margin + 1 for places in cell)
+    left, top = (int(axis.min()) - margin for axis in cell)
+    wide, high = (int(axis.max() - axis.min()) + 2 * margin + 1 for axis in cell)
     at = cell[1] - top, cell[0] - left
     empty = np.ones((high, wide), np.uint8)
     empty[at] = 0
     distance, label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    owner = np.zeros(int(label.max()) + 1, dtype=np.int32)
-    owner[label[at]] = np.arange(len(line), dtype=np.int32)
+    nearest = np.zeros(int(label.max()) + 1, dtype=np.int32)
+    nearest[label[at]] = np.arange(len(line), dtype=np.int32)
     seen = slice(max(-top, 0), film.shape[0] - top), slice(max(-left, 0), film.shape[1] - left)
     row, column = (distance[seen] < 1.05 * line[:, 4].max() + 1).nonzero()
-    x, y, across, down, radius, weight = line[owner[label[seen][row, column]]].T
+    x, y, across, down, radius, weight = line[nearest[label[seen][row, column]]].T
     row, column = row + max(top, 0), column + max(left, 0)
     right, below = column.astype(np.float32) - x, row.astype(np.float32) - y
     # Near the centre line its points are coarse and the distance to the tangent is the smoother one.
@@ -187,12 +187,12 @@ def ellipsoid(frame: Frame, centre: tuple[float, float], radii: tuple[float, flo
     return np.sqrt(np.maximum(1 - along**2 - across**2, 0)).astype(np.float32)
 
 
-def profile(places: Plane, knots: list[tuple[float, float]]) -> Plane:
-    """A smooth monotone-between-knots function of one coordinate, held constant beyond its ends."""
+def profile(values: Plane, knots: list[tuple[float, float]]) -> Plane:
+    """A smooth function of one coordinate, monotone between its knots and constant beyond its ends."""
     at, value = np.array(knots).T
     steps = 2048
     table = PchipInterpolator(at, value)(np.linspace(at[0], at[-1], steps)).astype(np.float32)
-    index = (places - at[0]) * (steps / (at[-1] - at[0]))
+    index = (values - at[0]) * (steps / (at[-1] - at[0]))
     return table[np.clip(index, 0, steps - 1).astype(np.int32)]
 
 
@@ -212,7 +212,7 @@ def texture(rng: np.random.Generator, *, coarsest: float, octaves: int, fade: fl
     return (total - total.mean()) / total.std()
 
 
-def step(values: Plane, width: float) -> Plane:
+def smoothstep(values: Plane, width: float) -> Plane:
     """A smooth rise from 0 to 1 around zero, `width` wide."""
     share = np.clip(values / width + 0.5, 0, 1)
     return share * share * (3 - 2 * share)

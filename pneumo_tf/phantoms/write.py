@@ -1,7 +1,7 @@
 """Synthetic chest films of children with known lesions: data for demos, tests and measuring explanations.
 
 No patient stands behind them and nothing medical may be concluded from them. They are drawn from a small
-physical model (see phantom_anatomy.py); NORMAL films carry confounders (thymus, strong vessels, shallow
+physical model (see anatomy.py); NORMAL films carry confounders (thymus, strong vessels, shallow
 breath, scoliosis) and every nuisance is drawn without knowing the class.
 """
 
@@ -96,8 +96,8 @@ def plan_phantoms(*, films: int, patients: int, seed: int) -> list[PhantomFile]:
         numbered[kind] += 1
         first = sum(file.kind == kind for file in plan) + 1
         names = _names(kind, number=numbered[kind], first=first, count=int(count))
-        plan += [PhantomFile(name, kind, _seed(seed, index, 0), _seed(seed, index, place))
-                 for place, name in enumerate(names, start=1)]
+        plan += [PhantomFile(name, kind, _seed(seed, index, 0), _seed(seed, index, own))
+                 for own, name in enumerate(names, start=1)]
     return plan
 
 
@@ -108,9 +108,9 @@ def _seed(*parts: int) -> int:
 def _names(kind: Kind, *, number: int, first: int, count: int) -> list[str]:
     """Names as in the public data set, where each subtype numbers its own patients."""
     if kind != "normal":
-        return [f"train/PNEUMONIA/person{number}_{kind}_{first + place}" for place in range(count)]
+        return [f"train/PNEUMONIA/person{number}_{kind}_{first + own}" for own in range(count)]
     stem = f"train/NORMAL/{'NORMAL2-' if number % 2 == 0 else ''}IM-{number:04}-0001"
-    return [stem] if count == 1 else [f"{stem}-{place:04}" for place in range(1, count + 1)]
+    return [stem] if count == 1 else [f"{stem}-{own:04}" for own in range(1, count + 1)]
 
 
 def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed: int = 42,

@@ -10,7 +10,7 @@ import pytest
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.patients import read_patient
-from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash, split_table
+from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
 from pneumo_tf.errors import LabelError, OptionError
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/kermany_train_224.zip"
@@ -166,16 +166,6 @@ class TestKeepTest:
     def test_a_class_that_the_kept_test_lacks_is_refused(self) -> None:
         with pytest.raises(LabelError, match="class B with too few patients for test"):
             split_cohort(self.with_origin(singles(9, "A", "B"), {"A3"}), keep_test=True)
-
-
-def test_the_table_counts_films_and_patients() -> None:
-    films = (film("1", "train", patient="p"), film("2", "train", patient="p"), film("3", "test"),
-             film("4", "validation", label="B", patient="q"))
-    table = split_table(Cohort(films)).set_index(["label", "split"])
-    assert table.loc[("A", "train")].to_dict() == {"films": 2, "patients": 1}
-    assert table.loc[("A", "test")].to_dict() == {"films": 1, "patients": 1}
-    assert table.loc[("B", "train")].to_dict() == {"films": 0, "patients": 0}
-    assert table["films"].sum() == 4
 
 
 def test_leaks_are_seen_and_unknown_patients_are_none() -> None:

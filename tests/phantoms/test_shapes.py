@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pneumo_tf.phantoms.shapes import Frame, curve, ellipsoid, outlined, profile, step, texture, tubes
+from pneumo_tf.phantoms.shapes import Frame, curve, ellipsoid, outlined, profile, smoothstep, texture, tubes
 
 
 @pytest.fixture
@@ -84,5 +84,5 @@ def test_a_texture_is_standardised_and_repeatable() -> None:
 
 
 def test_a_step_rises_from_nothing_to_everything_over_its_width() -> None:
-    values = step(np.array([-1, -0.1, 0, 0.1, 1], np.float32), 0.2)
+    values = smoothstep(np.array([-1, -0.1, 0, 0.1, 1], np.float32), 0.2)
     np.testing.assert_allclose(values, [0, 0, 0.5, 1, 1], atol=1e-6)

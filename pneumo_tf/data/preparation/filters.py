@@ -1,4 +1,4 @@
-"""A film as it was found -> a film as the network sees it: one mode, brightness, contrast, one canvas."""
+"""An original film -> a film as the network sees it: one mode, brightness, contrast, one canvas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films as they were found -> a folder of films that share one mode, one canvas and one encoder."""
+"""Original films -> a folder of films that share one mode, one canvas and one encoder."""
 
 from __future__ import annotations
 

@@ -110,10 +110,10 @@ def refuse_two_labels(films: Inspected, prepared: Sequence[Radiograph]) -> None:
 
 
 def _nothing_found(listing: Listing, source: Path) -> FilmError:
-    homeless = sum(reason == "not in a class folder" for reason in listing.others.values())
-    if homeless:
+    without_class = sum(reason == "not in a class folder" for reason in listing.others.values())
+    if without_class:
         return FilmError("A source of films needs a folder for each class, or a class name.",
-                         received=f"{source} with {homeless} films and no class folder",
+                         received=f"{source} with {without_class} films and no class folder",
                          remedy="Name the folder above, or add --name, e.g. --name NORMAL.")
     reasons = sorted(set(listing.others.values()))
     what = f"{len(listing.others)} files, none a film: {', '.join(reasons)}" if reasons else "no files"
