@@ -126,8 +126,8 @@ def work(load: Callable[[Any], np.ndarray], items: list) -> float:
 
 
 def ours(pixels: Any, row: int) -> np.ndarray:
-    from pneumo_tf.training.augment import apply_view, get_preset, sample_view, view_rng
     from pneumo_tf.training.pixels import as_three_channels
+    from pneumo_tf.training.views import apply_view, get_preset, sample_view, view_rng
 
     view = sample_view(get_preset("assignment"), view_rng(0, row, 0))
     return apply_view(as_three_channels(pixels.film(row)[None])[0], view)

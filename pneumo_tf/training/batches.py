@@ -12,10 +12,10 @@ import numpy as np
 # with every backend.
 from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
 
-from pneumo_tf.training.augment import Augmentation, apply_view, get_preset, sample_view, view_rng
 from pneumo_tf.training.pixels import as_three_channels
 from pneumo_tf.training.task import Task
 from pneumo_tf.training.trunk import Activations
+from pneumo_tf.training.views import Augmentation, apply_view, get_preset, sample_view, view_rng
 
 GENERATOR = "generator"
 Variant = Callable[[np.ndarray, int, int], np.ndarray]  # film, row, epoch -> film

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from pneumo_tf.training.augment import get_preset
 from pneumo_tf.training.batches import ActivationBatches
 from pneumo_tf.training.loop import Loop
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Course, Phase, Phased
 from pneumo_tf.training.task import Task
 from pneumo_tf.training.trunk import BATCH, Activations, film_activations, view_activations
+from pneumo_tf.training.views import get_preset
 
 
 @dataclass(frozen=True, kw_only=True)

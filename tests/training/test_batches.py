@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from pneumo_tf.training.augment import FILMS, apply_view, sample_view, view_rng
 from pneumo_tf.training.batches import FilmBatches, Variant, view_variant
 from pneumo_tf.training.loop import Loop, Step
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.pixels import Pixels, as_three_channels
 from pneumo_tf.training.task import Task
+from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
 
 TaskOf = Callable[..., Task]
 

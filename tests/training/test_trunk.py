@@ -16,7 +16,6 @@ from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.training import trunk
-from pneumo_tf.training.augment import FILMS, Augmentation, apply_view, sample_view, view_rng
 from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.engine import Engine, KerasEngine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
@@ -27,6 +26,7 @@ from pneumo_tf.training.trunk import (
     view_activations,
     view_features,
 )
+from pneumo_tf.training.views import FILMS, Augmentation, apply_view, sample_view, view_rng
 
 MANY = 2 * BATCH + 3
 
