@@ -135,8 +135,8 @@ def ours(pixels: Any, row: int) -> np.ndarray:
 
 def loaders(paths: list[Path], folder: Path, cache_folder: Path) -> dict[str, Callable[[int], tuple]]:
     from pneumo_tf.cohort import Cohort, Radiograph
-    from pneumo_tf.training.cache import Cache
     from pneumo_tf.training.pixels import decode_cohort
+    from pneumo_tf.training.store import Cache
 
     cohort = Cohort(tuple(Radiograph(id=str(number), label="", file=path.relative_to(folder).as_posix())
                           for number, path in enumerate(paths)))

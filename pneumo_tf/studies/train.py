@@ -26,10 +26,10 @@ from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import guarded, make_folder, replacing
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.studies.record import write_run
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Task
 
 _PUBLISHED = ("model.json", "modelo.h5", "modelo.keras", PAGE, CARD)

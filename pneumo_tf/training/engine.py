@@ -19,9 +19,9 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.models.folding import fold_batch_norm
-from pneumo_tf.training.cache import digest
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.fingerprint import fingerprint
+from pneumo_tf.training.store import digest
 
 AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
 ENGINES = (AUTO, KERAS, OPENVINO)

@@ -23,8 +23,7 @@ from pneumo_tf.cohort import Cohort, Dropped, Step
 from pneumo_tf.data.preparation.filters import to_eight_bits
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.cache import Cache, digest, open_rows
-from pneumo_tf.training.rows import Rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
 
 _CHUNK = 64
 _DECODER = 1  # raised whenever the same file would give other pixels

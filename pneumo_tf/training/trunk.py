@@ -17,10 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.cache import Cache, open_rows
 from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
-from pneumo_tf.training.rows import Rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, open_rows, read_rows
 from pneumo_tf.training.views import Augmentation, apply_view, sample_view, view_rng
 
 BATCH = 32

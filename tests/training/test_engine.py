@@ -18,11 +18,11 @@ from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.training import engine
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.engine import AUTO, KERAS, OPENVINO, Graph, build_engine, choose_engine, compare
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.pixels import Pixels
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Task
 from pneumo_tf.training.trunk import film_outputs
 

@@ -18,10 +18,10 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training import fast, trunk
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.linear_head import Features, fit_linear_head
 from pneumo_tf.training.pixels import Pixels, decode_cohort
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Task, Trained
 
 TaskOf = Callable[..., Task]

@@ -13,12 +13,12 @@ import pytest
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.training.batches import ActivationBatches
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.checkpoint import Checkpoint
 from pneumo_tf.training.device import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase
 from pneumo_tf.training.pixels import Pixels
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.top import Top
 from pneumo_tf.training.trunk import Activations

@@ -16,9 +16,9 @@ from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.training import trunk
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.engine import Engine, KerasEngine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.trunk import (
     BATCH,
     film_activations,
@@ -223,7 +223,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from pneumo_tf.training import trunk
-from pneumo_tf.training.cache import Cache
+from pneumo_tf.training.store import Cache
 sys.path.insert(0, sys.argv[2])
 from given import network, films
 def dying(*given, original=trunk._predict, left=[None, None]):
