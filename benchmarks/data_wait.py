@@ -26,7 +26,7 @@ from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.weights.pretrained import NONE
 from pneumo_tf.studies.plan import StudyOptions, settle
 from pneumo_tf.studies.train import build_task
-from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.machine import StageRecorder
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -104,7 +104,7 @@ def crew(workers: int, *, processes: bool) -> Iterator[Executor | None]:
 
 def epoch(load: Callable, items: list, workers: int, *, processes: bool = False) -> tuple[float, float]:
     """Seconds of an epoch by workers that have started, and the megabytes that it takes beside the rest."""
-    from pneumo_tf.training.stages import StageRecorder
+    from pneumo_tf.training.machine import StageRecorder
 
     stages, before = StageRecorder(), psutil.Process().memory_info().rss
     with crew(workers, processes=processes) as pool:

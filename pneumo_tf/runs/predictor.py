@@ -28,8 +28,8 @@ from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.export import COMPLETE
 from pneumo_tf.runs.folder import RunError, RunFolder
-from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
+from pneumo_tf.training.machine import describe_device
 from pneumo_tf.training.pixels import load_film
 from pneumo_tf.training.trunk import ahead
 

@@ -16,11 +16,10 @@ from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.models.weights.pretrained import NONE
 from pneumo_tf.runs.folder import RunError, RunFolder
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
-from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS
 from pneumo_tf.training.fast import Extracted, Fast
+from pneumo_tf.training.machine import StageRecorder, describe_device
 from pneumo_tf.training.pixels import decode_cohort
-from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Member, Task
 

@@ -26,9 +26,8 @@ from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import guarded, make_folder, replacing
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.studies.record import write_run
-from pneumo_tf.training.device import describe_device
+from pneumo_tf.training.machine import StageRecorder, describe_device
 from pneumo_tf.training.pixels import Pixels, decode_cohort
-from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Task
 

@@ -5,7 +5,9 @@ Both give the same numbers: OpenVINO gets the graph from Keras, and its first ba
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,8 +21,7 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.models.folding import fold_batch_norm
-from pneumo_tf.training.device import Device
-from pneumo_tf.training.fingerprint import fingerprint
+from pneumo_tf.training.machine import Device, find_accelerators, package_versions
 from pneumo_tf.training.store import digest
 
 AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
@@ -205,3 +206,35 @@ def _openvino() -> Any:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     importlib.import_module("openvino.preprocess")
     return importlib.import_module(OPENVINO)
+
+
+def fingerprint(network: keras.Model) -> str:
+    """SHA-256, hexadecimal, over everything that a network's outputs depend on beside its inputs.
+
+    That is: the layers and their settings, precision included; how they are joined; their weights; the
+    backend and its version, and whether a processor or an accelerator runs it. Names don't count, because
+    Keras numbers layers by what else a process has built; nor does `trainable`.
+    """
+    config = network.get_config()
+    numbers = {layer["config"]["name"]: number for number, layer in enumerate(config["layers"])}
+    layers = [[layer["class_name"],
+               {name: value for name, value in layer["config"].items() if name not in ("name", "trainable")},
+               _numbered(layer.get("inbound_nodes"), numbers)] for layer in config["layers"]]
+    ends = [_numbered(config.get(end), numbers) for end in ("input_layers", "output_layers")]
+    backend = keras.backend.backend()
+    computed_by = [backend, package_versions().get(backend, ""), keras.__version__,
+                   "accelerator" if find_accelerators() else "processor"]
+    structure = json.dumps([computed_by, layers, ends], sort_keys=True, default=str)
+    sha256 = hashlib.sha256(structure.encode())
+    for weights in network.weights:
+        sha256.update(np.asarray(weights).tobytes())
+    return sha256.hexdigest()
+
+
+def _numbered(value: Any, numbers: dict[str, int]) -> Any:
+    """A part of a configuration with each layer's name replaced by its number."""
+    if isinstance(value, dict):
+        return {key: _numbered(part, numbers) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbered(part, numbers) for part in value]
+    return numbers.get(value, value) if isinstance(value, str) else value

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.batches import GENERATOR
-from pneumo_tf.training.device import Device
 from pneumo_tf.training.ensemble import Ensemble
 from pneumo_tf.training.fast import Fast
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase, Phased
 from pneumo_tf.training.top import Top

@@ -15,10 +15,9 @@ from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.checkpoint import Checkpoint, Row
-from pneumo_tf.training.device import Device
 from pneumo_tf.training.engine import KERAS, Engine, build_engine
+from pneumo_tf.training.machine import Device, StageRecorder
 from pneumo_tf.training.pixels import Pixels
-from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.store import Cache
 
 

@@ -17,7 +17,7 @@ from pneumo_tf.models.classifier import attach_head, build_backbone, depth_group
 from pneumo_tf.models.heads import tutorial_head
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.checkpoint import Checkpoint
-from pneumo_tf.training.device import Device
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase, Phased, in_float32, parse_phase
 from pneumo_tf.training.recipes import FineTune, Full, LastLayer, Reference, ScratchDwsep

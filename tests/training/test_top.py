@@ -14,7 +14,7 @@ from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.training.batches import ActivationBatches
 from pneumo_tf.training.checkpoint import Checkpoint
-from pneumo_tf.training.device import Device
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase
 from pneumo_tf.training.pixels import Pixels
