@@ -81,9 +81,9 @@ def prepare(typed: argparse.Namespace, folder: Path) -> tuple[keras.Model, Any]:
     plan = settle(StudyOptions(films=films, labels=labels, output=folder, recipe="full", weights=NONE,
                                backbone=typed.backbone, batch_size=typed.batch_size, image_size=size,
                                cache=folder / "cache"))
-    course = plan.recipe.prepare(build_task(plan, StageRecorder()))  # type: ignore[union-attr]
-    course.steps[-1].trial()
-    return course.loop.model, course.loop.batches
+    ready = plan.recipe.prepare(build_task(plan, StageRecorder()))  # type: ignore[union-attr]
+    ready.phases[-1].compile_for_test()
+    return ready.loop.model, ready.loop.batches
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.storage import make_folder, write_json
-from pneumo_tf.training.checkpoint import Checkpoint
+from pneumo_tf.training.loop import Checkpoint
 from pneumo_tf.training.recipes import OPTION_OF
 
 FOLDER = ".unfinished"

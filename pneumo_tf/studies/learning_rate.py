@@ -51,17 +51,17 @@ def try_rates(options: StudyOptions, *, step: int, low: float, high: float, step
                           remedy="Choose 1 for the first.")
     folder = make_folder(options.output)
     keras.utils.set_random_seed(options.seed)
-    course = recipe.prepare(build_task(plan, StageRecorder()))
-    course.loop.run(course.steps[: step - 1])
-    course.steps[step - 1].trial()
-    curve = find_rates(course.loop.model, course.loop.batches, low=low, high=high, steps=steps)
+    ready = recipe.prepare(build_task(plan, StageRecorder()))
+    ready.loop.run(ready.phases[: step - 1])
+    ready.phases[step - 1].compile_for_test()
+    curve = find_rates(ready.loop.model, ready.loop.batches, low=low, high=high, steps=steps)
     suggestions = suggest(curve)
     write_json(folder / f"{NAME}.json", {
         "recipe": plan.recipe_name, "backbone": plan.backbones, "step": step,
-        "layers": course.steps[step - 1].name, "suggestions": suggestions.to_json(),
+        "layers": ready.phases[step - 1].name, "suggestions": suggestions.to_json(),
         "rates": curve.rates.tolist(), "losses": curve.losses.tolist(), "command": list(options.command)})
     draw_rate_curve(curve.rates, curve.losses, suggestions.to_json(), folder / NAME)
-    total = course.steps[step - 1].epochs * len(course.loop.batches)
+    total = ready.phases[step - 1].epochs * len(ready.loop.batches)
     draw_schedules({name: schedule(np.arange(total), total=total, peak=suggestions.valley)
                     for name, schedule in SCHEDULES.items()}, folder / f"{NAME}_schedules")
     return suggestions

@@ -13,8 +13,8 @@ from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.weights.pretrained import Weights, load_weights
-from pneumo_tf.training.checkpoint import Row
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
+from pneumo_tf.training.loop import Row
 from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import film_outputs, view_features
 from pneumo_tf.training.views import get_preset

@@ -17,8 +17,7 @@ from pneumo_tf.training.ensemble import Ensemble
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
-from pneumo_tf.training.phased import Phase, Phased
-from pneumo_tf.training.top import Top
+from pneumo_tf.training.phased import Phase, Phased, Top
 
 
 @dataclass(frozen=True, kw_only=True)

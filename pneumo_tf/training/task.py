@@ -14,8 +14,8 @@ from pneumo_tf.data.balance import class_weights
 from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.weights.pretrained import Weights
-from pneumo_tf.training.checkpoint import Checkpoint, Row
 from pneumo_tf.training.engine import KERAS, Engine, build_engine
+from pneumo_tf.training.loop import Checkpoint, Row
 from pneumo_tf.training.machine import Device, StageRecorder
 from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.store import Cache

@@ -10,7 +10,7 @@ import pytest
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.runs.unfinished import FOLDER, Unfinished, unfinished_run
-from pneumo_tf.training.checkpoint import Standing
+from pneumo_tf.training.loop import TrainingState
 
 OPTIONS = {"films": "a", "epochs": 3, "settings": {"optimizer": "adam"}, "threads": 2, "lang": "en"}
 
@@ -25,7 +25,7 @@ def stopped(runs: Path, name: str = "1", options: Mapping[str, Any] = OPTIONS, *
         with unfinished_run(runs, name, options, resume=False) as run:
             run.confirm_split("split")
             if epochs:
-                run.checkpoint.write(Standing(epochs=epochs))
+                run.checkpoint.write(TrainingState(epochs=epochs))
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -40,7 +40,7 @@ def taken_up(runs: Path, options: Mapping[str, Any] = OPTIONS) -> Unfinished:
 
 def test_a_finished_run_leaves_nothing_behind(tmp_path: Path) -> None:
     with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
-        run.checkpoint.write(Standing())
+        run.checkpoint.write(TrainingState())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -54,10 +54,10 @@ def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(
     stopped(tmp_path, epochs=2)
     assert "with --resume goes on" in capsys.readouterr().err
     with unfinished_run(tmp_path, "later", OPTIONS, resume=True) as run:
-        standing = run.checkpoint.read()
+        state = run.checkpoint.read()
     assert run.folder.name == "1"
-    assert standing is not None
-    assert standing.epochs == 2
+    assert state is not None
+    assert state.epochs == 2
     assert not (tmp_path / FOLDER).exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.training.batches import FilmBatches, Variant, view_variant
-from pneumo_tf.training.loop import Loop, Step
+from pneumo_tf.training.loop import Loop, LoopPhase
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.pixels import Pixels, as_three_channels
 from pneumo_tf.training.task import Task
@@ -108,7 +108,7 @@ def fit(task: Task) -> tuple[list[float], _Witness]:
     def ready(rates: Rates, steps: int) -> None:
         model.compile(keras.optimizers.SGD(rates.high), loss="categorical_crossentropy", metrics=["accuracy"])
 
-    step = Step(name="all", epochs=3, choose=lambda: Rates(0.01, 0.01), compile=ready)
+    step = LoopPhase(name="all", epochs=3, choose_rates=lambda: Rates(0.01, 0.01), compile=ready)
     return [row["loss"] for row in loop.run([step])], witness
 
 
