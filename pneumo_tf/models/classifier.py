@@ -6,6 +6,7 @@ are, 0–255, so nobody can scale them wrongly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -68,12 +69,12 @@ def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
 
 
 def freeze(network: keras.Model) -> None:
-    """Let nothing of the network change."""
+    """Let no layer of the network learn."""
     network.trainable = False
 
 
 def unfreeze(network: keras.Model, *, constant: Iterable[str] = (), norm: bool = False) -> None:
-    """Let everything change but BatchNorm and the layers named constant.
+    """Let every layer learn but BatchNorm and those named constant.
 
     With few films a batch's statistics are too noisy to replace ImageNet's. In Keras 3 calling with
     training=False doesn't outlast unfreezing (keras issue 20285), so each such layer is frozen itself. The
@@ -106,5 +107,24 @@ def depth_groups(model: keras.Model, network: keras.Model) -> dict[str, int]:
         The group of each variable by its path.
     """
     weighted = [layer.name for layer in network.layers if layer.weights]
-    groups = {name: int(place >= len(weighted) / 2) for place, name in enumerate(weighted)}
+    groups = {name: int(index >= len(weighted) / 2) for index, name in enumerate(weighted)}
     return {variable.path: groups.get(layer.name, 2) for layer in model.layers for variable in layer.weights}
+
+
+def multiply_adds(network: keras.Model) -> int:
+    """Multiplications with an addition that one film takes: those of convolutions and dense layers.
+
+    Every value of a kernel is used once at each position of the layer's output. Normalisation, activation and
+    pooling are left out, as is usual.
+
+    Args:
+        network: A functional model with an input of known size.
+    """
+    return sum(_multiply_adds(layer) for layer in network.layers)
+
+
+def _multiply_adds(layer: keras.Layer) -> int:
+    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+    counted = isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense))
+    positions = math.prod(layer.output.shape[1:-1]) if counted else 0
+    return positions * sum(math.prod(kernel.shape) for kernel in kernels)

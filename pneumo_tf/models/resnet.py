@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from pneumo_tf.models.weights.torch_names import assign_torch_tensors
+from pneumo_tf.models.weights.torch_file import assign_torch_tensors
 
 RESNET18 = (2, 2, 2, 2)
 RESNET34 = (3, 4, 6, 3)
