@@ -94,7 +94,7 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
     if options.split_by == "patient" and leaked_patients(cohort):
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)
-    return cohort, replace(pixels, places=pixels.places[rows])
+    return cohort, replace(pixels, positions=pixels.positions[rows])
 
 
 def _publish(run: Path, output: Path) -> None:

@@ -36,7 +36,7 @@ class _TaskBatches(keras.utils.PyDataset):
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """Take on the order and the variants of an epoch, counted from 0."""
+        """Set the order and the variants of an epoch, counted from 0."""
         self._epoch, self._order = epoch, self._rows
         if self._shuffled:
             self._order = np.random.default_rng((self._task.seed, epoch)).permutation(self._rows)
@@ -71,7 +71,7 @@ class FilmBatches(_TaskBatches):
 
 
 class ActivationBatches(_TaskBatches):
-    """What a frozen trunk gives for films as they are, or shuffled and as another view in every epoch."""
+    """The activations of films as they are, or shuffled and each as another view in every epoch."""
 
     def __init__(self, task: Task, split: str, *, films: Activations, views: Activations | None = None,
                  class_weights: Mapping[int, float] | None = None) -> None:
@@ -83,11 +83,11 @@ class ActivationBatches(_TaskBatches):
         if self._views is None:
             return inputs
         count = self._views.store.shape[1]
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             # One choice in count + 1 is the film itself.
             choice = int(np.random.default_rng((self._task.seed, self._epoch, int(row))).integers(count + 1))
             if choice < count:
-                inputs[place] = self._views.batch([row], choice)[0]
+                inputs[index] = self._views.batch([row], choice)[0]
         return inputs
 
 

@@ -61,7 +61,7 @@ class KerasEngine:
     def __init__(self, network: keras.Model, *, dtype: str = "float32") -> None:
         self._network, self._folded = network, fold_batch_norm(network, dtype=dtype)
         self.name, self.output_shape = network.name, tuple(network.output_shape[1:])
-        # A network from a file says its output in a list.
+        # A network from a file has its output in a list.
         self.dtype = keras.backend.standardize_dtype(self._folded.outputs[0].dtype)
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
@@ -116,8 +116,8 @@ class Graph:
     def _converted(self) -> Any:
         core = _openvino().Core()
         core.set_property({"ENABLE_MMAP": False})
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "graph"
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "graph"
             self.folded.export(folder, format="tf_saved_model", verbose=False)
             return core.read_model(folder)
 
@@ -140,29 +140,24 @@ def _run(queue: Any, shape: tuple[int, ...], films: np.ndarray) -> np.ndarray:
     """float32 (len(films), *shape): every film through a queue of requests."""
     outputs = np.empty((len(films), *shape), "float32")
 
-    def keep(request: Any, place: int) -> None:
-        outputs[place] = request.get_output_tensor(0).data[0]
+    def keep(request: Any, index: int) -> None:
+        outputs[index] = request.get_output_tensor(0).data[0]
 
     queue.set_callback(keep)
-    for place in range(len(films)):
-        queue.start_async({0: films[place : place + 1]}, place, share_inputs=True)
+    for index in range(len(films)):
+        queue.start_async({0: films[index : index + 1]}, index, share_inputs=True)
     queue.wait_all()
     return outputs
 
 
-def compare(found: np.ndarray, expected: np.ndarray, *, limit: float, name: str) -> None:
-    """Make sure that an engine computes what Keras does.
-
-    Args:
-        found, expected: Outputs of the same films.
-        limit: Largest difference, as a share of the largest output.
-        name: Of the network.
+def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: str) -> None:
+    """Compare an engine's outputs with Keras's for the same films.
 
     Raises:
-        TrainingError: It doesn't.
+        TrainingError: They differ by more than `limit`, a share of the largest output.
     """
     scale = float(np.abs(expected).max()) or 1.0
-    difference = float(np.abs(found - expected).max()) / scale
+    difference = float(np.abs(outputs - expected).max()) / scale
     if not difference <= limit:  # a NaN isn't either
         raise TrainingError(f"OpenVINO must compute what Keras does, up to {limit:g} of the largest output.",
                             received=f"a difference of {difference:.2g} for {name}",

@@ -19,7 +19,7 @@ from pneumo_tf.models.weights.pretrained import Weights, load_weights
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
 from pneumo_tf.training.loop import Row
 from pneumo_tf.training.task import Member, Task, Trained
-from pneumo_tf.training.trunk import film_outputs, view_features
+from pneumo_tf.training.trunk import film_outputs, view_activations
 from pneumo_tf.training.views import get_preset
 
 _FEW = 100  # films of a class, below which validation alone is too small to fix a threshold
@@ -83,9 +83,10 @@ class Fast:
             quick, train = engine.coarse() if task.device.bfloat16 else engine, task.rows("train")
             variants = np.empty((len(train), self.views + 1, films.shape[1]), "float32")
             variants[:, 0] = films[train]
-            view_features(quick, task.pixels, train, views=self.views, seed=task.seed,
-                          augmentation=get_preset(self.augment), workers=task.threads, cache=task.cache,
-                          out=variants[:, 1:])
+            views = view_activations(quick, task.pixels, train, views=self.views, seed=task.seed,
+                                     augmentation=get_preset(self.augment), workers=task.threads,
+                                     cache=task.cache)
+            views.gather(train, out=variants[:, 1:])
         return Extracted(network, films, variants)
 
     def fit(self, task: Task, extracted: Extracted) -> Trained:
@@ -99,7 +100,7 @@ class Fast:
 
     def _fit(self, task: Task, films: np.ndarray, train: np.ndarray,
              variants: np.ndarray) -> tuple[LinearHead, list[Row]]:
-        """A head learnt from the variants (n, views + 1, D) of the films in the rows `train`."""
+        """Fit a head on the variants (n, views + 1, D) of the films in the rows `train`."""
         validation, labels = task.rows("validation"), task.labels
         return fit_linear_head(
             Features(variants.reshape(-1, films.shape[1]), np.repeat(labels[train], variants.shape[1])),

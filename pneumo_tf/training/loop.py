@@ -45,7 +45,7 @@ class Batches(Protocol):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
     def begin(self, epoch: int) -> None:
-        """Take on the order and the variants of an epoch, counted from 0."""
+        """Set the order and the variants of an epoch, counted from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

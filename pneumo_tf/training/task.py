@@ -1,4 +1,4 @@
-"""What a recipe is given and what it gives back."""
+"""The input of a recipe, a Task, and its output, Trained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pneumo_tf.training.store import Cache
 
 
 class Member(NamedTuple):
-    """A backbone and the weights that were found for it."""
+    """A backbone and its weights."""
 
     backbone: Backbone
     weights: Weights
@@ -37,7 +37,7 @@ class Task:
         epochs: Of the recipe's main phase.
         engine: What computes frozen networks, `KERAS` or `OPENVINO`.
         cache: Where the outputs of frozen networks are kept; None keeps them in memory.
-        checkpoint: Where a training's standing is kept after each epoch, and found when it is resumed.
+        checkpoint: Where a training's state is kept after each epoch, to be resumed from.
     """
 
     cohort: Cohort
@@ -84,7 +84,7 @@ class Task:
         return [sum(label == name for label, _ in pairs) for name in self.classes]
 
     def frozen(self, network: keras.Model) -> Engine:
-        """A network that doesn't learn, ready to compute in float32."""
+        """An engine that computes a frozen network in float32."""
         return build_engine(network, self.engine, threads=self.threads)
 
     def class_weights(self) -> Mapping[int, float]:
@@ -95,7 +95,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a recipe leaves.
+    """The output of a recipe.
 
     Attributes:
         model: Films (N, H, W, 3) in 0–255 to scores (N, K), in float32.

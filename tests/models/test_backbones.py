@@ -1,4 +1,4 @@
-"""The contract that every row of the table keeps; what is rebuilt here computes what keras.applications does."""
+"""The contract that every row of the table keeps; what is rebuilt here computes what Keras's own does."""
 
 from __future__ import annotations
 

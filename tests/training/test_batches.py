@@ -22,8 +22,8 @@ TaskOf = Callable[..., Task]
 @pytest.fixture
 def numbered_films(blob_pixels: Pixels) -> Pixels:
     """Each film is of one level, its row."""
-    levels = blob_pixels.places.astype(np.uint8)[:, None, None, None]
-    return Pixels(np.tile(levels, (1, 8, 8, 1)), blob_pixels.places)
+    levels = blob_pixels.positions.astype(np.uint8)[:, None, None, None]
+    return Pixels(np.tile(levels, (1, 8, 8, 1)), blob_pixels.positions)
 
 
 def unchanged(film: np.ndarray, row: int, epoch: int) -> np.ndarray:

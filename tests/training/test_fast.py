@@ -178,14 +178,12 @@ def test_a_backbone_of_several_is_extracted_and_fitted_by_itself(
     np.testing.assert_array_equal(member.scores, trained(task_of(backbone=other), recipe).scores)
 
 
-TaskOf = Callable[..., Task]
-
-
 @pytest.fixture(scope="module")
 def task(task_of: TaskOf, small_backbone: Backbone) -> Task:
     random = Weights(None, "random", "")
     other = replace(small_backbone, name="other", taps=("deep",), views=1)
     return task_of(members=(Member(small_backbone, random), Member(other, random)))
+
 
 @pytest.fixture(scope="module")
 def result(task: Task) -> Trained:

@@ -49,7 +49,7 @@ def assign_torch_tensors(model: keras.Model, prefixes: Mapping[str, str], path: 
         path: A `.pth` checkpoint, or a `.safetensors` file with the same names.
 
     Raises:
-        WeightsError: A tensor is missing, has another shape or no place here; nothing is assigned then.
+        WeightsError: A tensor is missing, superfluous or of another shape; nothing is assigned then.
     """
     tensors = _read_tensors(path)
     wanted = {f"{prefix}.{_PARTS[variable.name]}": (layer, variable)
@@ -101,7 +101,7 @@ def _axes(layer: keras.Layer, variable: keras.Variable) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """Where a tensor lies inside its storage; offset and strides count elements."""
+    """The position of a tensor inside its storage; offset and strides count elements."""
 
     storage: str
     dtype: str
