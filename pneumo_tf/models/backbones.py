@@ -23,7 +23,7 @@ from pneumo_tf.models.backbone import (
     Factor,
     WeightsFile,
 )
-from pneumo_tf.models.convnext import build_convnext_tiny, load_convnext_weights
+from pneumo_tf.models.convnext import build_convnext_tiny
 from pneumo_tf.models.efficientnet_lite import build_efficientnet_lite0, load_torch_weights
 from pneumo_tf.models.mobilenet_v3 import build_mobilenet_v3
 from pneumo_tf.models.resnet import RESNET18, RESNET34, build_resnet, load_resnet_weights
@@ -132,7 +132,8 @@ _ROWS = (
                      digest="md5:af0682fb74e8c54910f2d4393339c070"),
     Backbone(
         name="convnext_tiny", size=224, smallest=32, scale=IMAGENET_SCALE, offset=IMAGENET_OFFSET, views=2,
-        build=build_convnext_tiny, cut="stage_3_block_0_add", load=load_convnext_weights,
+        build=build_convnext_tiny, load=partial(load_keras_weights, same_but_for_ones=True),
+        cut="stage_3_block_0_add",
         taps=("stage_1_block_2_add", "stage_2_block_8_add", "last_layernorm"),
         weights=_file("convnext", "convnext_tiny_notop.h5",
                       "sha256:d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1")),

@@ -96,23 +96,16 @@ def view_variant(augmentation: Augmentation, seed: int) -> Variant:
     return lambda film, row, epoch: apply_view(film, sample_view(augmentation, view_rng(seed, row, epoch)))
 
 
-def generator_variant(seed: int, *, rotation: float = 30, shift: float = 0.2, flip: bool = True) -> Variant:
-    """Variants drawn and made by Keras's own ImageDataGenerator; the defaults are the tutorial's.
-
-    Args:
-        seed: With row and epoch it fixes each variant.
-        rotation: Largest rotation in degrees.
-        shift: Largest shift as a fraction of the side.
-        flip: Whether half of the films are flipped left to right.
-    """
+def generator_variant(seed: int) -> Variant:
+    """The tutorial's variants, drawn and made by Keras's own ImageDataGenerator."""
     one_at_a_time = Lock()  # Keras draws from NumPy's global generator, which all threads share
-    generator = ImageDataGenerator(rotation_range=rotation, width_shift_range=shift, height_shift_range=shift,
-                                   horizontal_flip=flip)
+    generator = ImageDataGenerator(rotation_range=30, width_shift_range=0.2, height_shift_range=0.2,
+                                   horizontal_flip=True)
 
     def draw(film: np.ndarray, row: int, epoch: int) -> np.ndarray:
-        chance = int(np.random.default_rng((seed, row, epoch)).integers(2**31))
+        film_seed = int(np.random.default_rng((seed, row, epoch)).integers(2**31))
         with one_at_a_time:
-            transform = generator.get_random_transform(film.shape, seed=chance)
+            transform = generator.get_random_transform(film.shape, seed=film_seed)
         return np.asarray(generator.apply_transform(film.astype("float32"), transform))
 
     return draw

@@ -186,12 +186,9 @@ def choose_engine(name: str, device: Device) -> str:
 
 
 def build_engine(network: keras.Model, name: str, *, threads: int) -> Engine:
-    """A network in float32, ready to compute.
+    """The engine `KERAS` or `OPENVINO` for a functional model of films to one output of any rank, in float32.
 
-    Args:
-        network: A functional model: films to one output of any rank.
-        name: `KERAS` or `OPENVINO`.
-        threads: Of the processor; Keras's are set when it starts.
+    The threads are OpenVINO's; Keras's are set when it starts.
     """
     return OpenVinoEngine(Graph(network), threads=threads) if name == OPENVINO else KerasEngine(network)
 

@@ -116,13 +116,14 @@ class Fast:
         """
         if np.bincount(task.labels[task.rows("validation")]).min() >= _FEW:
             return {}
-        patients = np.array([owner(film) for film in task.cohort])[train]
-        folds = min(_FOLDS, *task.patients_per_class("train"))
+        patients, labels = np.array([owner(film) for film in task.cohort])[train], task.labels[train]
+        patients_per_class = [len(set(patients[labels == index])) for index in range(len(task.classes))]
+        folds = min(_FOLDS, *patients_per_class)
         if folds < 2:
             return {}
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=task.seed)
         scores: dict[int, np.ndarray] = {}
-        for kept, left_out in parts.split(train, task.labels[train], patients):
+        for kept, left_out in parts.split(train, labels, patients):
             head, _ = self._fit(task, films, train[kept], variants[kept])
             rows = train[left_out]
             scores.update(zip(rows.tolist(), head.scores(films[rows]), strict=True))
@@ -171,11 +172,9 @@ class Ensemble:
 
 
 def average(models: Sequence[keras.Model], names: Sequence[str]) -> keras.Model:
-    """Several classifiers of the same films as one flat graph that gives the mean of their scores.
+    """Several functional classifiers of the same films as one flat graph that gives the mean of their scores.
 
-    Args:
-        models: Functional, with inputs of one shape.
-        names: Prefixes of each model's layer names, which would clash otherwise.
+    Each model's layer names get one of `names` as a prefix, because they would clash otherwise.
     """
     films = keras.Input(models[0].input_shape[1:], name="films")
     scores = [_renamed(model, name, films) for model, name in zip(models, names, strict=True)]

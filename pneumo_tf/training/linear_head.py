@@ -130,7 +130,6 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
     Args:
         train: Features of the training films and of their views.
         validation: Features of other patients' films; they choose the epoch and nothing else.
-        class_weights: Weight of each class index.
         penalty: L2 penalty relative to the mean loss; it doesn't depend on the number of films.
         epochs: Most iterations; each passes once over the features (a line search may add one).
         patience: Iterations without a better validation loss until training stops.

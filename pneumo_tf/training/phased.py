@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, freeze, unfreeze
+from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, unfreeze
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
@@ -201,7 +201,7 @@ class _Learner:
         """Freeze and unfreeze, then compile with a schedule over so many steps (None: a constant rate)."""
         recipe, model, factors = self.recipe, self.loop.model, None
         if phase.layers == "head":
-            freeze(self.network)
+            self.network.trainable = False
         else:
             random = self.task.weights.path is None
             unfreeze(self.network, constant=() if random else self.task.backbone.constant,

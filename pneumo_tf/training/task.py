@@ -11,12 +11,11 @@ import numpy as np
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.balance import class_weights
-from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.engine import KERAS, Engine, build_engine
 from pneumo_tf.training.loop import Checkpoint, Row
-from pneumo_tf.training.machine import Device, StageRecorder
+from pneumo_tf.training.machine import Device, StageRecorder, describe_device
 from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.store import Cache
 
@@ -48,8 +47,8 @@ class Task:
     batch_size: int
     seed: int
     threads: int
-    device: Device
-    stages: StageRecorder
+    device: Device = field(default_factory=describe_device)
+    stages: StageRecorder = field(default_factory=StageRecorder)
     engine: str = KERAS
     cache: Cache | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
@@ -77,11 +76,6 @@ class Task:
     def rows(self, split: str) -> np.ndarray:
         """int: the rows of one split, in order."""
         return np.array([row for row, film in enumerate(self.cohort) if film.split == split], dtype=int)
-
-    def patients_per_class(self, split: str) -> list[int]:
-        """Number of patients of each class in a split; a film whose patient is unknown counts as one."""
-        pairs = {(film.label, owner(film)) for film in self.cohort.subset(split)}
-        return [sum(label == name for label, _ in pairs) for name in self.classes]
 
     def frozen(self, network: keras.Model) -> Engine:
         """An engine that computes a frozen network in float32."""

@@ -13,7 +13,6 @@ from pneumo_tf.models.classifier import (
     attach_head,
     build_backbone,
     depth_groups,
-    freeze,
     linear_classifier,
     multiply_adds,
     pooled_features,
@@ -99,7 +98,7 @@ def test_scores_stay_float32_under_a_coarser_policy(small_network: keras.Model) 
 
 def test_a_frozen_network_keeps_everything_while_its_head_learns(small_network: keras.Model) -> None:
     model = attach_head(small_network, softmax_head, 2)
-    freeze(small_network)
+    small_network.trainable = False
     before, head = small_network.get_weights(), model.get_layer("scores").get_weights()
     one_step(model)
     assert unchanged(before, small_network.get_weights())
@@ -108,7 +107,7 @@ def test_a_frozen_network_keeps_everything_while_its_head_learns(small_network: 
 
 def test_an_unfrozen_network_learns_but_keeps_its_batch_norm(small_network: keras.Model) -> None:
     model = attach_head(small_network, softmax_head, 2)
-    freeze(small_network)
+    small_network.trainable = False
     one_step(model)
     unfreeze(small_network)
     before, kernel = statistics(model), model.get_layer("early").get_weights()
@@ -142,7 +141,7 @@ def test_depth_groups_are_two_halves_of_the_backbone_and_all_on_top(small_networ
 @pytest.mark.parametrize("norm", [False, True])
 def test_unfreezing_reaches_every_variable_of_a_backbone_but_batch_norm_and_what_is_constant(
         backbone: Backbone, borrowed: keras.Model, norm: bool) -> None:
-    freeze(borrowed)
+    borrowed.trainable = False
     assert not borrowed.trainable_variables
     unfreeze(borrowed, constant=backbone.constant, norm=norm)
     kept = [layer for layer in borrowed.layers if layer.name in backbone.constant

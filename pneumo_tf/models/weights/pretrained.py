@@ -43,9 +43,7 @@ class Weights:
 def find_weights(backbone: Backbone, wanted: str) -> Weights:
     """The weights file for a backbone.
 
-    Args:
-        backbone: Row of the table.
-        wanted: A path, "imagenet" (look for them), or "none" (start at random).
+    `wanted` is a path, "imagenet" (look for them), or "none" (start at random).
 
     Raises:
         WeightsError: There are none; the message says where they were looked for and what to put where.
