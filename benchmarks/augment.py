@@ -58,9 +58,9 @@ def compete(works: Sequence[Work], *, seconds: float, threads: int, rounds: int)
 def generator_and_ours(films: list[np.ndarray], views: int) -> tuple[Work, Work]:
     """The same views by Keras and by us, as functions of their number."""
     from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
+    from keras_view import view_of_keras
 
-    from pneumo_tf.training.augment import apply_view
-    from pneumo_tf.training.keras_view import view_of_keras
+    from pneumo_tf.training.views import apply_view
 
     generator = ImageDataGenerator(rotation_range=30, width_shift_range=0.2, height_shift_range=0.2,
                                    horizontal_flip=True)
@@ -101,7 +101,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def time_presets(options: argparse.Namespace) -> None:
-    from pneumo_tf.training.augment import PRESETS, Augmentation, apply_view, sample_view, view_rng
+    from pneumo_tf.training.views import PRESETS, Augmentation, apply_view, sample_view, view_rng
 
     films = draw_films(options.films, options.side, 1)
 

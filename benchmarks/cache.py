@@ -18,8 +18,8 @@ import numpy as np
 from results import Result, in_turns, parser, prepared_films, scratch, show
 
 from pneumo_tf.data.labels import read_folder
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.pixels import Pixels, decode_cohort, load_film
+from pneumo_tf.training.store import Cache
 
 BATCH = 32
 

@@ -26,7 +26,7 @@ from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.weights.pretrained import NONE
 from pneumo_tf.studies.plan import StudyOptions, settle
 from pneumo_tf.studies.train import build_task
-from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.machine import StageRecorder
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -81,9 +81,9 @@ def prepare(typed: argparse.Namespace, folder: Path) -> tuple[keras.Model, Any]:
     plan = settle(StudyOptions(films=films, labels=labels, output=folder, recipe="full", weights=NONE,
                                backbone=typed.backbone, batch_size=typed.batch_size, image_size=size,
                                cache=folder / "cache"))
-    course = plan.recipe.prepare(build_task(plan, StageRecorder()))  # type: ignore[union-attr]
-    course.steps[-1].trial()
-    return course.loop.model, course.loop.batches
+    ready = plan.recipe.prepare(build_task(plan, StageRecorder()))  # type: ignore[union-attr]
+    ready.phases[-1].compile_for_test()
+    return ready.loop.model, ready.loop.batches
 
 
 def main() -> None:

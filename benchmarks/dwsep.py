@@ -27,8 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 
 from pneumo_tf.models.backbones import BACKBONES, Backbone
-from pneumo_tf.models.classifier import attach_head, build_backbone, unfreeze
-from pneumo_tf.models.counting import multiply_adds
+from pneumo_tf.models.classifier import attach_head, build_backbone, multiply_adds, unfreeze
 from pneumo_tf.models.heads import dwsep_head
 from pneumo_tf.models.vgg16_dwsep import build_vgg16_dwsep
 

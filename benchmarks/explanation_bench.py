@@ -37,7 +37,7 @@ class Bench:
         from pneumo_tf.explain.network import network_of_run
         from pneumo_tf.explain.scoring import network_scorer
         from pneumo_tf.runs.folder import read_run
-        from pneumo_tf.training.device import describe_device
+        from pneumo_tf.training.machine import describe_device
 
         found = read_run(run)
         self.network = network_of_run(found)

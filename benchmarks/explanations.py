@@ -130,8 +130,8 @@ def control(bench: Bench, shuffled: Sequence[Bench], samples: int) -> None:
 def speed(run: Path | None, folder: Path, samples: int) -> None:
     """LIME beside the same forward passes alone, on EfficientNet-Lite0's run and on InceptionV3."""
     from pneumo_tf.explain.scoring import network_scorer
-    from pneumo_tf.training.device import describe_device
     from pneumo_tf.training.engine import KERAS, OPENVINO
+    from pneumo_tf.training.machine import describe_device
 
     device, rows = describe_device(), []
     for name, model in speed_models(run, folder).items():

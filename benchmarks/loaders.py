@@ -104,7 +104,7 @@ def crew(workers: int, *, processes: bool) -> Iterator[Executor | None]:
 
 def epoch(load: Callable, items: list, workers: int, *, processes: bool = False) -> tuple[float, float]:
     """Seconds of an epoch by workers that have started, and the megabytes that it takes beside the rest."""
-    from pneumo_tf.training.stages import StageRecorder
+    from pneumo_tf.training.machine import StageRecorder
 
     stages, before = StageRecorder(), psutil.Process().memory_info().rss
     with crew(workers, processes=processes) as pool:
@@ -126,8 +126,8 @@ def work(load: Callable[[Any], np.ndarray], items: list) -> float:
 
 
 def ours(pixels: Any, row: int) -> np.ndarray:
-    from pneumo_tf.training.augment import apply_view, get_preset, sample_view, view_rng
     from pneumo_tf.training.pixels import as_three_channels
+    from pneumo_tf.training.views import apply_view, get_preset, sample_view, view_rng
 
     view = sample_view(get_preset("assignment"), view_rng(0, row, 0))
     return apply_view(as_three_channels(pixels.film(row)[None])[0], view)
@@ -135,8 +135,8 @@ def ours(pixels: Any, row: int) -> np.ndarray:
 
 def loaders(paths: list[Path], folder: Path, cache_folder: Path) -> dict[str, Callable[[int], tuple]]:
     from pneumo_tf.cohort import Cohort, Radiograph
-    from pneumo_tf.training.cache import Cache
     from pneumo_tf.training.pixels import decode_cohort
+    from pneumo_tf.training.store import Cache
 
     cohort = Cohort(tuple(Radiograph(id=str(number), label="", file=path.relative_to(folder).as_posix())
                           for number, path in enumerate(paths)))

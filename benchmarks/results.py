@@ -107,7 +107,7 @@ def prepared_films(folder: Path, films: int, side: int) -> Path:
 
     from pneumo_tf.cohort import Cohort, Radiograph
     from pneumo_tf.phantoms.write import draw_phantom
-    from pneumo_tf.training.augment import FILMS, apply_view, sample_view, view_rng
+    from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
 
     kinds = ("normal", "bacteria")
     drawn = [cv2.resize(draw_phantom(kinds[i % 2], patient_seed=i, film_seed=i).film, (side, side),

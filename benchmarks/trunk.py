@@ -22,8 +22,8 @@ from pneumo_tf.models.backbone import Backbone
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.models.weights.pretrained import NONE, find_weights, load_weights
-from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import AUTO, KERAS, OPENVINO, Engine, build_engine, choose_engine
+from pneumo_tf.training.machine import describe_device
 from pneumo_tf.training.trunk import BATCH
 
 TRAINING = 0.7 * 0.85

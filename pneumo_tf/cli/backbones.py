@@ -55,8 +55,7 @@ def _facts() -> list[dict[str, Any]]:
 
 
 def _facts_of(backbone: Backbone) -> dict[str, Any]:
-    from pneumo_tf.models.classifier import build_backbone
-    from pneumo_tf.models.counting import multiply_adds
+    from pneumo_tf.models.classifier import build_backbone, multiply_adds
     from pneumo_tf.models.weights.pretrained import find_on_this_machine
 
     network, file = build_backbone(backbone, backbone.size), backbone.weights

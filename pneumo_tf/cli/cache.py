@@ -12,7 +12,7 @@ from pneumo_tf.cli import command
 from pneumo_tf.places import CACHE_FOLDER, output_path
 
 if TYPE_CHECKING:
-    from pneumo_tf.training.cache import Cache, Kept
+    from pneumo_tf.training.store import Cache, Kept
 
 _DESCRIPTION = "Show what is kept on the disk so that later runs need not compute it again, or remove it."
 _EPILOG = "Nothing is lost by removing it but time. Whatever else lies in the folder stays."
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(typed: argparse.Namespace) -> None:
-    from pneumo_tf.training.cache import Cache
+    from pneumo_tf.training.store import Cache
 
     cache = Cache(output_path(getattr(typed, "cache", None), default=CACHE_FOLDER))
     if typed.clear:
@@ -43,7 +43,7 @@ def _act(typed: argparse.Namespace) -> None:
 
 
 def _clear(cache: Cache) -> None:
-    from pneumo_tf.training.rows import amount
+    from pneumo_tf.training.store import amount
 
     freed, in_use = cache.clear()
     print(f"Freed {amount(freed)} in {cache.folder}")
@@ -59,7 +59,7 @@ def _list(cache: Cache, *, typed: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.training.rows import amount
+    from pneumo_tf.training.store import amount
 
     table = Table("kind", "what", "size", "age")
     for column in table.columns[2:]:

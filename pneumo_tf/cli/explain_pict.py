@@ -141,8 +141,8 @@ def _scorer(typed: argparse.Namespace, network: Network, run_path: Path | None) 
     """The network's scores, by the engine that was typed, else by the run's where it can be had here."""
     from pneumo_tf.explain.scoring import network_scorer
     from pneumo_tf.runs.folder import read_run
-    from pneumo_tf.training.device import describe_device
     from pneumo_tf.training.engine import AUTO, KERAS, choose_engine
+    from pneumo_tf.training.machine import describe_device
 
     device = describe_device()
     before = KERAS if run_path is None else read_run(run_path).facts.get("engine", KERAS)

@@ -1,4 +1,4 @@
-"""What a backbone is: the facts needed to build it, feed it, cut it and find its weights."""
+"""What a backbone is: everything needed to build it, feed it, cut it and find its weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WeightsFile:
     Attributes:
         name: File name, as in Keras's cache.
         url: Address, or "" where no public one exists.
-        hash: "md5:…" or "sha256:…" of the file, hexadecimal; as many digits as its publisher tells.
+        hash: "md5:…" or "sha256:…" of the file, hexadecimal; as many digits as its publisher gives.
         package: Pip package that carries the file, or "".
     """
 
@@ -41,7 +41,7 @@ class WeightsFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """A pretrained network and the facts needed to use it.
+    """A pretrained network and everything needed to use it.
 
     Attributes:
         name: As typed after --backbone.
@@ -56,7 +56,7 @@ class Backbone:
             computed for them.
         views: Augmented views of each training film that its cost allows, where a recipe computes it once.
         weights: The ImageNet file.
-        load: Gives a network that contains the backbone the weights of a file.
+        load: Loads the weights of a file into a network that contains the backbone.
         constant: Layers that never train, because a document says so.
         partial: The file fills only some layers; the rest starts at random.
     """

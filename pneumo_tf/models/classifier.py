@@ -6,6 +6,7 @@ are, 0–255, so nobody can scale them wrongly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -21,10 +22,7 @@ def build_backbone(backbone: Backbone, size: int, *,
                    scaling: tuple[Factor, Factor] | None = None) -> keras.Model:
     """The backbone with its scaling: films (N, size, size, 3) in 0–255 to its last feature map.
 
-    Args:
-        backbone: Row of the table.
-        size: Side of the films in pixels.
-        scaling: Factor and offset, where others than the backbone's own are wanted.
+    `scaling` is a factor and an offset instead of the backbone's own.
 
     Raises:
         OptionError: The films would be too small for its strides.
@@ -49,13 +47,7 @@ def pooled_features(network: keras.Model, taps: Sequence[str]) -> keras.Model:
 
 
 def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
-    """Features with a trained softmax layer on top, as one graph.
-
-    Args:
-        features: Films to (N, D).
-        kernel: (D, K), for features as they come.
-        bias: (K,).
-    """
+    """Films to (N, D) features under a trained softmax layer, kernel (D, K) and bias (K,), as one graph."""
     classify = layers.Dense(kernel.shape[1], activation="softmax", dtype="float32", name=OUTPUT)
     model = keras.Model(features.input, classify(features.output), name=features.name)
     classify.set_weights([kernel, bias])
@@ -67,22 +59,14 @@ def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
     return keras.Model(network.input, head(network.output, classes), name=network.name)
 
 
-def freeze(network: keras.Model) -> None:
-    """Let nothing of the network change."""
-    network.trainable = False
-
-
 def unfreeze(network: keras.Model, *, constant: Iterable[str] = (), norm: bool = False) -> None:
-    """Let everything change but BatchNorm and the layers named constant.
+    """Let every layer learn but BatchNorm and those named constant.
 
     With few films a batch's statistics are too noisy to replace ImageNet's. In Keras 3 calling with
     training=False doesn't outlast unfreezing (keras issue 20285), so each such layer is frozen itself. The
     model must be compiled again afterwards.
 
-    Args:
-        network: The backbone.
-        constant: Names of layers that never train.
-        norm: Let BatchNorm learn too, where its statistics started at random.
+    With `norm` BatchNorm learns too, where its statistics started at random.
     """
     network.trainable = True
     for layer in network.layers:
@@ -98,13 +82,25 @@ def depth_groups(model: keras.Model, network: keras.Model) -> dict[str, int]:
     Three groups, as fastai cuts its networks: 0 and 1 for the first and second half of the backbone's layers
     with weights, 2 for the layers on top of it.
 
-    Args:
-        model: The classifier.
-        network: Its backbone.
-
     Returns:
-        The group of each variable by its path.
+        The group of each variable of the classifier `model` on the backbone `network`, by its path.
     """
     weighted = [layer.name for layer in network.layers if layer.weights]
-    groups = {name: int(place >= len(weighted) / 2) for place, name in enumerate(weighted)}
+    groups = {name: int(index >= len(weighted) / 2) for index, name in enumerate(weighted)}
     return {variable.path: groups.get(layer.name, 2) for layer in model.layers for variable in layer.weights}
+
+
+def multiply_adds(network: keras.Model) -> int:
+    """Multiplications with an addition that one film takes: those of convolutions and dense layers.
+
+    Every value of a kernel is used once at each position of the layer's output. Normalisation, activation and
+    pooling are left out, as is usual. The size of the network's input must be known.
+    """
+    return sum(_multiply_adds(layer) for layer in network.layers)
+
+
+def _multiply_adds(layer: keras.Layer) -> int:
+    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+    counted = isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense))
+    positions = math.prod(layer.output.shape[1:-1]) if counted else 0
+    return positions * sum(math.prod(kernel.shape) for kernel in kernels)

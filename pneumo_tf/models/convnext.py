@@ -8,12 +8,8 @@ Stochastic depth is left out, as Keras leaves it out by default.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 from keras import layers
-
-from pneumo_tf.models.weights.keras_file import load_keras_weights
 
 BLOCKS = (3, 3, 9, 3)
 FILTERS = (96, 192, 384, 768)
@@ -46,12 +42,3 @@ def _block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
 
 def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.LayerNormalization(epsilon=1e-6, name=name)(x)
-
-
-def load_convnext_weights(model: keras.Model, path: Path) -> None:
-    """Give the network the weights of Keras's `convnext_tiny_notop.h5`.
-
-    Raises:
-        WeightsError: A file of another network; nothing is assigned then.
-    """
-    load_keras_weights(model, path, same_but_for_ones=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from pneumo_tf.models.weights.torch_names import assign_torch_tensors
+from pneumo_tf.models.weights.torch_file import assign_torch_tensors
 
 
 class Stage(NamedTuple):

@@ -19,14 +19,12 @@ _EXACT = (layers.GlobalAveragePooling2D, layers.Concatenate, layers.Dense)
 
 
 def fold_batch_norm(model: keras.Model, *, dtype: str = "float32") -> keras.Model:
-    """A copy of a functional `model` with every BatchNorm that follows a convolution folded into it.
+    """A copy of a functional model with every BatchNorm that follows a convolution folded into it.
 
     Only for inference: the copy's statistics can't be trained any more. In float32 its outputs agree with the
     original's to rounding.
 
-    Args:
-        model: A functional model of built-in layers.
-        dtype: Dtype policy of the copy, e.g. "mixed_bfloat16"; what is one vector a film stays float32.
+    `dtype` is the copy's dtype policy, e.g. "mixed_bfloat16"; what is one vector a film stays float32.
     """
     foldable = _foldable(model)
     convolutions = {convolution.name for convolution in foldable.values()}

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from pneumo_tf.models.weights.torch_names import assign_torch_tensors
+from pneumo_tf.models.weights.torch_file import assign_torch_tensors
 
 RESNET18 = (2, 2, 2, 2)
 RESNET34 = (3, 4, 6, 3)
@@ -23,9 +23,7 @@ FILTERS = (64, 128, 256, 512)
 def build_resnet(inputs: keras.KerasTensor, *, repeats: Sequence[int]) -> keras.KerasTensor:
     """Features (N, H/32, W/32, 512) of inputs (N, H, W, 3) with ImageNet's mean 0 and deviation 1.
 
-    Args:
-        inputs: Scaled films.
-        repeats: Basic blocks in each of the four stages.
+    Each of the four stages has so many basic blocks as `repeats` says.
     """
     x = _convolution(inputs, 64, 7, stride=2, name="conv1")
     x = layers.ReLU(name="relu")(_norm(x, "bn1"))
@@ -63,11 +61,7 @@ def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def load_resnet_weights(model: keras.Model, path: Path) -> None:
-    """Give the network the weights of torchvision's `.pth` file, or of timm's safetensors file.
-
-    Args:
-        model: A network that contains the layers of `build_resnet`.
-        path: E.g. `resnet18-f37072fd.pth`; its classifier is left out.
+    """Load torchvision's `.pth` file, or timm's safetensors file; its classifier is left out.
 
     Raises:
         WeightsError: A tensor is missing or has another shape; nothing is assigned then.

@@ -26,9 +26,7 @@ _SEPARABLE = ((2, (128, 128)), (3, (256, 256, 256)), (4, (512, 512, 512)))
 def build_vgg16_dwsep(inputs: keras.KerasTensor, *, plain: bool = False) -> keras.KerasTensor:
     """Features (N, H/16, W/16, 512) of inputs (N, H, W, 3) with ImageNet's mean 0, times SCALE.
 
-    Args:
-        inputs: Scaled films.
-        plain: Ordinary convolutions everywhere, to compare with.
+    With `plain` all convolutions are ordinary ones, to compare with.
     """
     x = inputs
     for name in CONSTANT:

@@ -23,8 +23,8 @@ from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator, read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
-from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
+from pneumo_tf.training.machine import describe_device
 from pneumo_tf.training.pixels import load_film, resized
 from pneumo_tf.training.trunk import ahead
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.runs.folder import UNFINISHED
 from pneumo_tf.storage import guarded, make_folder, write_json
-from pneumo_tf.training.checkpoint import Checkpoint
+from pneumo_tf.training.loop import Checkpoint
 from pneumo_tf.training.recipes import OPTION_OF
 
 _RECORD, _CHECKPOINT, _LOCK = "options.json", "checkpoint.npz", ".lock"

@@ -12,11 +12,11 @@ from pneumo_tf.report.rates import draw_rate_curve, draw_schedules
 from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.studies.plan import StudyOptions, settle
 from pneumo_tf.studies.train import build_task
+from pneumo_tf.training.machine import StageRecorder
 from pneumo_tf.training.phased import Phased
 from pneumo_tf.training.rate_finder import Suggestions, find_rates, suggest
 from pneumo_tf.training.recipes import RECIPES
 from pneumo_tf.training.schedules import SCHEDULES
-from pneumo_tf.training.stages import StageRecorder
 
 NAME = "find_lr"
 
@@ -51,17 +51,17 @@ def try_rates(options: StudyOptions, *, step: int, low: float, high: float, step
                           remedy="Choose 1 for the first.")
     folder = make_folder(options.output)
     keras.utils.set_random_seed(options.seed)
-    course = recipe.prepare(build_task(plan, StageRecorder()))
-    course.loop.run(course.steps[: step - 1])
-    course.steps[step - 1].trial()
-    curve = find_rates(course.loop.model, course.loop.batches, low=low, high=high, steps=steps)
+    ready = recipe.prepare(build_task(plan, StageRecorder()))
+    ready.loop.run(ready.phases[: step - 1])
+    ready.phases[step - 1].compile_for_test()
+    curve = find_rates(ready.loop.model, ready.loop.batches, low=low, high=high, steps=steps)
     suggestions = suggest(curve)
     write_json(folder / f"{NAME}.json", {
         "recipe": plan.recipe_name, "backbone": plan.backbones, "step": step,
-        "layers": course.steps[step - 1].name, "suggestions": suggestions.to_json(),
+        "layers": ready.phases[step - 1].name, "suggestions": suggestions.to_json(),
         "rates": curve.rates.tolist(), "losses": curve.losses.tolist(), "command": list(options.command)})
     draw_rate_curve(curve.rates, curve.losses, suggestions.to_json(), folder / NAME)
-    total = course.steps[step - 1].epochs * len(course.loop.batches)
+    total = ready.phases[step - 1].epochs * len(ready.loop.batches)
     draw_schedules({name: schedule(np.arange(total), total=total, peak=suggestions.valley)
                     for name, schedule in SCHEDULES.items()}, folder / f"{NAME}_schedules")
     return suggestions

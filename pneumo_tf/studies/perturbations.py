@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.training.view import View
-from pneumo_tf.training.warp import apply_view
+from pneumo_tf.training.views import View, apply_view
 
 Film = NDArray[np.uint8]
 Perturbation = Callable[[Film], Film]

@@ -14,12 +14,11 @@ from pneumo_tf.evaluation.calibration import calibrators as calibration
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights
-from pneumo_tf.training.cache import Cache
-from pneumo_tf.training.device import describe_device
 from pneumo_tf.training.engine import KERAS, choose_engine
+from pneumo_tf.training.machine import StageRecorder, describe_device
 from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
-from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Member, Task
 
 

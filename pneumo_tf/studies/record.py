@@ -22,7 +22,7 @@ from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, SPLIT
 from pneumo_tf.storage import write_json
 from pneumo_tf.studies.plan import Plan, plain
-from pneumo_tf.training.device import package_versions
+from pneumo_tf.training.machine import package_versions
 from pneumo_tf.training.pixels import INTERPOLATION
 from pneumo_tf.training.task import Task, Trained
 

@@ -19,7 +19,7 @@ from pneumo_tf.runs.predictor import BATCH, load_network
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.training.engine import KERAS
 from pneumo_tf.training.fast import Extracted, Fast
-from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.machine import StageRecorder
 from pneumo_tf.training.task import Member, Task
 
 _HEADS = ("fast", "ensemble")  # recipes that learn nothing but heads

@@ -28,8 +28,8 @@ from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFold
 from pneumo_tf.runs.predictor import Film, Predictor, Variant, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json
 from pneumo_tf.studies.perturbations import Perturbation, perturbations
-from pneumo_tf.training.augment import Augmentation, apply_view, get_preset, sample_view, view_rng
 from pneumo_tf.training.engine import AUTO
+from pneumo_tf.training.views import Augmentation, apply_view, get_preset, sample_view, view_rng
 
 FEWEST = 10
 # The network gives the same scores again but for the last digits of another engine.

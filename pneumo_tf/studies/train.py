@@ -26,8 +26,8 @@ from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import make_folder, replacing
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.studies.record import write_run
+from pneumo_tf.training.machine import StageRecorder
 from pneumo_tf.training.pixels import Pixels
-from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.task import Task
 
 
@@ -89,4 +89,4 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
     if options.split_by == "patient" and leaked_patients(cohort):
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)
-    return cohort, replace(pixels, places=pixels.places[rows])
+    return cohort, replace(pixels, positions=pixels.positions[rows])

@@ -12,10 +12,10 @@ import numpy as np
 # with every backend.
 from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
 
-from pneumo_tf.training.augment import Augmentation, apply_view, get_preset, sample_view, view_rng
 from pneumo_tf.training.pixels import as_three_channels
 from pneumo_tf.training.task import Task
 from pneumo_tf.training.trunk import Activations
+from pneumo_tf.training.views import Augmentation, apply_view, get_preset, sample_view, view_rng
 
 GENERATOR = "generator"
 Variant = Callable[[np.ndarray, int, int], np.ndarray]  # film, row, epoch -> film
@@ -36,7 +36,7 @@ class _TaskBatches(keras.utils.PyDataset):
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """Take on the order and the variants of an epoch, counted from 0."""
+        """Set the order and the variants of an epoch, counted from 0."""
         self._epoch, self._order = epoch, self._rows
         if self._shuffled:
             self._order = np.random.default_rng((self._task.seed, epoch)).permutation(self._rows)
@@ -71,7 +71,7 @@ class FilmBatches(_TaskBatches):
 
 
 class ActivationBatches(_TaskBatches):
-    """What a frozen trunk gives for films as they are, or shuffled and as another view in every epoch."""
+    """The activations of films as they are, or shuffled and each as another view in every epoch."""
 
     def __init__(self, task: Task, split: str, *, films: Activations, views: Activations | None = None,
                  class_weights: Mapping[int, float] | None = None) -> None:
@@ -83,11 +83,11 @@ class ActivationBatches(_TaskBatches):
         if self._views is None:
             return inputs
         count = self._views.store.shape[1]
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             # One choice in count + 1 is the film itself.
             choice = int(np.random.default_rng((self._task.seed, self._epoch, int(row))).integers(count + 1))
             if choice < count:
-                inputs[place] = self._views.batch([row], choice)[0]
+                inputs[index] = self._views.batch([row], choice)[0]
         return inputs
 
 
@@ -96,23 +96,16 @@ def view_variant(augmentation: Augmentation, seed: int) -> Variant:
     return lambda film, row, epoch: apply_view(film, sample_view(augmentation, view_rng(seed, row, epoch)))
 
 
-def generator_variant(seed: int, *, rotation: float = 30, shift: float = 0.2, flip: bool = True) -> Variant:
-    """Variants drawn and made by Keras's own ImageDataGenerator; the defaults are the tutorial's.
-
-    Args:
-        seed: With row and epoch it fixes each variant.
-        rotation: Largest rotation in degrees.
-        shift: Largest shift as a fraction of the side.
-        flip: Whether half of the films are flipped left to right.
-    """
+def generator_variant(seed: int) -> Variant:
+    """The tutorial's variants, drawn and made by Keras's own ImageDataGenerator."""
     one_at_a_time = Lock()  # Keras draws from NumPy's global generator, which all threads share
-    generator = ImageDataGenerator(rotation_range=rotation, width_shift_range=shift, height_shift_range=shift,
-                                   horizontal_flip=flip)
+    generator = ImageDataGenerator(rotation_range=30, width_shift_range=0.2, height_shift_range=0.2,
+                                   horizontal_flip=True)
 
     def draw(film: np.ndarray, row: int, epoch: int) -> np.ndarray:
-        chance = int(np.random.default_rng((seed, row, epoch)).integers(2**31))
+        film_seed = int(np.random.default_rng((seed, row, epoch)).integers(2**31))
         with one_at_a_time:
-            transform = generator.get_random_transform(film.shape, seed=chance)
+            transform = generator.get_random_transform(film.shape, seed=film_seed)
         return np.asarray(generator.apply_transform(film.astype("float32"), transform))
 
     return draw

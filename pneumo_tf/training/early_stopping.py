@@ -1,16 +1,10 @@
-"""When to stop: after so many epochs in a row without a better figure.
-
-The class knows nothing of networks and serves any loop; `as_callback` puts it into Keras's own.
-"""
+"""Early stopping, as the assignment defines it; it knows nothing of networks and serves any loop."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 from typing import Any
-
-import keras
-import numpy as np
 
 from pneumo_tf.errors import OptionError
 
@@ -62,7 +56,7 @@ class EarlyStopping:
         return gain > self.tolerance * (abs(self.best) if self.relative else 1)
 
     def should_stop(self, value: float) -> bool:
-        """Take in an epoch's figure; True once as many in a row as `patience` were no improvement."""
+        """Count an epoch's figure; True once as many in a row as `patience` were no improvement."""
         if self.improved(value):
             self.best, self.waited = float(value), 0
         else:
@@ -70,48 +64,9 @@ class EarlyStopping:
         return self.waited >= self.patience
 
     def state(self) -> dict[str, Any]:
-        """What a resumed training must know, ready for JSON."""
+        """The best figure and the count, ready for JSON."""
         return {"best": self.best, "waited": self.waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Go on from a `state`."""
         self.best, self.waited = state["best"], state["waited"]
-
-    def as_callback(self, monitor: str = "val_loss", restore_best: bool = True) -> StoppingCallback:
-        """The same for `model.fit`."""
-        return StoppingCallback(self, monitor, restore_best)
-
-
-class StoppingCallback(keras.callbacks.Callback):
-    """Stops `model.fit` by an EarlyStopping.
-
-    Attributes:
-        stopping: Asked once per epoch; its state carries over from one `fit` to the next.
-        monitor: Name of the figure in Keras's logs.
-        restore_best: Whether the model ends with the weights of its best epoch.
-        best_weights: Those weights, or None before the first epoch that improved.
-    """
-
-    def __init__(self, stopping: EarlyStopping, monitor: str, restore_best: bool) -> None:
-        super().__init__()
-        self.stopping, self.monitor, self.restore_best = stopping, monitor, restore_best
-        self.best_weights: list[np.ndarray] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Take in the epoch's figure.
-
-        Raises:
-            OptionError: The training has no such figure.
-        """
-        logs = logs or {}
-        if self.monitor not in logs:
-            raise OptionError("Early stopping must watch a figure that the training has.",
-                              received=self.monitor, remedy=f"Choose one of: {', '.join(logs)}.")
-        self.model.stop_training |= self.stopping.should_stop(float(logs[self.monitor]))
-        if self.restore_best and self.stopping.waited == 0:
-            self.best_weights = [np.array(weight) for weight in self.model.get_weights()]
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Put the best weights back."""
-        if self.best_weights is not None:
-            self.model.set_weights(self.best_weights)

@@ -5,7 +5,9 @@ Both give the same numbers: OpenVINO gets the graph from Keras, and its first ba
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,9 +21,8 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.models.folding import fold_batch_norm
-from pneumo_tf.training.cache import digest
-from pneumo_tf.training.device import Device
-from pneumo_tf.training.fingerprint import fingerprint
+from pneumo_tf.training.machine import Device, find_accelerators, package_versions
+from pneumo_tf.training.store import digest
 
 AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
 ENGINES = (AUTO, KERAS, OPENVINO)
@@ -60,7 +61,7 @@ class KerasEngine:
     def __init__(self, network: keras.Model, *, dtype: str = "float32") -> None:
         self._network, self._folded = network, fold_batch_norm(network, dtype=dtype)
         self.name, self.output_shape = network.name, tuple(network.output_shape[1:])
-        # A network from a file says its output in a list.
+        # A network from a file has its output in a list.
         self.dtype = keras.backend.standardize_dtype(self._folded.outputs[0].dtype)
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
@@ -115,8 +116,8 @@ class Graph:
     def _converted(self) -> Any:
         core = _openvino().Core()
         core.set_property({"ENABLE_MMAP": False})
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "graph"
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "graph"
             self.folded.export(folder, format="tf_saved_model", verbose=False)
             return core.read_model(folder)
 
@@ -139,29 +140,24 @@ def _run(queue: Any, shape: tuple[int, ...], films: np.ndarray) -> np.ndarray:
     """float32 (len(films), *shape): every film through a queue of requests."""
     outputs = np.empty((len(films), *shape), "float32")
 
-    def keep(request: Any, place: int) -> None:
-        outputs[place] = request.get_output_tensor(0).data[0]
+    def keep(request: Any, index: int) -> None:
+        outputs[index] = request.get_output_tensor(0).data[0]
 
     queue.set_callback(keep)
-    for place in range(len(films)):
-        queue.start_async({0: films[place : place + 1]}, place, share_inputs=True)
+    for index in range(len(films)):
+        queue.start_async({0: films[index : index + 1]}, index, share_inputs=True)
     queue.wait_all()
     return outputs
 
 
-def compare(found: np.ndarray, expected: np.ndarray, *, limit: float, name: str) -> None:
-    """Make sure that an engine computes what Keras does.
-
-    Args:
-        found, expected: Outputs of the same films.
-        limit: Largest difference, as a share of the largest output.
-        name: Of the network.
+def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: str) -> None:
+    """Compare an engine's outputs with Keras's for the same films.
 
     Raises:
-        TrainingError: It doesn't.
+        TrainingError: They differ by more than `limit`, a share of the largest output.
     """
     scale = float(np.abs(expected).max()) or 1.0
-    difference = float(np.abs(found - expected).max()) / scale
+    difference = float(np.abs(outputs - expected).max()) / scale
     if not difference <= limit:  # a NaN isn't either
         raise TrainingError(f"OpenVINO must compute what Keras does, up to {limit:g} of the largest output.",
                             received=f"a difference of {difference:.2g} for {name}",
@@ -190,12 +186,9 @@ def choose_engine(name: str, device: Device) -> str:
 
 
 def build_engine(network: keras.Model, name: str, *, threads: int) -> Engine:
-    """A network in float32, ready to compute.
+    """The engine `KERAS` or `OPENVINO` for a functional model of films to one output of any rank, in float32.
 
-    Args:
-        network: A functional model: films to one output of any rank.
-        name: `KERAS` or `OPENVINO`.
-        threads: Of the processor; Keras's are set when it starts.
+    The threads are OpenVINO's; Keras's are set when it starts.
     """
     return OpenVinoEngine(Graph(network), threads=threads) if name == OPENVINO else KerasEngine(network)
 
@@ -205,3 +198,35 @@ def _openvino() -> Any:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     importlib.import_module("openvino.preprocess")
     return importlib.import_module(OPENVINO)
+
+
+def fingerprint(network: keras.Model) -> str:
+    """SHA-256, hexadecimal, over everything that a network's outputs depend on beside its inputs.
+
+    That is: the layers and their settings, precision included; how they are joined; their weights; the
+    backend and its version, and whether a processor or an accelerator runs it. Names don't count, because
+    Keras numbers layers by what else a process has built; nor does `trainable`.
+    """
+    config = network.get_config()
+    numbers = {layer["config"]["name"]: number for number, layer in enumerate(config["layers"])}
+    layers = [[layer["class_name"],
+               {name: value for name, value in layer["config"].items() if name not in ("name", "trainable")},
+               _numbered(layer.get("inbound_nodes"), numbers)] for layer in config["layers"]]
+    ends = [_numbered(config.get(end), numbers) for end in ("input_layers", "output_layers")]
+    backend = keras.backend.backend()
+    computed_by = [backend, package_versions().get(backend, ""), keras.__version__,
+                   "accelerator" if find_accelerators() else "processor"]
+    structure = json.dumps([computed_by, layers, ends], sort_keys=True, default=str)
+    sha256 = hashlib.sha256(structure.encode())
+    for weights in network.weights:
+        sha256.update(np.asarray(weights).tobytes())
+    return sha256.hexdigest()
+
+
+def _numbered(value: Any, numbers: dict[str, int]) -> Any:
+    """A part of a configuration with each layer's name replaced by its number."""
+    if isinstance(value, dict):
+        return {key: _numbered(part, numbers) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbered(part, numbers) for part in value]
+    return numbers.get(value, value) if isinstance(value, str) else value

@@ -87,8 +87,8 @@ class _Objective:
 
 
 @dataclass(kw_only=True)
-class _Watch:
-    """Looks at the head after every iteration, keeps the best and says when to stop."""
+class _Monitor:
+    """Validates the head after every iteration, keeps the best and stops early."""
 
     objective: _Objective
     validation: Features
@@ -128,9 +128,8 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
     """Train a softmax layer with L-BFGS, stopping early, and keep the best of validation.
 
     Args:
-        train: Features that are learnt from, clean films and views alike.
+        train: Features of the training films and of their views.
         validation: Features of other patients' films; they choose the epoch and nothing else.
-        class_weights: Weight of each class index.
         penalty: L2 penalty relative to the mean loss; it doesn't depend on the number of films.
         epochs: Most iterations; each passes once over the features (a line search may add one).
         patience: Iterations without a better validation loss until training stops.
@@ -142,14 +141,14 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
     objective = _Objective(train, _weighted(train.labels, class_weights), len(class_weights), penalty, mean,
                            np.where(deviation > 1e-6, deviation, 1.0))  # a constant feature stays as it is
     start = np.zeros((train.vectors.shape[1] + 1) * len(class_weights))
-    watch = _Watch(objective=objective, validation=validation, class_weights=class_weights,
-                   patience=patience, best=objective.head(start))
+    monitor = _Monitor(objective=objective, validation=validation, class_weights=class_weights,
+                       patience=patience, best=objective.head(start))
     # The products wait for memory, not for the processor; threads that wait together were measured to take
     # four times as long on a busy machine.
     with threadpool_limits(1, user_api="blas"):
-        minimize(objective, start, jac=True, method="L-BFGS-B", callback=watch.after_iteration,
+        minimize(objective, start, jac=True, method="L-BFGS-B", callback=monitor.after_iteration,
                  options={"maxiter": epochs, "maxcor": 20})
-    return watch.best, watch.history
+    return monitor.best, monitor.history
 
 
 def _mean_and_deviation(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,17 +1,20 @@
-"""The loop that every network is trained with: steps of epochs, each epoch judged, printed and kept on disk.
+"""The loop that every network is trained with: phases of epochs, each epoch judged, printed and kept on disk.
 
 Keras's own `fit` runs the batches; what happens between epochs is ours, so that it is the same for films and
-for cached activations, and so that a killed training goes on where it was.
+for cached activations, and so that a killed training goes on from its last epoch.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -20,13 +23,16 @@ import numpy as np
 from pneumo_tf.errors import TrainingError
 from pneumo_tf.evaluation.statistics import macro_auc
 from pneumo_tf.progress import Advance, progress_bar
-from pneumo_tf.training.checkpoint import Arrays, Checkpoint, Row, Standing
+from pneumo_tf.storage import replacing
 from pneumo_tf.training.early_stopping import EarlyStopping
-from pneumo_tf.training.epoch_table import EpochTable
 from pneumo_tf.training.optimizers import Rates
 
-_LOOK_EVERY = 20  # batches between two looks at the loss; each look waits for the device
+_CHECK_EVERY = 20  # batches between two checks of the loss; each waits for the device
 _LOWER_RATE = "Try a lower --lr; find_lr.py suggests one."
+_COLUMNS = {"train loss": "loss", "valid loss": "val_loss", "error rate": "error_rate",
+            "accuracy": "val_accuracy", "AUC": "val_auc"}
+Row = dict[str, Any]
+Arrays = list[np.ndarray]
 
 
 class Batches(Protocol):
@@ -39,36 +45,111 @@ class Batches(Protocol):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
     def begin(self, epoch: int) -> None:
-        """Take on the order and the variants of an epoch, counted from 0."""
+        """Set the order and the variants of an epoch, counted from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """Some epochs with the same layers learning under the same optimizer.
+class LoopPhase:
+    """Some epochs in which the same layers learn under the same optimizer.
 
     Attributes:
         name: As the history and the table call it.
         epochs: Most epochs.
-        choose: Gives the learning rates, which a range test may have to find first.
+        choose_rates: Gives the learning rates, which a range test may have to find first.
         compile: Freezes, unfreezes and compiles the model, for these rates and so many optimizer steps.
-        trial: Does the same for a range test, which brings rates of its own.
-        stopping: Ends the step early on the validation loss and gives back the best epoch's weights.
+        compile_for_test: Does the same for a range test, which brings rates of its own.
+        stopping: Ends the phase early on the validation loss and restores the best epoch's weights.
     """
 
     name: str
     epochs: int
-    choose: Callable[[], Rates]
+    choose_rates: Callable[[], Rates]
     compile: Callable[[Rates, int], None]
-    trial: Callable[[], None] = lambda: None
+    compile_for_test: Callable[[], None] = lambda: None
     stopping: EarlyStopping | None = None
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """Everything that a training needs to go on after an epoch.
+
+    Attributes:
+        phase: Index of the phase.
+        epochs: Epochs of that phase that are finished.
+        over: Whether the phase has ended, by its epochs or early.
+        rates: Learning rates of the phase; None until they are chosen.
+        history: One row of figures per finished epoch of all phases.
+        stopping: State of the early stopping; empty where there is none.
+        model: Every variable of the model, dropout's random state among them.
+        optimizer: Every variable of the optimizer, its step number and thereby its schedule among them.
+        best: The model's variables after the best epoch of the phase; empty where they are the present ones.
+    """
+
+    phase: int = 0
+    epochs: int = 0
+    over: bool = False
+    rates: Rates | None = None
+    history: list[Row] = field(default_factory=list)
+    stopping: dict[str, Any] = field(default_factory=dict)
+    model: Arrays = field(default_factory=list)
+    optimizer: Arrays = field(default_factory=list)
+    best: Arrays = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file that a training's state is kept in; without a path nothing is kept."""
+
+    path: Path | None = None
+
+    def write(self, state: TrainingState) -> None:
+        """Replace the file by the present state.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        if self.path is None:
+            return
+        # In the file the phase is called step, and its figures facts, as they always were.
+        facts = {"step": state.phase, "epochs": state.epochs, "over": state.over, "history": state.history,
+                 "stopping": state.stopping, "rates": state.rates and [state.rates.low, state.rates.high]}
+        arrays = {f"{group}/{number}": array for group in ("model", "optimizer", "best")
+                  for number, array in enumerate(getattr(state, group))}
+        with replacing(self.path) as temporary:
+            np.savez(temporary, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+
+    def read(self) -> TrainingState | None:
+        """The state that was kept last, or None.
+
+        Raises:
+            TrainingError: The file is damaged.
+        """
+        if self.path is None or not self.path.is_file():
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                facts: dict[str, Any] = json.loads(str(file["facts"]))
+                facts |= {group: _numbered(file, group) for group in ("model", "optimizer", "best")}
+            phase, rates = facts.pop("step"), facts.pop("rates")
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as failure:
+            raise TrainingError("A checkpoint must be whole to be resumed from.",
+                                received=f"{self.path} ({type(failure).__name__})",
+                                remedy="Start the training again without --resume.") from failure
+        return TrainingState(**facts, phase=phase, rates=rates and Rates(*rates))
+
+
+def _numbered(file: Any, group: str) -> Arrays:
+    """The arrays group/0, group/1, … in order."""
+    count = sum(name.startswith(f"{group}/") for name in file.files)
+    return [file[f"{group}/{number}"] for number in range(count)]
 
 
 @dataclass
 class Loop:
-    """One training: a model, what it learns from, what it is judged by, and where it stands.
+    """One training: a model, what it learns from, what validates it, and where its state is kept.
 
     Attributes:
-        diverged_in: The epoch whose loss was no number, where one was.
+        diverged_in: The epoch whose loss was no number; None while there is none.
     """
 
     model: keras.Model
@@ -77,8 +158,8 @@ class Loop:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     diverged_in: int | None = None
 
-    def run(self, steps: Sequence[Step]) -> list[Row]:
-        """Train all steps, going on where the checkpoint stands; the model keeps the last step's weights.
+    def run(self, phases: Sequence[LoopPhase]) -> list[Row]:
+        """Train all phases, going on from the checkpoint; the model keeps the last phase's weights.
 
         Returns:
             One row per epoch: epoch, phase, loss, accuracy, val_loss, val_accuracy, error_rate, val_auc,
@@ -88,115 +169,134 @@ class Loop:
             TrainingError: The loss is no number before one epoch is finished, or memory is used up.
         """
         kept = self.checkpoint.read()
-        standing, table = kept or Standing(), EpochTable()
-        for row in standing.history:
+        state, table = kept or TrainingState(), EpochTable()
+        for row in state.history:
             table.show(row)
-        for number, step in enumerate(steps):
-            if number < standing.step:
+        for number, phase in enumerate(phases):
+            if number < state.phase:
                 continue
-            if number > standing.step:
-                standing = Standing(step=number, history=standing.history, model=copies(self.model.variables))
-            standing.rates = standing.rates or step.choose()
-            step.compile(standing.rates, step.epochs * len(self.batches))
+            if number > state.phase:
+                state = TrainingState(phase=number, history=state.history, model=copies(self.model.variables))
+            state.rates = state.rates or phase.choose_rates()
+            phase.compile(state.rates, phase.epochs * len(self.batches))
             self.model.optimizer.build(self.model.trainable_variables)
-            if kept is not None and standing is kept:
-                self._take_up(standing, step)
-            self._run_step(step, standing, table)
+            if state is kept:
+                self._restore(state, phase)
+            self._run_phase(phase, state, table)
             if self.diverged_in is not None:
                 break
-        return standing.history
+        return state.history
 
-    def _take_up(self, standing: Standing, step: Step) -> None:
-        """Bring model, optimizer and early stopping to where they were."""
-        assign(self.model.variables, standing.model)
-        assign(self.model.optimizer.variables, standing.optimizer)
-        if step.stopping is not None and standing.stopping:
-            step.stopping.restore(standing.stopping)
+    def _restore(self, state: TrainingState, phase: LoopPhase) -> None:
+        assign(self.model.variables, state.model)
+        assign(self.model.optimizer.variables, state.optimizer)
+        if phase.stopping is not None and state.stopping:
+            phase.stopping.restore(state.stopping)
 
-    def _run_step(self, step: Step, standing: Standing, table: EpochTable) -> None:
-        left = step.epochs - standing.epochs
-        if left > 0 and not standing.over:
+    def _run_phase(self, phase: LoopPhase, state: TrainingState, table: EpochTable) -> None:
+        left = phase.epochs - state.epochs
+        if left > 0 and not state.over:
             with _memory_understood(self.batches.batch_size), \
-                    progress_bar(f"Training: {step.name}", left * len(self.batches)) as advance:
-                between = _BetweenEpochs(self, step, standing, table=table, advance=advance)
+                    progress_bar(f"Training: {phase.name}", left * len(self.batches)) as advance:
+                between = _BetweenEpochs(self, phase, state, table=table, advance=advance)
                 self.model.fit(self.batches, epochs=left, verbose=0, shuffle=False, callbacks=[between])
             if between.diverged:
-                self._fall_back(standing)
-        if standing.best:
-            assign(self.model.variables, standing.best)
+                self._fall_back(state)
+        if state.best:
+            assign(self.model.variables, state.best)
 
-    def _fall_back(self, standing: Standing) -> None:
+    def _fall_back(self, state: TrainingState) -> None:
         """Return to the last finished epoch, or say that there is none."""
-        if not standing.history:
+        if not state.history:
             raise TrainingError("A loss must stay a number.", received="NaN or infinity in the first epoch",
                                 remedy=_LOWER_RATE)
-        self.diverged_in = len(standing.history) + 1
+        self.diverged_in = len(state.history) + 1
         print(f"The loss was no longer a number in epoch {self.diverged_in}: training stopped there, and the "
               f"weights are those kept from before. {_LOWER_RATE}", file=sys.stderr)
-        assign(self.model.variables, standing.model)
+        assign(self.model.variables, state.model)
+
+
+@dataclass
+class EpochTable:
+    """Prints the epochs as rows of a table, with a heading before each phase.
+
+    Losses weight the classes alike where the recipe does; error rate, accuracy and AUC are of validation.
+    """
+
+    phase: str = ""
+
+    def show(self, row: Row) -> None:
+        """Print the row of one finished epoch."""
+        if row["phase"] != self.phase:
+            self.phase = row["phase"]
+            print(f"{self.phase}\nepoch" + "".join(f"{name:>12}" for name in _COLUMNS) + f"{'time':>8}")
+        values = [row.get(key) for key in _COLUMNS.values()]
+        figures = "".join(f"{'–':>12}" if value is None else f"{value:>12.4f}" for value in values)
+        minutes, seconds = divmod(round(row["seconds"]), 60)
+        print(f"{row['epoch']:>5}{figures}{minutes:>5}:{seconds:02}", flush=True)
 
 
 class _BetweenEpochs(keras.callbacks.Callback):
-    """Judges each epoch, shows it, keeps the best, writes the checkpoint, and says when to stop."""
+    """Validates each epoch, shows it, keeps the best, writes the checkpoint, and stops early."""
 
-    def __init__(self, loop: Loop, step: Step, standing: Standing, *, table: EpochTable,
+    def __init__(self, loop: Loop, phase: LoopPhase, state: TrainingState, *, table: EpochTable,
                  advance: Advance) -> None:
         super().__init__()
-        self._loop, self._step, self._standing = loop, step, standing
+        self._loop, self._phase, self._state = loop, phase, state
         self._table, self._advance = table, advance
-        self._best = standing.best or standing.model
+        self._best = state.best or state.model
         self._start, self.diverged = 0.0, False
 
     def on_epoch_begin(self, epoch: int, logs: Row | None = None) -> None:
         # Said here and not by the batches' own on_epoch_end, which Keras also calls before the first epoch.
-        self._loop.batches.begin(len(self._standing.history))
+        self._loop.batches.begin(len(self._state.history))
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Row | None = None) -> None:
         self._advance(1)
-        # The loss that Keras tells is the epoch's mean so far, so a single NaN is still seen later.
-        if batch % _LOOK_EVERY == 0:
-            self._look_at(logs or {})
+        # The loss that Keras passes is the epoch's mean so far, so a single NaN is still seen later.
+        if batch % _CHECK_EVERY == 0:
+            self._check_loss(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:
-        self._look_at(logs or {})
+        self._check_loss(logs or {})
         if self.diverged:
             return
-        standing, model = self._standing, self._loop.model
+        state, model = self._state, self._loop.model
         row = self._row(logs or {})
-        standing.history = [*standing.history, row]
-        standing.epochs += 1
-        standing.over = standing.epochs >= self._step.epochs
-        standing.model, standing.optimizer = copies(model.variables), copies(model.optimizer.variables)
+        state.history = [*state.history, row]
+        state.epochs += 1
+        state.over = state.epochs >= self._phase.epochs
+        state.model, state.optimizer = copies(model.variables), copies(model.optimizer.variables)
         self._stop_early(row["val_loss"])
-        self._loop.checkpoint.write(standing)
+        self._loop.checkpoint.write(state)
         self._table.show(row)
 
-    def _look_at(self, logs: Row) -> None:
+    def _check_loss(self, logs: Row) -> None:
         if not math.isfinite(float(logs.get("loss", 0.0))):
             self.diverged = self.model.stop_training = True
 
     def _row(self, logs: Row) -> Row:
-        epoch = len(self._standing.history) + 1
+        epoch = len(self._state.history) + 1
         trained = {name: float(logs[name]) for name in ("loss", "accuracy")}
         judged = validate(self._loop.model, self._loop.validation)
-        return {"epoch": epoch, "phase": self._step.name, **trained, **judged,
+        return {"epoch": epoch, "phase": self._phase.name, **trained, **judged,
                 "rate": float(keras.ops.convert_to_numpy(self._loop.model.optimizer.learning_rate)),
                 "seconds": round(time.perf_counter() - self._start, 3)}
 
     def _stop_early(self, loss: float) -> None:
         """Keep the best epoch's weights; `best` stays empty while the present ones are the best."""
-        standing, stopping = self._standing, self._step.stopping
+        state, stopping = self._state, self._phase.stopping
         if stopping is None:
             return
         if stopping.improved(loss):
-            standing.best = []
-            self._best = standing.model
-        elif not standing.best:
-            standing.best = self._best
+            state.best = []
+            self._best = state.model
+        elif not state.best:
+            state.best = self._best
         if stopping.should_stop(loss):
-            standing.over = self.model.stop_training = True
-        standing.stopping = stopping.state()
+            state.over = self.model.stop_training = True
+        state.stopping = stopping.state()
 
 
 def validate(model: keras.Model, validation: Batches) -> Row:
@@ -217,7 +317,7 @@ def copies(variables: Sequence[Any]) -> Arrays:
 
 
 def assign(variables: Sequence[Any], values: Arrays) -> None:
-    """Give variables kept values.
+    """Give variables their kept values.
 
     Raises:
         TrainingError: They are of another model.
@@ -233,7 +333,7 @@ def assign(variables: Sequence[Any], values: Arrays) -> None:
 
 @contextmanager
 def _memory_understood(batch_size: int) -> Iterator[None]:
-    """Turn running out of memory into advice; every backend says it in a way of its own."""
+    """Turn each backend's own failure for lack of memory into a TrainingError with advice."""
     tensorflow = sys.modules.get("tensorflow")
     known = (MemoryError, RuntimeError, *([tensorflow.errors.ResourceExhaustedError] if tensorflow else []))
     try:

@@ -38,7 +38,6 @@ class PerVariable:
         decay: Strength of the weight decay.
         decoupled: Whether weights shrink by rate × decay before each step (arXiv:1711.05101); otherwise
             decay × weight is added to the gradient before the optimizer sees it, as PyTorch does.
-        options: Of the optimizer itself.
     """
 
     def __init__(self, learning_rate: Any, *, factors: Mapping[str, float] | None = None, decay: float = 0.0,
@@ -91,10 +90,9 @@ def build_optimizer(name: str, rate: float | keras.optimizers.schedules.Learning
     """An optimizer; Keras's plain class wherever that can do what is asked.
 
     Args:
-        name: A key of OPTIMIZERS.
         rate: The highest rate of any variable, or a schedule of it.
         momentum: Of sgd and rmsprop, in [0, 1).
-        nesterov: Whether sgd's momentum looks ahead.
+        nesterov: Of sgd alone.
         weight_decay: Decoupled in adamw (where 0 means none, not Keras's 0.004), L2 in the others.
         factors: Multiple of the rate by `variable.path`; 1 for variables that aren't named.
 
@@ -184,10 +182,7 @@ def parse_rates(text: str) -> Rates | None:
 def group_factors(rates: Rates, groups: Mapping[str, int], count: int = 3) -> dict[str, float]:
     """Multiple of the high rate by `variable.path`, in equal ratios from low/high to 1.
 
-    Args:
-        rates: Of the first and of the last group.
-        groups: Group of each variable by its path, from 0 (nearest to the film) to count − 1 (the head).
-        count: Number of groups.
+    `groups` has the group of each variable by its path, from 0 (nearest to the film) to count − 1 (the head).
     """
     if not set(groups.values()) <= set(range(count)):
         raise ValueError(f"groups are numbered from 0 to {count - 1}")

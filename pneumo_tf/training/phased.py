@@ -1,4 +1,7 @@
-"""Recipes that train a network in phases: which layers learn, for how long, at which rates."""
+"""Recipes that train a network in phases: which layers learn, for how long, at which rates.
+
+`Phased` trains on films, `Top` the blocks above a cut on activations that are computed once.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,18 @@ import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, freeze, unfreeze
+from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, unfreeze
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
-from pneumo_tf.training.batches import FilmBatches, variant_of
+from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
 from pneumo_tf.training.early_stopping import EarlyStopping
-from pneumo_tf.training.loop import Loop, Step
+from pneumo_tf.training.loop import Loop, LoopPhase
 from pneumo_tf.training.optimizers import Rates, build_optimizer, group_factors, parse_rates
 from pneumo_tf.training.rate_finder import find_rates, suggest
 from pneumo_tf.training.schedules import get_schedule, rate_schedule
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.trunk import film_outputs
+from pneumo_tf.training.trunk import BATCH, Activations, film_activations, film_outputs, view_activations
+from pneumo_tf.training.views import get_preset
 
 _NAMES = {"head": "head", "all": "all layers"}
 
@@ -50,7 +54,7 @@ def parse_phase(text: str) -> Phase:
     """What `--phase` was given: LAYERS:EPOCHS, then nothing, a rate, two rates, or auto.
 
     Raises:
-        OptionError: Other layers than head and all, no whole number of epochs, or rates without a meaning.
+        OptionError: Layers other than head and all, no whole number of epochs, or invalid rates.
     """
     layers, _, rest = text.partition(":")
     epochs, _, rates = rest.partition(":")
@@ -58,8 +62,8 @@ def parse_phase(text: str) -> Phase:
         raise OptionError("--phase takes which layers learn, for how many epochs, and at which rates.",
                           received=f"--phase {text}",
                           remedy="Write, say, --phase head:3:5e-3 --phase all:8:1e-5:1e-3.")
-    found = parse_rates(rates) if rates else None
-    return Phase(cast(Literal["head", "all"], layers), int(epochs), rates=found, auto=rates == "auto")
+    return Phase(cast(Literal["head", "all"], layers), int(epochs),
+                 rates=parse_rates(rates) if rates else None, auto=rates == "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +107,7 @@ class Phased:
     train_norm: bool = False
 
     def __post_init__(self) -> None:
-        """Find a value that has no meaning before any work is spent on the others."""
+        """Refuse invalid values before any work is done."""
         if self.head not in HEADS:
             raise OptionError("The head must be one that this program knows.", received=self.head,
                               remedy=f"Choose one of: {', '.join(HEADS)}.")
@@ -114,16 +118,16 @@ class Phased:
 
     def train(self, task: Task) -> Trained:
         """Train all phases and score every film."""
-        course = self.prepare(task)
+        ready = self.prepare(task)
         with task.stages.measure("training"):
-            history = course.loop.run(course.steps)
-        model = in_float32(course.model)
+            history = ready.loop.run(ready.phases)
+        model = in_float32(ready.model)
         with task.stages.measure("scores"):
-            scores = course.score(model)
-        return Trained(model=model, scores=scores, history=history, diverged_in=course.loop.diverged_in)
+            scores = ready.score(model)
+        return Trained(model=model, scores=scores, history=history, diverged_in=ready.loop.diverged_in)
 
-    def prepare(self, task: Task) -> Course:
-        """The network, what it learns from, and the steps that are to be trained."""
+    def prepare(self, task: Task) -> ReadyTraining:
+        """The network, its batches and its phases, ready to be trained."""
         network, model = self.build(task)
         weights = task.class_weights() if self.weighted else None
         variant = variant_of(self.augment, task.seed)
@@ -133,7 +137,7 @@ class Phased:
         def score(model: keras.Model) -> np.ndarray:
             return film_outputs(task.frozen(model), task.pixels, description="Scoring films")
 
-        return Course(model, loop, self.steps(task, network, loop), score)
+        return ReadyTraining(model, loop, self.loop_phases(task, network, loop), score)
 
     def build(self, task: Task) -> tuple[keras.Model, keras.Model]:
         """The backbone with its weights, and the same with the new head."""
@@ -142,63 +146,62 @@ class Phased:
             load_weights(network, task.backbone, task.weights)
             return network, attach_head(network, HEADS[self.head], len(task.classes))
 
-    def steps(self, task: Task, network: keras.Model, loop: Loop) -> list[Step]:
-        """The phases as steps of a loop."""
+    def loop_phases(self, task: Task, network: keras.Model, loop: Loop) -> list[LoopPhase]:
+        """The recipe's phases bound to a model: the backbone `network` under the head of the loop's model."""
         learner = _Learner(self, task, network, loop)
-        return [learner.step(phase, last=phase is self.phases[-1]) for phase in self.phases]
+        return [learner.loop_phase(phase, last=phase is self.phases[-1]) for phase in self.phases]
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ReadyTraining:
     """A training that is ready to begin.
 
     Attributes:
         model: Films to scores; it shares its layers with the model of the loop.
-        loop: What is trained, on what.
-        steps: In which steps.
-        score: A trained model of this kind to its scores (N, K) of the task's films.
+        score: Gives the scores (N, K) of the task's films by a trained model of this kind.
     """
 
     model: keras.Model
     loop: Loop
-    steps: list[Step]
+    phases: list[LoopPhase]
     score: Callable[[keras.Model], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class _Learner:
-    """Turns the phases of a recipe into steps on one model."""
+    """Binds the phases of a recipe to one model."""
 
     recipe: Phased
     task: Task
     network: keras.Model
     loop: Loop
 
-    def step(self, phase: Phase, *, last: bool) -> Step:
+    def loop_phase(self, phase: Phase, *, last: bool) -> LoopPhase:
         patience = self.recipe.patience if last else None
-        return Step(name=_NAMES[phase.layers], epochs=phase.epochs or self.task.epochs,
-                    choose=partial(self._choose, phase), compile=partial(self._compile, phase),
-                    trial=partial(self._trial, phase),
-                    stopping=None if patience is None else EarlyStopping(patience=patience))
+        return LoopPhase(name=_NAMES[phase.layers], epochs=phase.epochs or self.task.epochs,
+                         choose_rates=partial(self._choose_rates, phase),
+                         compile=partial(self._compile, phase),
+                         compile_for_test=partial(self._compile_for_test, phase),
+                         stopping=None if patience is None else EarlyStopping(patience=patience))
 
-    def _choose(self, phase: Phase) -> Rates:
+    def _choose_rates(self, phase: Phase) -> Rates:
         recipe = self.recipe
         rates = phase.rates or (recipe.rates and recipe.rates.times(phase.factor))
         if rates is not None and not phase.auto:
             return rates if rates.low < rates.high else Rates(rates.high * recipe.spread, rates.high)
-        self._trial(phase)
-        found = suggest(find_rates(self.loop.model, self.loop.batches, description="Range test")).valley
-        print(f"{_NAMES[phase.layers]}: learning rate {found:.2e}, the valley of a range test")
-        return Rates(found * recipe.spread, found)
+        self._compile_for_test(phase)
+        rate = suggest(find_rates(self.loop.model, self.loop.batches, description="Range test")).valley
+        print(f"{_NAMES[phase.layers]}: learning rate {rate:.2e}, the valley of a range test")
+        return Rates(rate * recipe.spread, rate)
 
-    def _trial(self, phase: Phase) -> None:
+    def _compile_for_test(self, phase: Phase) -> None:
         self._compile(phase, Rates(self.recipe.spread, 1.0), None)
 
     def _compile(self, phase: Phase, rates: Rates, steps: int | None) -> None:
         """Freeze and unfreeze, then compile with a schedule over so many steps (None: a constant rate)."""
         recipe, model, factors = self.recipe, self.loop.model, None
         if phase.layers == "head":
-            freeze(self.network)
+            self.network.trainable = False
         else:
             random = self.task.weights.path is None
             unfreeze(self.network, constant=() if random else self.task.backbone.constant,
@@ -209,6 +212,47 @@ class _Learner:
         optimizer = build_optimizer(recipe.optimizer, rate, momentum=recipe.momentum, factors=factors,
                                     nesterov=recipe.nesterov, weight_decay=recipe.weight_decay)
         model.compile(optimizer, loss=recipe.loss, metrics=["accuracy"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Top(Phased):
+    """The last blocks of a backbone and a new head, on cached activations of several views.
+
+    Quick, and the highest figure on one's own films. Beware of it elsewhere: on the independent test films of
+    the children's set, fine-tuning the top blocks of InceptionV3 lowered the AUC from 0.96 (frozen) to 0.93
+    after one epoch and 0.88 after five, while the internal accuracy rose from 97 to 98.5 %.
+
+    Attributes:
+        views: Augmented views of each training film, beside the film itself; an epoch sees one of them.
+    """
+
+    phases: tuple[Phase, ...] = (Phase("head", epochs=2, rates=Rates(1e-3, 1e-3)), Phase("all"))
+    optimizer: str = "adamw"
+    weight_decay: float = 1e-2
+    rates: Rates | None = Rates(1e-4, 1e-4)
+    schedule: str = "cosine"
+    patience: int | None = 5
+    views: int = 3
+
+    def prepare(self, task: Task) -> ReadyTraining:
+        """Compute the activations, then make the layers above the cut ready to learn on them."""
+        network, model = self.build(task)
+        below = keras.Model(model.input, model.get_layer(task.backbone.cut).output, name=network.name)
+        with task.stages.measure("trunk over films"):
+            engine = task.frozen(below)
+            films = film_activations(engine, task.pixels, description="Films", cache=task.cache)
+        with task.stages.measure("trunk over views"):
+            # Views only teach, so they may be computed in the processor's fastest precision.
+            quick = engine.coarse() if task.device.bfloat16 else engine
+            views = view_activations(quick, task.pixels, task.rows("train"), views=self.views, seed=task.seed,
+                                     augmentation=get_preset(self.augment), workers=task.threads,
+                                     cache=task.cache)
+        weights = task.class_weights() if self.weighted else None
+        batches = ActivationBatches(task, "train", films=films, views=views, class_weights=weights)
+        validation = ActivationBatches(task, "validation", films=films, class_weights=weights)
+        loop = Loop(_above(model, task.backbone.cut), batches, validation, task.checkpoint)
+        return ReadyTraining(model, loop, self.loop_phases(task, network, loop),
+                             lambda trained: _scores(_above(trained, task.backbone.cut), films))
 
 
 @contextmanager
@@ -231,3 +275,15 @@ def in_float32(model: keras.Model) -> keras.Model:
     exact = keras.models.clone_model(model, clone_function=rebuild)
     exact.set_weights(model.get_weights())
     return exact
+
+
+def _above(model: keras.Model, cut: str) -> keras.Model:
+    """The part of a model above its layer `cut`, sharing its layers."""
+    return keras.Model(model.get_layer(cut).output, model.output, name=f"{model.name}_top")
+
+
+def _scores(above: keras.Model, films: Activations) -> np.ndarray:
+    """float32 (N, K), in batches, so that the activations needn't fit into memory."""
+    parts = [above.predict_on_batch(films.batch(range(start, min(start + BATCH, len(films)))))
+             for start in range(0, len(films), BATCH)]
+    return np.concatenate(parts).astype("float32")

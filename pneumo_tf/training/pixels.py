@@ -23,8 +23,7 @@ from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.images import in_mode, open_film, read_film, read_film_file
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.cache import Cache, digest, open_rows
-from pneumo_tf.training.rows import Rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
 
 _CHUNK = 64
 _DECODER = 1  # raised whenever the same file would give other pixels
@@ -38,29 +37,29 @@ class Pixels:
 
     Attributes:
         store: uint8 (M, H, W, C), memory-mapped; one channel where every film is grey.
-        places: int (N,), where each film lies in the store.
+        positions: int (N,), the position of each film in the store.
         key: Hash over everything that the store depends on; "" where it is unknown, and nothing that is
             computed from the films can be kept.
     """
 
     store: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     key: str = ""
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def film(self, row: int) -> np.ndarray:
         """uint8 (H, W, C)."""
-        return self.stored(self.places[row])
+        return self.stored(self.positions[row])
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """uint8 (len(rows), H, W, 3); grey is repeated in all three channels."""
-        return as_three_channels(self.stored(self.places[np.asarray(rows, dtype=int)]))
+        return as_three_channels(self.stored(self.positions[np.asarray(rows, dtype=int)]))
 
-    def stored(self, places: int | np.ndarray) -> np.ndarray:
-        """uint8 (H, W, C) or (len(places), H, W, C): films by their place in the store."""
-        return read_rows(self.store, places)
+    def stored(self, positions: int | np.ndarray) -> np.ndarray:
+        """uint8 (H, W, C) or (len(positions), H, W, C): films by their position in the store."""
+        return read_rows(self.store, positions)
 
 
 def as_three_channels(films: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The range test: which learning rates suit a network, found in a hundred steps that leave no trace.
+"""The range test: which learning rates suit a network, from a hundred steps that leave no trace.
 
 Source: Smith, arXiv:1506.01186, with fastai's smoothing and its four ways to read the curve.
 """
@@ -86,23 +86,16 @@ class Suggestions:
 
 def find_rates(model: keras.Model, batches: Batches, *, low: float = 1e-7, high: float = 10.0,
                steps: int = 100, description: str = "Trying learning rates") -> RateCurve:
-    """Train with a rate that grows by the same factor each step; put everything back afterwards.
+    """Train a compiled model with a rate that grows by the same factor each step, then restore everything.
 
     The model's own optimizer isn't touched: a fresh one with the same options takes the steps. Batches are
     used in order and again from the first where they don't suffice; `on_epoch_end` isn't called, so that
     the training which follows finds them as they were.
 
-    Args:
-        model: Built and compiled.
-        batches: Numbered batches.
-        low: First rate.
-        high: Last rate.
-        steps: Steps at most; the test ends early where the smoothed loss is four times its best or where a
-            loss is no number.
-        description: Of the progress bar.
+    It ends early where the smoothed loss is four times its best or where a loss is no number.
 
     Raises:
-        OptionError: Rates or steps without a meaning.
+        OptionError: Invalid rates or too few steps.
         TrainingError: It ended too early to be read.
     """
     _check(low, high, steps)

@@ -1,7 +1,6 @@
-"""The recipes by name: what each comes from, its command, and what it was measured to give.
+"""The recipes by name, and what each comes from; `benchmarks/recipes.md` says what each was measured to give.
 
-Every figure is of grouped test films of the public children's set at 224 px, as `benchmarks/recipes.md` says
-in full, with the command of each row.
+A recipe is added as a class of its values, here, and a row in `RECIPES`.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ from typing import Any, ClassVar
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.batches import GENERATOR
-from pneumo_tf.training.device import Device
-from pneumo_tf.training.ensemble import Ensemble
-from pneumo_tf.training.fast import Fast
+from pneumo_tf.training.fast import Ensemble, Fast
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
-from pneumo_tf.training.phased import Phase, Phased
-from pneumo_tf.training.top import Top
+from pneumo_tf.training.phased import Phase, Phased, Top
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +26,6 @@ class Reference(Phased):
     class weights. The inputs are divided by 255, which is not what InceptionV3 was trained on; kept, because
     this recipe repeats the tutorial. Two things differ: the training films are shuffled, and validation films
     are not augmented.
-
-    `--recipe reference --backbone efficientnet_lite0 --image-size 128 -e 6`.
-    Measured on 1,000 films over 3 seeds: accuracy 0.567 (0.520–0.637), F1 0.688 (0.660–0.725),
-    AUC 0.628 (0.498–0.828); its cost was measured in benchmarks/main_job.py.
     """
 
     head: str = "tutorial"
@@ -55,10 +48,6 @@ class Full(Phased):
     It stops when validation no longer gets better, and keeps the best epoch. Fine-tuning raises the figures
     on one's own films; on films from elsewhere it was measured to lower them, so compare there before you
     trust it.
-
-    `--recipe full --backbone efficientnet_lite0 --image-size 128 -e 6`.
-    Measured on 1,000 films over 3 seeds: accuracy 0.904 (0.820–0.960), F1 0.915 (0.847–0.961),
-    AUC 0.985 (0.972–0.994).
     """
 
     phases: tuple[Phase, ...] = (Phase("head", epochs=2, rates=Rates(1e-3, 1e-3)), Phase("all"))
@@ -73,10 +62,6 @@ class LastLayer(Phased):
 
     Random resized crops and left-right flips, inputs normalised as on ImageNet. The practice takes ResNet18:
     `--recipe last-layer --backbone resnet18`.
-
-    `--recipe last-layer --backbone efficientnet_lite0 --image-size 128 -e 60`.
-    Measured on 1,000 films over 3 seeds: accuracy 0.877 (0.853–0.907), F1 0.886 (0.869–0.911),
-    AUC 0.971 (0.967–0.975).
     """
 
     phases: tuple[Phase, ...] = (Phase("head"),)
@@ -95,10 +80,6 @@ class FineTune(Phased):
     `fine_tune`); the practice takes ResNet18 at 128 px without augmentation:
     `--recipe fine-tune --backbone resnet18 --image-size 128 -e 6`. What it then does by hand, three epochs of
     the head and eight of everything, is `--phase head:3:5e-3 --phase all:8:1e-5:1e-3`.
-
-    `--recipe fine-tune --backbone efficientnet_lite0 --image-size 128 -e 6`.
-    Measured on 1,000 films over 3 seeds: accuracy 0.916 (0.870–0.963), F1 0.921 (0.883–0.963),
-    AUC 0.986 (0.983–0.992).
     """
 
     phases: tuple[Phase, ...] = (Phase("head", epochs=1), Phase("all", factor=0.5))
@@ -118,12 +99,6 @@ class ScratchDwsep(Phased):
 
     Cross-entropy, Adam, L2 decay, early stopping with its defaults, the best epoch's weights. Always in
     float32: processors have fast bfloat16 for ordinary convolutions only.
-
-    `--recipe scratch-dwsep --weights vgg16_block1.h5 -e 2`.
-    Measured on all 5,138 films over one seed: accuracy 0.871, F1 0.917,
-    AUC 0.954.
-    At 112 px: measured on all 5,138 films over 3 seeds: accuracy 0.863 (0.849–0.877), F1 0.911 (0.903–0.918),
-    AUC 0.942 (0.932–0.952).
     """
 
     backbone: ClassVar[str] = "vgg16_dwsep"
@@ -165,9 +140,7 @@ def adapt_recipe(name: str, recipe: Recipe, backbones: Sequence[Backbone],
     """The recipe for its backbones, with single values set otherwise.
 
     Args:
-        name: Of the recipe, for messages.
-        recipe: As the table has it.
-        backbones: One, or several for an ensemble; their costs say how many views they allow.
+        backbones: One, or several for an ensemble; each says how many views its cost allows.
         settings: Values by the names of the recipe's fields.
 
     Raises:
@@ -189,7 +162,7 @@ def adapt_recipe(name: str, recipe: Recipe, backbones: Sequence[Backbone],
 
 
 def _rates_of_another_optimizer(recipe: Recipe, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What fits an optimizer that isn't the recipe's own, where nothing is said."""
+    """Values that suit an optimizer other than the recipe's own, where the settings have none."""
     optimizer = settings.get("optimizer")
     if not isinstance(recipe, Phased) or optimizer in (None, recipe.optimizer):
         return {}

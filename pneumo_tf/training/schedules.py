@@ -37,9 +37,7 @@ def cosine(steps: np.ndarray, *, total: int, peak: float, warm_up: float = 0.05)
 
     The first step already learns: with w steps of warm-up its rate is peak / (w + 1). Source: Loshchilov
     and Hutter, arXiv:1608.03983, without restarts; warm-up after Goyal et al., arXiv:1706.02677.
-
-    Args:
-        warm_up: Share of the steps, in [0, 1).
+    `warm_up` is a share of the steps, in [0, 1).
     """
     steps = np.asarray(steps, "float64")
     warm = np.ceil(warm_up * total)
@@ -81,10 +79,7 @@ def rate_schedule(name: str, peak: float, total: int) -> keras.optimizers.schedu
 class Tabulated(keras.optimizers.schedules.LearningRateSchedule):
     """All rates of a phase, looked up by step; the last one holds afterwards.
 
-    A table gives the optimizer exactly what was plotted, on every backend.
-
-    Args:
-        rates: (total,), kept as float32.
+    A table, float32 (total,), gives the optimizer exactly what was plotted, on every backend.
     """
 
     def __init__(self, rates: Any) -> None:

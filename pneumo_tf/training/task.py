@@ -1,4 +1,4 @@
-"""What a recipe is given and what it gives back."""
+"""The input of a recipe, a Task, and its output, Trained."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ import numpy as np
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.balance import class_weights
-from pneumo_tf.data.patients import owner
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.weights.pretrained import Weights
-from pneumo_tf.training.cache import Cache
-from pneumo_tf.training.checkpoint import Checkpoint, Row
-from pneumo_tf.training.device import Device
 from pneumo_tf.training.engine import KERAS, Engine, build_engine
+from pneumo_tf.training.loop import Checkpoint, Row
+from pneumo_tf.training.machine import Device, StageRecorder, describe_device
 from pneumo_tf.training.pixels import Pixels
-from pneumo_tf.training.stages import StageRecorder
+from pneumo_tf.training.store import Cache
 
 
 class Member(NamedTuple):
-    """A backbone and the weights that were found for it."""
+    """A backbone and its weights."""
 
     backbone: Backbone
     weights: Weights
@@ -38,7 +36,7 @@ class Task:
         epochs: Of the recipe's main phase.
         engine: What computes frozen networks, `KERAS` or `OPENVINO`.
         cache: Where the outputs of frozen networks are kept; None keeps them in memory.
-        checkpoint: Where a training's standing is kept after each epoch, and found when it is resumed.
+        checkpoint: Where a training's state is kept after each epoch, to be resumed from.
     """
 
     cohort: Cohort
@@ -49,8 +47,8 @@ class Task:
     batch_size: int
     seed: int
     threads: int
-    device: Device
-    stages: StageRecorder
+    device: Device = field(default_factory=describe_device)
+    stages: StageRecorder = field(default_factory=StageRecorder)
     engine: str = KERAS
     cache: Cache | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
@@ -79,13 +77,8 @@ class Task:
         """int: the rows of one split, in order."""
         return np.array([row for row, film in enumerate(self.cohort) if film.split == split], dtype=int)
 
-    def patients_per_class(self, split: str) -> list[int]:
-        """Number of patients of each class in a split; a film whose patient is unknown counts as one."""
-        pairs = {(film.label, owner(film)) for film in self.cohort.subset(split)}
-        return [sum(label == name for label, _ in pairs) for name in self.classes]
-
     def frozen(self, network: keras.Model) -> Engine:
-        """A network that doesn't learn, ready to compute in float32."""
+        """An engine that computes a frozen network in float32."""
         return build_engine(network, self.engine, threads=self.threads)
 
     def class_weights(self) -> Mapping[int, float]:
@@ -96,7 +89,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a recipe leaves.
+    """The output of a recipe.
 
     Attributes:
         model: Films (N, H, W, 3) in 0–255 to scores (N, K), in float32.

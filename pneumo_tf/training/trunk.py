@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.augment import Augmentation, apply_view, sample_view, view_rng
-from pneumo_tf.training.cache import Cache, open_rows
 from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
-from pneumo_tf.training.rows import Rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, open_rows, read_rows
+from pneumo_tf.training.views import Augmentation, apply_view, sample_view, view_rng
 
 BATCH = 32
 _PART = 256  # films that are read at a time
@@ -32,18 +31,18 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Activations:
-    """What a network gives for films, in the cohort's order; only what is asked for enters memory.
+    """The outputs of a network for films, in the cohort's order; only those asked for enter memory.
 
     Attributes:
         store: (M, …) of films as they are, (M, views, …) of views; in the network's own precision.
-        places: int (N,), where each film lies in the store; beyond its end where it wasn't computed.
+        positions: int (N,), the position of each film in the store; beyond its end where it wasn't computed.
     """
 
     store: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def batch(self, rows: Iterable[int], view: int | None = None) -> np.ndarray:
         """The activations of some films, (len(rows), …), or of one view of them.
@@ -51,90 +50,72 @@ class Activations:
         Raises:
             IndexError: They weren't computed.
         """
-        places = self.places[np.asarray(rows, dtype=int)]
-        return read_rows(self.store, places if view is None else (places, view))
+        positions = self.positions[np.asarray(rows, dtype=int)]
+        return read_rows(self.store, positions if view is None else (positions, view))
 
     def gather(self, rows: Iterable[int], out: np.ndarray | None = None) -> np.ndarray:
-        """float32 (len(rows), …): `batch` in parts, so that only the result is held in memory.
-
-        Args:
-            rows: Of films that were computed.
-            out: Where to put them, of the same shape; None makes an array.
-        """
+        """float32 (len(rows), …): `batch` in parts, so that only the result is held in memory, in `out`."""
         wanted = np.asarray(rows, dtype=int)
-        found = np.empty((len(wanted), *self.store.shape[1:]), "float32") if out is None else out
+        out = np.empty((len(wanted), *self.store.shape[1:]), "float32") if out is None else out
         for start in range(0, len(wanted), _PART):
-            found[start : start + _PART] = self.batch(wanted[start : start + _PART])
-        return found
+            out[start : start + _PART] = self.batch(wanted[start : start + _PART])
+        return out
 
 
 def film_activations(engine: Engine, pixels: Pixels, *, description: str,
                      cache: Cache | None = None) -> Activations:
-    """What a network gives for every film as it is: feature maps, features or scores.
+    """The outputs of a network for every film as it is: feature maps, features or scores.
 
-    Args:
-        engine: The network.
-        pixels: The films.
-        description: Words for the progress bar.
-        cache: Where the outputs are kept; None, or pixels without a key, keeps them in memory.
+    Without a cache, or with pixels that have no key, they are kept in memory.
 
     Raises:
         StorageError: No room in the cache, or no permission.
     """
 
-    def draw(places: np.ndarray) -> np.ndarray:
-        return as_three_channels(pixels.stored(places))
+    def draw(positions: np.ndarray) -> np.ndarray:
+        return as_three_channels(pixels.stored(positions))
 
     with _open(engine, pixels, cache, kind="films", views=(), key={}) as rows:
-        _fill(rows, engine, pixels.places, draw, views=1, description=description, workers=1)
-    return Activations(rows.values(), pixels.places)
+        _fill(rows, engine, pixels.positions, draw, views=1, description=description, workers=1)
+    return Activations(rows.values(), pixels.positions)
 
 
 def view_activations(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views: int,
                      augmentation: Augmentation, seed: int, workers: int,
                      cache: Cache | None = None) -> Activations:
-    """What a network gives for augmented views of some films; only those can be asked for afterwards.
+    """The outputs of a network for augmented views of some films; only those can be asked for afterwards.
 
-    A film's views depend on the seed, its place in the store and the view's number: not on the split, on
+    A film's views depend on the seed, its position in the store and the view's number: not on the split, on
     batches or workers.
     """
 
-    def draw(places: np.ndarray) -> np.ndarray:
+    def draw(positions: np.ndarray) -> np.ndarray:
         return as_three_channels(np.stack([
-            apply_view(pixels.stored(place),
-                       sample_view(augmentation, view_rng(seed, int(place), view)))
-            for place in places for view in range(views)]))
+            apply_view(pixels.stored(position),
+                       sample_view(augmentation, view_rng(seed, int(position), view)))
+            for position in positions for view in range(views)]))
 
-    key = {"seed": seed, "augmentation": asdict(augmentation), "made": _way_of(augmentation)}
+    key = {"seed": seed, "augmentation": asdict(augmentation), "made": _probe(augmentation)}
     with _open(engine, pixels, cache, kind="views", views=(views,), key=key) as filled:
         if views:
-            _fill(filled, engine, pixels.places[rows], draw, views=views, description="Views",
+            _fill(filled, engine, pixels.positions[rows], draw, views=views, description="Views",
                   workers=workers)
     store = filled.values()
-    places = np.full(len(pixels), len(store))
-    places[rows] = pixels.places[rows]
-    return Activations(store, places)
+    positions = np.full(len(pixels), len(store))
+    positions[rows] = pixels.positions[rows]
+    return Activations(store, positions)
 
 
 def film_outputs(engine: Engine, pixels: Pixels, *, description: str,
                  cache: Cache | None = None) -> np.ndarray:
     """float32 (N, …): `film_activations`, all of them in memory."""
-    found = film_activations(engine, pixels, description=description, cache=cache)
-    return found.gather(range(len(pixels)))
-
-
-def view_features(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views: int,
-                  augmentation: Augmentation, seed: int, workers: int, cache: Cache | None = None,
-                  out: np.ndarray | None = None) -> np.ndarray:
-    """float32 (len(rows), views, …): `view_activations` of some films, all of them in memory, in `out`."""
-    found = view_activations(engine, pixels, rows, views=views, augmentation=augmentation, seed=seed,
-                             workers=workers, cache=cache)
-    return found.gather(rows, out)
+    activations = film_activations(engine, pixels, description=description, cache=cache)
+    return activations.gather(range(len(pixels)))
 
 
 def _open(engine: Engine, pixels: Pixels, cache: Cache | None, *, kind: str, views: tuple[int, ...],
           key: dict[str, Any]) -> AbstractContextManager[Rows]:
-    """Room for one output per film of the store, or for one per view."""
+    """Rows for one output per film of the store, or for one per view."""
     shape, dtype = (len(pixels.store), *views, *engine.output_shape), engine.dtype
     if cache is None or not pixels.key:
         return open_rows(None, kind, {}, shape=shape, dtype=dtype, what="")
@@ -145,19 +126,19 @@ def _open(engine: Engine, pixels: Pixels, cache: Cache | None, *, kind: str, vie
                      what=f"{of}{shape[0]:,} films through {engine.name} ({size} {dtype})")
 
 
-def _way_of(augmentation: Augmentation) -> str:
-    """What an augmentation makes of a probe film: another version of the code or of a library shows in it."""
-    probe = np.random.default_rng(0).integers(0, 256, (48, 48, 1), dtype=np.uint8)
+def _probe(augmentation: Augmentation) -> str:
+    """Hash of the views of a probe film, which another version of the code or of a library would change."""
+    film = np.random.default_rng(0).integers(0, 256, (48, 48, 1), dtype=np.uint8)
     sha256 = hashlib.sha256()
     for number in range(_PROBES):
-        sha256.update(apply_view(probe, sample_view(augmentation, view_rng(0, 0, number))).tobytes())
+        sha256.update(apply_view(film, sample_view(augmentation, view_rng(0, 0, number))).tobytes())
     return sha256.hexdigest()
 
 
-def _fill(rows: Rows, engine: Engine, places: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], *,
+def _fill(rows: Rows, engine: Engine, positions: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], *,
           views: int, description: str, workers: int) -> None:
     """Compute what is missing, a few films at a time, each with all of its views."""
-    missing, films = rows.claim(places), max(1, BATCH // views)
+    missing, films = rows.claim(positions), max(1, BATCH // views)
     groups = [missing[start : start + films] for start in range(0, len(missing), films)]
     with ThreadPoolExecutor(workers) as pool, progress_bar(description, len(missing) * views) as advance:
         drawn = ahead(pool, draw, groups, depth=workers + 1)
@@ -168,7 +149,7 @@ def _fill(rows: Rows, engine: Engine, places: np.ndarray, draw: Callable[[np.nda
 
 
 def ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item], *,
-           depth: int) -> Iterator[Made]:
+          depth: int) -> Iterator[Made]:
     """Results in order, with `depth` of them under way: the network never waits, and memory stays flat."""
     waiting = []
     for item in items:

@@ -9,7 +9,7 @@ import pytest
 
 from pneumo_tf import places
 from pneumo_tf.cli import cache as command
-from pneumo_tf.training.cache import Cache
+from pneumo_tf.training.store import Cache
 
 
 @pytest.fixture

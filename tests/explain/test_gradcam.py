@@ -11,7 +11,7 @@ from pneumo_tf.explain.gradcam import GradCam, as_heatmap, last_maps
 from pneumo_tf.models.backbones import BACKBONES
 from pneumo_tf.models.classifier import attach_head, build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.heads import HEADS
-from pneumo_tf.training.ensemble import average
+from pneumo_tf.training.fast import average
 
 FILM = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Heads, pooled features, freezing; on a small network where any would do."""
+"""Heads, pooled features, freezing, multiply-adds; on a small network where any would do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 from keras import layers
 from scipy.special import softmax
 
-from pneumo_tf.models.backbones import Backbone
+from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import (
     attach_head,
+    build_backbone,
     depth_groups,
-    freeze,
     linear_classifier,
+    multiply_adds,
     pooled_features,
     unfreeze,
 )
@@ -97,7 +98,7 @@ def test_scores_stay_float32_under_a_coarser_policy(small_network: keras.Model) 
 
 def test_a_frozen_network_keeps_everything_while_its_head_learns(small_network: keras.Model) -> None:
     model = attach_head(small_network, softmax_head, 2)
-    freeze(small_network)
+    small_network.trainable = False
     before, head = small_network.get_weights(), model.get_layer("scores").get_weights()
     one_step(model)
     assert unchanged(before, small_network.get_weights())
@@ -106,7 +107,7 @@ def test_a_frozen_network_keeps_everything_while_its_head_learns(small_network: 
 
 def test_an_unfrozen_network_learns_but_keeps_its_batch_norm(small_network: keras.Model) -> None:
     model = attach_head(small_network, softmax_head, 2)
-    freeze(small_network)
+    small_network.trainable = False
     one_step(model)
     unfreeze(small_network)
     before, kernel = statistics(model), model.get_layer("early").get_weights()
@@ -140,7 +141,7 @@ def test_depth_groups_are_two_halves_of_the_backbone_and_all_on_top(small_networ
 @pytest.mark.parametrize("norm", [False, True])
 def test_unfreezing_reaches_every_variable_of_a_backbone_but_batch_norm_and_what_is_constant(
         backbone: Backbone, borrowed: keras.Model, norm: bool) -> None:
-    freeze(borrowed)
+    borrowed.trainable = False
     assert not borrowed.trainable_variables
     unfreeze(borrowed, constant=backbone.constant, norm=norm)
     kept = [layer for layer in borrowed.layers if layer.name in backbone.constant
@@ -149,3 +150,31 @@ def test_unfreezing_reaches_every_variable_of_a_backbone_but_batch_norm_and_what
     learning = {variable.path for variable in borrowed.trainable_variables}
     never = {weight.path for weight in borrowed.weights if "moving_" in weight.path}
     assert learning == {variable.path for variable in borrowed.weights} - fixed - never
+
+
+@pytest.mark.parametrize(("layer", "count"), [
+    (layers.Conv2D(5, 3), 6 * 6 * 3 * 3 * 4 * 5),
+    (layers.Conv2D(5, 3, strides=2, padding="same", use_bias=False), 4 * 4 * 3 * 3 * 4 * 5),
+    (layers.Conv2D(6, 1, groups=2), 8 * 8 * 2 * 6),
+    (layers.DepthwiseConv2D(3, depth_multiplier=2), 6 * 6 * 3 * 3 * 4 * 2),
+    (layers.SeparableConv2D(5, 3, padding="same"), 8 * 8 * (3 * 3 * 4 + 4 * 5)),
+    (layers.Dense(7), 8 * 8 * 4 * 7),
+    (layers.BatchNormalization(), 0),
+    (layers.MaxPooling2D(), 0),
+])
+def test_each_value_of_a_kernel_counts_once_at_each_place(layer: keras.Layer, count: int) -> None:
+    inputs = keras.Input((8, 8, 4))
+    assert multiply_adds(keras.Model(inputs, layer(inputs))) == count
+
+
+def test_a_dense_layer_on_a_vector_counts_its_kernel() -> None:
+    inputs = keras.Input((12,))
+    assert multiply_adds(keras.Model(inputs, layers.Dense(7)(inputs))) == 84
+
+
+@pytest.mark.parametrize(("name", "published"), [  # with the classifier, as torchvision counts
+    ("resnet18", 1.814e9), ("mobilenet_v3_small", 0.057e9)])
+def test_networks_cost_what_is_published(name: str, published: float) -> None:
+    network = build_backbone(BACKBONES[name], 224)
+    top = 512 * 1000 if name == "resnet18" else 576 * 1024 + 1024 * 1000
+    assert multiply_adds(network) + top == pytest.approx(published, rel=0.02)

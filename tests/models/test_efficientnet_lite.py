@@ -16,7 +16,7 @@ from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.backbones import BACKBONES
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.efficientnet_lite import load_torch_weights
-from pneumo_tf.models.weights.torch_checkpoint import read_checkpoint
+from pneumo_tf.models.weights.torch_file import read_checkpoint
 
 LITE0 = BACKBONES["efficientnet_lite0"]
 PALACE, DAISY = 698, 985  # indices of the 1,000 ImageNet classes

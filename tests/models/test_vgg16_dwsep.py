@@ -12,7 +12,7 @@ from keras import layers
 
 from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.backbones import BACKBONES
-from pneumo_tf.models.classifier import attach_head, build_backbone, freeze, unfreeze
+from pneumo_tf.models.classifier import attach_head, build_backbone, unfreeze
 from pneumo_tf.models.heads import dwsep_head
 from pneumo_tf.models.vgg16_dwsep import SCALE, build_vgg16_dwsep
 from pneumo_tf.models.weights.pretrained import Weights, load_weights
@@ -120,7 +120,7 @@ def test_a_file_of_its_first_block_alone_loads_the_same_way(network: keras.Model
 
 
 def test_its_first_two_convolutions_never_learn(network: keras.Model) -> None:
-    freeze(network)
+    network.trainable = False
     unfreeze(network, constant=DWSEP.constant, norm=True)
     learning = {variable.path.partition("/")[0] for variable in network.trainable_variables}
     weighted = {layer.name for layer in network.layers if layer.weights}

@@ -11,7 +11,7 @@ import pytest
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.runs.folder import UNFINISHED
 from pneumo_tf.runs.unfinished import Unfinished, unfinished_run
-from pneumo_tf.training.checkpoint import Standing
+from pneumo_tf.training.loop import TrainingState
 
 OPTIONS = {"films": "a", "epochs": 3, "settings": {"optimizer": "adam"}, "threads": 2, "lang": "en"}
 
@@ -26,7 +26,7 @@ def stopped(runs: Path, name: str = "1", options: Mapping[str, Any] = OPTIONS, *
         with unfinished_run(runs, name, options, resume=False) as run:
             run.confirm_split("split")
             if epochs:
-                run.checkpoint.write(Standing(epochs=epochs))
+                run.checkpoint.write(TrainingState(epochs=epochs))
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -41,7 +41,7 @@ def taken_up(runs: Path, options: Mapping[str, Any] = OPTIONS) -> Unfinished:
 
 def test_a_finished_run_leaves_nothing_behind(tmp_path: Path) -> None:
     with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
-        run.checkpoint.write(Standing())
+        run.checkpoint.write(TrainingState())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,10 +55,10 @@ def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(
     stopped(tmp_path, epochs=2)
     assert "with --resume goes on" in capsys.readouterr().err
     with unfinished_run(tmp_path, "later", OPTIONS, resume=True) as run:
-        standing = run.checkpoint.read()
+        state = run.checkpoint.read()
     assert run.folder.name == "1"
-    assert standing is not None
-    assert standing.epochs == 2
+    assert state is not None
+    assert state.epochs == 2
     assert not (tmp_path / UNFINISHED).exists()
 
 
@@ -104,11 +104,11 @@ def test_films_that_changed_in_between_are_noticed(tmp_path: Path) -> None:
 def test_runs_that_start_together_get_folders_of_their_own(tmp_path: Path) -> None:
     """Two starts of one command within a second have the same name and the same options."""
     with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as first:
-        first.checkpoint.write(Standing())
+        first.checkpoint.write(TrainingState())
         with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as second:
-            second.checkpoint.write(Standing(epochs=1))
+            second.checkpoint.write(TrainingState(epochs=1))
             (tmp_path / second.folder.name).mkdir()  # the second is finished first
-        assert first.checkpoint.read() == Standing(), "the first one's epochs are still there"
+        assert first.checkpoint.read() == TrainingState(), "the first one's epochs are still there"
         (tmp_path / first.folder.name).mkdir()
     assert (first.folder.name, second.folder.name) == ("1", "1-2")
     with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as third:
@@ -117,7 +117,7 @@ def test_runs_that_start_together_get_folders_of_their_own(tmp_path: Path) -> No
 
 def test_a_run_that_still_trains_is_not_taken_up(tmp_path: Path) -> None:
     with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
-        run.checkpoint.write(Standing(epochs=1))
+        run.checkpoint.write(TrainingState(epochs=1))
         with pytest.raises(OptionError, match="--resume needs a run that was stopped"):
             taken_up(tmp_path)
         assert run.checkpoint.read() is not None

@@ -14,9 +14,8 @@ from keras import layers
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.weights.pretrained import Weights
-from pneumo_tf.training.device import Device
+from pneumo_tf.training.machine import Device, StageRecorder
 from pneumo_tf.training.pixels import Pixels
-from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.task import Member, Task
 
 SIZE = 32

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from pneumo_tf.training.augment import FILMS, apply_view, sample_view, view_rng
 from pneumo_tf.training.batches import FilmBatches, Variant, view_variant
-from pneumo_tf.training.loop import Loop, Step
+from pneumo_tf.training.loop import Loop, LoopPhase
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.pixels import Pixels, as_three_channels
 from pneumo_tf.training.task import Task
+from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
 
 TaskOf = Callable[..., Task]
 
@@ -22,8 +22,8 @@ TaskOf = Callable[..., Task]
 @pytest.fixture
 def numbered_films(blob_pixels: Pixels) -> Pixels:
     """Each film is of one level, its row."""
-    levels = blob_pixels.places.astype(np.uint8)[:, None, None, None]
-    return Pixels(np.tile(levels, (1, 8, 8, 1)), blob_pixels.places)
+    levels = blob_pixels.positions.astype(np.uint8)[:, None, None, None]
+    return Pixels(np.tile(levels, (1, 8, 8, 1)), blob_pixels.positions)
 
 
 def unchanged(film: np.ndarray, row: int, epoch: int) -> np.ndarray:
@@ -108,7 +108,7 @@ def fit(task: Task) -> tuple[list[float], _Witness]:
     def ready(rates: Rates, steps: int) -> None:
         model.compile(keras.optimizers.SGD(rates.high), loss="categorical_crossentropy", metrics=["accuracy"])
 
-    step = Step(name="all", epochs=3, choose=lambda: Rates(0.01, 0.01), compile=ready)
+    step = LoopPhase(name="all", epochs=3, choose_rates=lambda: Rates(0.01, 0.01), compile=ready)
     return [row["loss"] for row in loop.run([step])], witness
 
 

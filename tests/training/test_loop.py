@@ -12,9 +12,8 @@ from keras import layers
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pneumo_tf.errors import TrainingError
-from pneumo_tf.training.checkpoint import Checkpoint
 from pneumo_tf.training.early_stopping import EarlyStopping
-from pneumo_tf.training.loop import Loop, Step, copies, validate
+from pneumo_tf.training.loop import Checkpoint, Loop, LoopPhase, copies, validate
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.schedules import rate_schedule
 
@@ -53,7 +52,7 @@ def network() -> keras.Model:
 
 @dataclass
 class Training:
-    """A loop and its steps, with what a test may want to change."""
+    """A loop and its phases, with what a test may want to change."""
 
     rates: list[float] = field(default_factory=lambda: [1e-2])
     epochs: int = 4
@@ -66,11 +65,11 @@ class Training:
         self.loop = Loop(self.model, Vectors(), Vectors(30, seed=1, batch_size=7), self.checkpoint)
 
     def run(self) -> list[dict[str, object]]:
-        return self.loop.run([self.step(number, rate) for number, rate in enumerate(self.rates)])
+        return self.loop.run([self.phase(number, rate) for number, rate in enumerate(self.rates)])
 
-    def step(self, number: int, rate: float) -> Step:
+    def phase(self, number: int, rate: float) -> LoopPhase:
         last = number == len(self.rates) - 1
-        return Step(name=f"step {number}", epochs=self.epochs, choose=lambda: self.choose(rate),
+        return LoopPhase(name=f"phase {number}", epochs=self.epochs, choose_rates=lambda: self.choose(rate),
                     compile=self.compile, stopping=self.stopping if last else None)
 
     def choose(self, rate: float) -> Rates:
@@ -111,7 +110,7 @@ def killed_after(epochs: int, training: Training) -> None:
 def test_every_epoch_has_a_row_with_the_figures_of_the_table() -> None:
     history = Training(rates=[1e-2, 1e-3], epochs=2).run()
     assert [(row["epoch"], row["phase"]) for row in history] == [
-        (1, "step 0"), (2, "step 0"), (3, "step 1"), (4, "step 1")]
+        (1, "phase 0"), (2, "phase 0"), (3, "phase 1"), (4, "phase 1")]
     assert list(history[0]) == ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy",
                                 "error_rate", "val_auc", "rate", "seconds"]
 
@@ -133,14 +132,14 @@ def test_validation_agrees_with_scikit_learn() -> None:
 def test_rows_are_printed_while_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     history = Training(rates=[1e-2, 1e-3], epochs=1).run()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0::3] == ["step 0", "step 1"]
+    assert lines[0::3] == ["phase 0", "phase 1"]
     assert " ".join(lines[1].split()) == "epoch train loss valid loss error rate accuracy AUC time"
     assert lines[2].split()[:3] == ["1", f"{history[0]['loss']:.4f}", f"{history[0]['val_loss']:.4f}"]
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 4, 6])
 def test_a_killed_training_goes_on_to_the_same_end(tmp_path: Path, epochs: int) -> None:
-    """KilledError inside the first step, at the border between both, and inside the second."""
+    """KilledError inside the first phase, at the border between both, and inside the second."""
     straight = Training(rates=[1e-2, 3e-3], epochs=4)
     whole = straight.run()
     checkpoint = Checkpoint(tmp_path / "checkpoint.npz")

@@ -16,8 +16,8 @@ from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups
 from pneumo_tf.models.heads import tutorial_head
 from pneumo_tf.models.weights.pretrained import Weights
-from pneumo_tf.training.checkpoint import Checkpoint
-from pneumo_tf.training.device import Device
+from pneumo_tf.training.loop import Checkpoint
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase, Phased, in_float32, parse_phase
 from pneumo_tf.training.recipes import FineTune, Full, LastLayer, Reference, ScratchDwsep
@@ -184,7 +184,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(task_of: TaskOf, tmp_pa
     straight = trained(task)
     killed = replace(task, checkpoint=Checkpoint(tmp_path / "checkpoint.npz"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pneumo_tf.training.epoch_table.EpochTable.show", _kill_in_epoch(4))
+        patch.setattr("pneumo_tf.training.loop.EpochTable.show", _kill_in_epoch(4))
         with pytest.raises(InterruptedError):
             trained(killed)
     resumed = trained(killed)

@@ -18,8 +18,8 @@ from PIL import Image
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.errors import FilmError, StorageError
 from pneumo_tf.training import pixels as pixels_module
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.pixels import Pixels, decode_cohort, load_film
+from pneumo_tf.training.store import Cache
 
 
 def picture(mode: str, *, seed: int = 0) -> Image.Image:

@@ -9,13 +9,11 @@ import pytest
 from pneumo_tf.cli import study_options
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import BACKBONES, Backbone
-from pneumo_tf.training.device import Device
-from pneumo_tf.training.ensemble import Ensemble
-from pneumo_tf.training.fast import Fast
+from pneumo_tf.training.fast import Ensemble, Fast
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import OPTIMIZERS, Rates
-from pneumo_tf.training.phased import Phased
+from pneumo_tf.training.phased import Phased, Top
 from pneumo_tf.training.recipes import OPTION_OF, RECIPES, adapt_recipe, choose_recipe
-from pneumo_tf.training.top import Top
 
 
 @pytest.fixture

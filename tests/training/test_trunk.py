@@ -16,17 +16,16 @@ from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.training import trunk
-from pneumo_tf.training.augment import FILMS, Augmentation, apply_view, sample_view, view_rng
-from pneumo_tf.training.cache import Cache
 from pneumo_tf.training.engine import Engine, KerasEngine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.trunk import (
     BATCH,
     film_activations,
     film_outputs,
     view_activations,
-    view_features,
 )
+from pneumo_tf.training.views import FILMS, Augmentation, apply_view, sample_view, view_rng
 
 MANY = 2 * BATCH + 3
 
@@ -50,8 +49,8 @@ def describing(network: keras.Model) -> Engine:
 
 def views(engine: Engine, pixels: Pixels, rows: list[int], *, count: int = 3, seed: int = 5,
           workers: int = 1, cache: Cache | None = None, augmentation: Augmentation = FILMS) -> np.ndarray:
-    return view_features(engine, pixels, np.array(rows), views=count, augmentation=augmentation, seed=seed,
-                         workers=workers, cache=cache)
+    return view_activations(engine, pixels, np.array(rows), views=count, augmentation=augmentation, seed=seed,
+                            workers=workers, cache=cache).gather(rows)
 
 
 def test_every_film_gets_what_the_network_predicts_for_it(
@@ -64,8 +63,8 @@ def test_every_film_gets_what_the_network_predicts_for_it(
 
 def test_a_view_is_the_film_as_its_seed_place_and_number_say(
         network: keras.Model, describing: Engine, many_films: Pixels) -> None:
-    drawn = [apply_view(many_films.film(row), sample_view(FILMS, view_rng(5, many_films.places[row], number)))
-             for row in (4, 60) for number in range(3)]
+    rngs = [(row, view_rng(5, many_films.positions[row], number)) for row in (4, 60) for number in range(3)]
+    drawn = [apply_view(many_films.film(row), sample_view(FILMS, rng)) for row, rng in rngs]
     expected = network.predict(as_three_channels(np.stack(drawn)), verbose=0)
     np.testing.assert_allclose(views(describing, many_films, [4, 60]).reshape(6, -1), expected,
                                rtol=1e-4, atol=1e-5)
@@ -142,7 +141,7 @@ def test_films_in_another_order_or_fewer_of_them_find_theirs(
         describing: Engine, many_films: Pixels, cache: Cache, predicted: list[int]) -> None:
     every = film_outputs(describing, many_films, description="Films", cache=cache)
     predicted.clear()
-    some = replace(many_films, places=many_films.places[[9, 4, 30]])
+    some = replace(many_films, positions=many_films.positions[[9, 4, 30]])
     np.testing.assert_array_equal(
         film_outputs(describing, some, description="Films", cache=cache), every[[9, 4, 30]])
     assert predicted == []
@@ -223,7 +222,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from pneumo_tf.training import trunk
-from pneumo_tf.training.cache import Cache
+from pneumo_tf.training.store import Cache
 sys.path.insert(0, sys.argv[2])
 from given import network, films
 def dying(*given, original=trunk._predict, left=[None, None]):

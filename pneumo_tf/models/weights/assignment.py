@@ -1,4 +1,4 @@
-"""Put the tensors of a file into the variables of a network: all of them, or none where one doesn't fit."""
+"""Assign the tensors of a file to the variables of a network: all of them, or none where one doesn't fit."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_fit(placements: Sequence[Placement], path: Path) -> None:
 
 
 def assign_all(placements: Sequence[Placement], path: Path) -> None:
-    """Give every variable its tensor.
+    """Assign every tensor to its variable.
 
     Raises:
         MisfitError: One doesn't fit; nothing is assigned then.

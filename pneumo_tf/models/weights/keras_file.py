@@ -33,7 +33,7 @@ class Tensor(NamedTuple):
 
 
 def load_keras_weights(model: keras.Model, path: Path, *, same_but_for_ones: bool = False) -> None:
-    """Give a network all weights of a file.
+    """Load all weights of a file into a network.
 
     By name where file and network name their layers alike, else by order.
 
@@ -63,7 +63,7 @@ def load_keras_weights(model: keras.Model, path: Path, *, same_but_for_ones: boo
 
 
 def assign_layers_by_name(model: keras.Model, names: Sequence[str], path: Path) -> None:
-    """Give the named layers their weights of a file, and leave the others as they are.
+    """Load the weights of the named layers from a file; the others stay as they are.
 
     Raises:
         WeightsError: The file lacks a layer, or its shape is another; nothing is assigned then.
@@ -71,12 +71,12 @@ def assign_layers_by_name(model: keras.Model, names: Sequence[str], path: Path) 
     tensors = _read(path) or []
     placements = []
     for layer in map(model.get_layer, names):
-        found = [tensor for tensor in tensors if tensor.layer == layer.name]
-        if len(found) != len(layer.weights):
-            raise MisfitError(path, f"which holds {len(found)} tensors of a layer {layer.name} "
+        own = [tensor for tensor in tensors if tensor.layer == layer.name]
+        if len(own) != len(layer.weights):
+            raise MisfitError(path, f"which holds {len(own)} tensors of a layer {layer.name} "
                                     f"where {len(layer.weights)} are needed")
         placements += [Placement(variable, tensor.name, tensor.values)
-                       for variable, tensor in zip(layer.weights, found, strict=True)]
+                       for variable, tensor in zip(layer.weights, own, strict=True)]
     assign_all(placements, path)
 
 
@@ -108,7 +108,7 @@ def _listed(group: h5py.Group, name: str) -> list[str]:
 
 def _in_order_of_names(tensors: list[Tensor], layers: list[str]) -> list[Tensor]:
     """The file's tensors in the order of the network's layers, where both have the same names."""
-    rank = {name: place for place, name in reversed(list(enumerate(layers)))}
+    rank = {name: index for index, name in reversed(list(enumerate(layers)))}
     if {tensor.layer for tensor in tensors} != set(rank) or any(map(_NUMBERED.fullmatch, rank)):
         return tensors
     return sorted(tensors, key=lambda tensor: rank[tensor.layer])

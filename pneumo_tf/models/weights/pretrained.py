@@ -1,4 +1,4 @@
-"""Find ImageNet weights: the path given, Keras's cache, a pip package, the network; say where one looked."""
+"""Find pretrained weights: at a given path, in Keras's cache, in a pip package, or on the network."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _TIMEOUT = 10  # seconds until a server that doesn't answer counts as no network
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A weights file that was found.
+    """The weights that a network starts from.
 
     Attributes:
         path: The file, or None for random weights.
-        source: How it was found, in words.
+        source: Where the file came from, in words.
         sha256: Hash of its bytes, hexadecimal; "" for random weights.
     """
 
@@ -43,25 +43,23 @@ class Weights:
 def find_weights(backbone: Backbone, wanted: str) -> Weights:
     """The weights file for a backbone.
 
-    Args:
-        backbone: Row of the table.
-        wanted: A path, "imagenet" (look for them), or "none" (start at random).
+    `wanted` is a path, "imagenet" (look for them), or "none" (start at random).
 
     Raises:
-        WeightsError: Nothing found; the message says where one looked and what to put where.
+        WeightsError: There are none; the message says where they were looked for and what to put where.
     """
     if wanted == NONE:
         return Weights(None, "random", "")
     if wanted != IMAGENET:
         path = find_existing(wanted, what="weights file", error=WeightsError,
                              remedy="Give --weights a file, imagenet or none.")
-        return _found(path, "given path")
+        return _weights_of(path, "given path")
     source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
-    return _found(path, source)
+    return _weights_of(path, source)
 
 
 def find_on_this_machine(file: WeightsFile) -> tuple[str, Path] | None:
-    """Where a weights file lies already: in words, and its path; None where only the network can help."""
+    """The source, in words, and the path of a weights file that is here already; None where there is none."""
     for source, look in (("Keras's cache", _cached), ("pip package", _packaged)):
         path = look(file)
         if path is not None:
@@ -70,7 +68,7 @@ def find_on_this_machine(file: WeightsFile) -> tuple[str, Path] | None:
 
 
 def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
-    """Give a network that contains `backbone` the weights that were found.
+    """Load the weights into a network that contains `backbone`.
 
     Raises:
         WeightsError: The file belongs to another network, or is no weights file; the network is as before.
@@ -85,7 +83,7 @@ def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> No
         raise MisfitError(weights.path, misfit.what, remedy=remedy) from misfit
 
 
-def _found(path: Path, source: str) -> Weights:
+def _weights_of(path: Path, source: str) -> Weights:
     if not path.is_file():
         raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
                            remedy="Give --weights a file, imagenet or none.")
@@ -104,7 +102,7 @@ def _cached(file: WeightsFile) -> Path | None:
 
 
 def _packaged(file: WeightsFile) -> Path | None:
-    """The file inside an installed pip package, found without importing the package."""
+    """The file inside an installed pip package, which isn't imported."""
     if not file.package:
         return None
     try:
@@ -150,9 +148,9 @@ def _check_hash(path: Path, wanted: str) -> None:
     """
     algorithm, _, digits = wanted.partition(":")
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, algorithm).hexdigest()
-    if not found.startswith(digits):
-        raise ValueError(f"{algorithm} {found} where {digits} is known")
+        digest = hashlib.file_digest(stream, algorithm).hexdigest()
+    if not digest.startswith(digits):
+        raise ValueError(f"{algorithm} {digest} where {digits} is known")
 
 
 class _Bar:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import WeightsError
-from pneumo_tf.models.weights.torch_checkpoint import read_checkpoint
+from pneumo_tf.models.weights.torch_file import read_checkpoint
 
 Writer = Callable[[Any], bytes]
 

@@ -1,8 +1,8 @@
-"""Read the tensors of a PyTorch checkpoint without PyTorch, and without executing what it holds.
+"""Weights files of PyTorch into Keras layers, without PyTorch and without executing what the files hold.
 
 A `.pth` file is a pickle that names tensors, with the numbers beside it: in one stream (before PyTorch 1.6)
 or in a zip. A pickle can call anything when it is opened, so this reader knows only the handful of names that
-a dictionary of tensors needs and refuses every other one.
+a dictionary of tensors needs and refuses every other one. A safetensors file holds tensors alone.
 Format: PyTorch's `torch/serialization.py` (`_legacy_load` and `_load`).
 """
 
@@ -14,15 +14,23 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import keras
 import numpy as np
+from keras import layers
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from pneumo_tf.errors import WeightsError
+from pneumo_tf.models.weights.assignment import MisfitError, Placement, assign_all, check_fit
 
+_PARTS = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
+          "moving_mean": "running_mean", "moving_variance": "running_var"}
+_CLASSIFIERS = ("fc.", "_fc.", "classifier.", "head.")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8",
            "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
@@ -32,9 +40,68 @@ _DAMAGED = (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError
             OverflowError, MemoryError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error, OSError)
 
 
+def assign_torch_tensors(model: keras.Model, prefixes: Mapping[str, str], path: Path) -> None:
+    """Assign the tensors of a file to layers; a classifier in the file is left out.
+
+    Args:
+        model: A network that contains the layers.
+        prefixes: PyTorch's name of each layer, by ours.
+        path: A `.pth` checkpoint, or a `.safetensors` file with the same names.
+
+    Raises:
+        WeightsError: A tensor is missing, superfluous or of another shape; nothing is assigned then.
+    """
+    tensors = _read_tensors(path)
+    wanted = {f"{prefix}.{_PARTS[variable.name]}": (layer, variable)
+              for layer, prefix in ((model.get_layer(name), prefix) for name, prefix in prefixes.items())
+              for variable in layer.weights}
+    tensors = _without_wrapper(tensors, next(iter(wanted)))
+    placements = [Placement(variable, name, tensors[name], _axes(layer, variable))
+                  for name, (layer, variable) in wanted.items() if name in tensors]
+    check_fit(placements, path)
+    missing = next((name for name in wanted if name not in tensors), None)
+    if missing:
+        raise MisfitError(path, f"which has no tensor {missing}")
+    surplus = next(_surplus(tensors, wanted), None)
+    if surplus:  # a deeper network of the same family has every tensor of this one too
+        raise MisfitError(path, f"which also has tensor {surplus} of shape {tensors[surplus].shape}, "
+                                "for which this network has no place")
+    assign_all(placements, path)
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix != ".safetensors":
+        return read_checkpoint(path)
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
+        raise WeightsError("A safetensors file must be complete.",
+                           received=f"{path} ({type(failure).__name__}: {failure})",
+                           remedy="Fetch the file again from its source.") from failure
+
+
+def _without_wrapper(tensors: dict[str, np.ndarray], first: str) -> dict[str, np.ndarray]:
+    """The tensors without the prefix of a wrapping module, e.g. `module.`, in their names."""
+    prefixes = [name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")]
+    wrapper = min(prefixes, key=len, default="")
+    return {name.removeprefix(wrapper): values for name, values in tensors.items()}
+
+
+def _surplus(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, object]) -> Iterator[str]:
+    return (name for name in tensors if name not in wanted and not name.startswith(_CLASSIFIERS)
+            and not name.endswith("num_batches_tracked"))
+
+
+def _axes(layer: keras.Layer, variable: keras.Variable) -> tuple[int, ...]:
+    """From (C, 1, h, w) or (out, in, h, w) to Keras's order."""
+    if len(variable.shape) != 4:
+        return ()
+    return (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """Where a tensor lies inside its storage; offset and strides count elements."""
+    """The position of a tensor inside its storage; offset and strides count elements."""
 
     storage: str
     dtype: str

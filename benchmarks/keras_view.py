@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.training.view import Border, View, affine_matrix
+from pneumo_tf.training.views import Border, View, affine_matrix
 
 
 def view_of_keras(parameters: Mapping[str, float | None], height: int, width: int, *,

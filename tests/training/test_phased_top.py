@@ -13,14 +13,13 @@ import pytest
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.training.batches import ActivationBatches
-from pneumo_tf.training.cache import Cache
-from pneumo_tf.training.checkpoint import Checkpoint
-from pneumo_tf.training.device import Device
+from pneumo_tf.training.loop import Checkpoint
+from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
-from pneumo_tf.training.phased import Phase
+from pneumo_tf.training.phased import Phase, Top
 from pneumo_tf.training.pixels import Pixels
+from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.top import Top
 from pneumo_tf.training.trunk import Activations
 
 TaskOf = Callable[..., Task]
@@ -73,7 +72,7 @@ def test_resumed_it_ends_bit_for_bit_as_uninterrupted(
             raise InterruptedError
 
     with monkeypatch.context() as patch:
-        patch.setattr("pneumo_tf.training.epoch_table.EpochTable.show", show)
+        patch.setattr("pneumo_tf.training.loop.EpochTable.show", show)
         with pytest.raises(InterruptedError):
             trained(task)
     np.testing.assert_array_equal(trained(task).scores, result.scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.training.keras_view import view_of_keras
-from pneumo_tf.training.view import CLEAN, affine_matrix
-from pneumo_tf.training.warp import apply_view
+from pneumo_tf.training.views import CLEAN, affine_matrix, apply_view
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
 
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "keras_view.py"
+view_of_keras = runpy.run_path(str(SCRIPT))["view_of_keras"]
 SHAPES = {"grey": (64, 64, 1), "colour": (64, 64, 3), "oblong": (48, 80, 1)}
 Parameters = dict[str, Any]
 

@@ -1,0 +1,375 @@
+"""Arrays that are made once and kept: the pixels of films, the outputs of frozen networks.
+
+A cache is a folder with one folder for each array, named by its kind and by a hash over everything that its
+values depend on: a run finds only what is right for it. An array is filled row by row, so a killed run goes
+on with it. `facts.json` says what it is, `values.bin` holds the rows, and `journal.bin` has one number for
+each row: whether it is present, and its checksum. A row enters the journal after its values, so what the
+journal names is whole; what changed afterwards no longer fits its checksum and is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import mmap
+import re
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
+import numpy as np
+from filelock import FileLock, Timeout
+
+from pneumo_tf.storage import guarded, make_folder
+
+FORMAT = 1  # of an array's files; those of another one are made again
+HEADER, VALUES, JOURNAL = "facts.json", "values.bin", "journal.bin"
+_PRESENT, _BLANK = 1, 2  # upper half of a number of the journal; the lower half is the checksum
+_FOLDER = re.compile(r"([a-z]+)-[0-9a-f]{32}")
+_LOCK = ".lock"
+_SHORTLY = 1.0  # seconds that another process may take before the wait is explained
+Indices = Sequence[int] | np.ndarray
+
+
+class Rows(Protocol):
+    """An array, of shape (number of rows, …), that is filled row by row."""
+
+    shape: tuple[int, ...]
+
+    def claim(self, wanted: Indices) -> np.ndarray:
+        """int: the wanted rows that are missing, each once, in ascending order."""
+
+    def write(self, rows: Indices, values: np.ndarray) -> None:
+        """Store the values (len(rows), …) of some rows."""
+
+    def write_blank(self, rows: Indices) -> None:
+        """Mark rows that can't have a value; `claim` leaves them out from then on."""
+
+    def blank(self) -> list[int]:
+        """The rows that can't have a value."""
+
+    def values(self) -> np.ndarray:
+        """The array, read-only. Rows that were never written hold arbitrary values."""
+
+
+class MemoryRows:
+    """Rows in memory, lost when the process ends."""
+
+    def __init__(self, shape: Sequence[int], dtype: str) -> None:
+        self.shape = tuple(shape)
+        self._values = np.empty(self.shape, dtype)
+        self._blank: list[int] = []
+
+    def claim(self, wanted: Indices) -> np.ndarray:
+        return _each_once(wanted)
+
+    def write(self, rows: Indices, values: np.ndarray) -> None:
+        self._values[rows] = values
+
+    def write_blank(self, rows: Indices) -> None:
+        self._blank.extend(int(row) for row in rows)
+
+    def blank(self) -> list[int]:
+        return sorted(self._blank)
+
+    def values(self) -> np.ndarray:
+        return self._values
+
+
+class DiskRows:
+    """Rows in a folder, which is made with the first row; the caller holds the folder's lock.
+
+    Args:
+        header: Format, shape, dtype and everything else that the values depend on; as JSON holds them.
+        what: What it is, in words for messages.
+
+    Raises:
+        StorageError: The folder can't be read, or not be written to.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], *, what: str) -> None:
+        self._folder, self._header, self._what = folder, header, what
+        self.shape, self._dtype = tuple(header["shape"]), np.dtype(header["dtype"])
+        self._row_bytes = math.prod(self.shape[1:]) * self._dtype.itemsize
+        self._journal = np.zeros(self.shape[0], "<u8")
+        with guarded(folder):
+            if folder.exists():
+                self._reopen()
+
+    def claim(self, wanted: Indices) -> np.ndarray:
+        """The missing rows; says what they take on the disk.
+
+        Raises:
+            StorageError: No room for them; nothing has been written.
+        """
+        rows = _each_once(wanted)
+        missing = rows[self._states()[rows] == 0]
+        if len(missing):
+            self._check_room(len(missing) * self._row_bytes)
+            there = len(rows) - len(missing)
+            self._say(f"{amount(len(missing) * self._row_bytes)} for {self._what} in "
+                      f"{self._folder.parent}" + (f"; {there:,} of {len(rows):,} are there" if there else ""))
+            self._create()
+        return missing
+
+    def write(self, rows: Indices, values: np.ndarray) -> None:
+        contents = [np.ascontiguousarray(value, self._dtype).tobytes() for value in values]
+        with guarded(self._folder), (self._folder / VALUES).open("r+b") as stream:
+            for row, content in zip(rows, contents, strict=True):
+                stream.seek(int(row) * self._row_bytes)
+                stream.write(content)
+        self._enter(rows, [_PRESENT << 32 | zlib.crc32(content) for content in contents])
+
+    def write_blank(self, rows: Indices) -> None:
+        self._enter(rows, [_BLANK << 32] * len(rows))
+
+    def blank(self) -> list[int]:
+        return np.flatnonzero(self._states() == _BLANK).tolist()
+
+    def values(self) -> np.ndarray:
+        if not math.prod(self.shape):
+            return np.empty(self.shape, self._dtype)
+        return np.memmap(self._folder / VALUES, self._dtype, "r", shape=self.shape)
+
+    def _states(self) -> np.ndarray:
+        return self._journal >> 32
+
+    def _enter(self, rows: Indices, numbers: list[int]) -> None:
+        self._journal[rows] = numbers
+        with guarded(self._folder), (self._folder / JOURNAL).open("r+b") as stream:
+            for row in rows:
+                stream.seek(int(row) * 8)
+                stream.write(self._journal[row].tobytes())
+
+    def _check_room(self, needed: int) -> None:
+        with guarded(self._folder.parent):
+            if shutil.disk_usage(self._folder.parent).free < needed:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    def _create(self) -> None:
+        """Make sparse files of the full length."""
+        if (self._folder / HEADER).exists():
+            return
+        with guarded(self._folder):
+            self._folder.mkdir(exist_ok=True)
+            for name, size in ((VALUES, self.shape[0] * self._row_bytes), (JOURNAL, self._journal.nbytes)):
+                with (self._folder / name).open("wb") as stream:
+                    stream.truncate(size)
+            # Last, because it makes the folder an array; half a header is no JSON, and so no array.
+            header = json.dumps({**self._header, "what": self._what}, indent=2, ensure_ascii=False)
+            (self._folder / HEADER).write_text(header + "\n", encoding="utf-8")
+
+    def _reopen(self) -> None:
+        """Read the journal and check every row that it names."""
+        if reason := self._unusable():
+            self._say(f"{self._what} {reason} and is made again")
+            remove_files(self._folder)
+            return
+        self._journal = np.fromfile(self._folder / JOURNAL, "<u8")
+        self._journal[~np.isin(self._states(), (0, _PRESENT, _BLANK))] = 0
+        damaged = list(self._damaged())
+        if damaged:
+            self._say(f"{len(damaged):,} of {self.shape[0]:,} rows damaged, made again: {self._what}")
+            self._enter(damaged, [0] * len(damaged))
+
+    def _unusable(self) -> str:
+        """Why the array in the folder can't be used; "" where it can."""
+        try:
+            header = json.loads((self._folder / HEADER).read_text(encoding="utf-8"))
+            sizes = [(self._folder / name).stat().st_size for name in (JOURNAL, VALUES)]
+        except (FileNotFoundError, ValueError):
+            return "is damaged"
+        if not isinstance(header, dict) or {**header, "what": ""} != {**self._header, "what": ""}:
+            return "was kept by another version"
+        return "" if sizes == [self._journal.nbytes, self.shape[0] * self._row_bytes] else "is damaged"
+
+    def _damaged(self) -> Iterator[int]:
+        with (self._folder / VALUES).open("rb", buffering=0) as stream:
+            for row in np.flatnonzero(self._states() == _PRESENT).tolist():
+                stream.seek(row * self._row_bytes)
+                if zlib.crc32(stream.read(self._row_bytes)) != int(self._journal[row]) & 0xFFFFFFFF:
+                    yield row
+
+    def _say(self, text: str) -> None:
+        print(f"Cache: {text}.", file=sys.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One array of a cache: its folder, its kind and what it is in words.
+
+    Attributes:
+        bytes: Space that it takes on the disk.
+        written: Time of its last row, in seconds since 1970.
+    """
+
+    folder: Path
+    kind: str
+    what: str
+    bytes: int
+    written: float
+
+
+class Cache:
+    """Arrays in a folder, which is made with the first array."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def rows(self, kind: str, key: Mapping[str, Any], *, shape: Sequence[int], dtype: str,
+             what: str) -> Iterator[Rows]:
+        """Open an array to fill it; another process that wants the same one waits until the block ends.
+
+        Args:
+            kind: "pixels", "films", "views" …: a word in small letters.
+            key: Everything that the values depend on, as JSON holds it.
+            shape: (number of rows, …).
+            dtype: Name of a NumPy type, or bfloat16.
+            what: What it is, in words for messages.
+
+        Raises:
+            StorageError: No permission to write to the folder.
+        """
+        header = {"format": FORMAT, "kind": kind, "key": key, "shape": list(shape), "dtype": dtype}
+        name = f"{kind}-{digest(key)[:32]}"
+        make_folder(self.folder)
+        with self._alone(name, what):
+            yield DiskRows(self.folder / name, json.loads(json.dumps(header)), what=what)
+
+    def entries(self) -> list[Kept]:
+        """All arrays of the folder, those of other versions and unfinished ones too."""
+        with guarded(self.folder):
+            folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+            return [_kept(folder) for folder in folders if _is_ours(folder)]
+
+    def size(self) -> int:
+        """Bytes that the arrays take on the disk."""
+        return sum(entry.bytes for entry in self.entries())
+
+    def clear(self) -> tuple[int, list[Kept]]:
+        """Remove every array that no process is filling; other files in the folder stay.
+
+        Returns:
+            Bytes that were freed, and the arrays that are in use.
+
+        Raises:
+            StorageError: No permission.
+        """
+        freed, in_use = 0, []
+        for entry in self.entries():
+            with guarded(self.folder):
+                if self._remove(entry.folder):
+                    freed += entry.bytes
+                else:
+                    in_use.append(entry)
+        with guarded(self.folder):
+            for lock in self.folder.glob(f"*{_LOCK}"):  # of arrays that were never begun
+                if _FOLDER.fullmatch(lock.stem) and not lock.with_suffix("").exists():
+                    self._remove(lock.with_suffix(""))
+        return freed, in_use
+
+    def _remove(self, folder: Path) -> bool:
+        lock = FileLock(f"{folder}{_LOCK}")
+        try:
+            with lock.acquire(timeout=0):
+                if folder.exists():
+                    remove_files(folder)
+                with suppress(PermissionError):  # Windows keeps a file that is open
+                    Path(lock.lock_file).unlink()
+        except Timeout:
+            return False
+        return True
+
+    @contextmanager
+    def _alone(self, name: str, what: str) -> Iterator[None]:
+        lock = FileLock(self.folder / f"{name}{_LOCK}")
+        with guarded(self.folder):
+            try:
+                lock.acquire(timeout=_SHORTLY)
+            except Timeout:
+                print(f"Cache: another process is making {what}; waiting for it.", file=sys.stderr)
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def open_rows(cache: Cache | None, kind: str, key: Mapping[str, Any], *, shape: Sequence[int], dtype: str,
+              what: str) -> Iterator[Rows]:
+    """`Cache.rows`, or an array in memory where there is no cache."""
+    if cache is None:
+        yield MemoryRows(shape, dtype)
+    else:
+        with cache.rows(kind, key, shape=shape, dtype=dtype, what=what) as rows:
+            yield rows
+
+
+def digest(content: Any) -> str:
+    """SHA-256, hexadecimal, of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is an array of a cache: by its name, and by having nothing else in it."""
+    if not _FOLDER.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return False
+    return {path.name for path in folder.iterdir()} <= {HEADER, JOURNAL, VALUES}
+
+
+def _kept(folder: Path) -> Kept:
+    try:
+        what = str(json.loads((folder / HEADER).read_text(encoding="utf-8"))["what"])
+    except (OSError, ValueError, KeyError, TypeError):
+        what = "kept by another version, or damaged"
+    files = [path.stat() for path in folder.iterdir()]
+    # Rows that aren't there take no room, so a file's length may say too much; Windows knows no blocks.
+    room = sum(file.st_blocks * 512 if hasattr(file, "st_blocks") else file.st_size for file in files)
+    return Kept(folder, folder.name.partition("-")[0], what, room,
+                max((file.st_mtime for file in files), default=folder.stat().st_mtime))
+
+
+def read_rows(array: np.ndarray, index: Any) -> np.ndarray:
+    """A copy of `array[index]`; the pages of a memory-mapped array are given back to the system.
+
+    A mapped page that was read counts as this process's memory until another process needs it, though the
+    system has it in its own cache as well.
+    """
+    part = array[index]
+    rows = np.array(part) if np.may_share_memory(part, array) else np.asarray(part)
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Windows has no such call
+        mapped.madvise(mmap.MADV_DONTNEED)
+    return rows
+
+
+def amount(size: int) -> str:
+    """Bytes in words: "262 MB"."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def remove_files(folder: Path) -> None:
+    """Remove the files of an array, and the folder unless something else lies in it."""
+    for name in (HEADER, JOURNAL, VALUES):  # without its header it is no array any more
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _each_once(wanted: Indices) -> np.ndarray:
+    return np.unique(np.asarray(wanted, dtype=int))
