@@ -20,7 +20,7 @@ from pneumo_tf.errors import OptionError
 from pneumo_tf.evaluation.learning_curve import balanced_log_loss, nested_order, outlook, sizes
 from pneumo_tf.evaluation.repeats import area, over_splits, split_figures
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.explain.explain_films import add_to_report
+from pneumo_tf.explain.films import add_to_report
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.repeats import RECORD
 from pneumo_tf.runs.folder import RunFolder, read_run

@@ -23,7 +23,7 @@ from pneumo_tf.evaluation.paired import take
 from pneumo_tf.evaluation.robustness import robustness
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
-from pneumo_tf.explain.explain_films import add_to_report
+from pneumo_tf.explain.films import add_to_report
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.robustness import PICTURES, RECORD
 from pneumo_tf.runs.folder import RunError, RunFolder, read_run
