@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FOR, AGAINST = (230, 159, 0), (0, 114, 178)
 _STRONGEST = 0.7  # opacity of the largest value: the film shows through everywhere
-_COLUMNS, _CHARACTERS = 4, 44  # columns of a panel, and characters of its title over each
+_COLUMNS, _CHARACTERS = 4, 32  # columns of a panel, and characters of its title over each
 _DPI = 110
 
 
@@ -135,7 +135,7 @@ def panel(pictures: Sequence[Picture], *, title: str, for_label: str, against_la
     title = fill(title, _CHARACTERS * columns)
     figure = Figure(figsize=(3.0 * columns, 3.55 * rows + 0.9 + 0.2 * len(title.splitlines())),
                     layout="constrained")
-    figure.suptitle(title, fontsize=12, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, picture in zip(grid, pictures, strict=False):
         axes.imshow(picture.image, interpolation="nearest")

@@ -69,17 +69,15 @@ def _encoded(path: Path) -> str:
 
 def sentence(record: Mapping[str, Any], words: Language) -> str:
     """What a film is called, which class is explained, its score and probability, and the true class."""
-    said = [words.say("explain.title.film", name=record["name"], predicted=record["predicted"],
-                      explained=record["explained"], score=words.number(record["score"], 4))]
-    if record.get("threshold") is not None:
-        said.append(words.say("explain.title.threshold", explained=record["explained"],
-                              threshold=words.number(record["threshold"], 4)))
-    if record.get("calibrated_probability") is not None:
-        said.append(words.say("explain.title.probability",
-                              probability=words.number(record["calibrated_probability"], 4)))
-    if record["label"]:
-        said.append(words.say("explain.title.label", label=record["label"]))
-    return " ".join(said)
+    threshold, probability = record.get("threshold"), record.get("calibrated_probability")
+    said = words.say(
+        "explain.title.film", name=record["name"], predicted=record["predicted"],
+        explained=record["explained"], score=words.number(record["score"], 4),
+        threshold="" if threshold is None else words.say("explain.title.threshold",
+                                                         threshold=words.number(threshold, 4)),
+        probability="" if probability is None else words.say("explain.title.probability",
+                                                             probability=words.number(probability, 4)))
+    return f"{said} {words.say('explain.title.label', label=record['label'])}" if record["label"] else said
 
 
 def _rows(record: dict[str, Any], words: Language) -> list[dict[str, str]]:
