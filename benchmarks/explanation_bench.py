@@ -33,19 +33,18 @@ class Bench:
     """One run's network, and the phantoms with lesions among its test films."""
 
     def __init__(self, folder: Path, run: Path, films: int) -> None:
-        from pneumo_tf.explain.choosing import named_films, read_lesion
+        from pneumo_tf.explain.films import choose_films, read_lesion
         from pneumo_tf.explain.network import network_of_run
-        from pneumo_tf.explain.scoring import network_scorer
         from pneumo_tf.runs.folder import read_run
         from pneumo_tf.training.machine import describe_device
 
         found = read_run(run)
         self.network = network_of_run(found)
         self.bfloat16 = describe_device().bfloat16
-        self.scorer = network_scorer(self.network.model, bfloat16=self.bfloat16)
+        self.scorer = self.network.quick
         self.explained = self.network.classes.index("PNEUMONIA")
         self.subjects: list[Subject] = []
-        for chosen in named_films(found, [film.id for film in found.cohort if film.split == "test"]):
+        for chosen in choose_films([film.id for film in found.cohort if film.split == "test"], run=found):
             film = self.network.read(chosen.path)
             lesion = read_lesion(folder / "phantoms" / "masks", chosen, film.shape[:2])
             if lesion is not None and lesion.any() and len(self.subjects) < films:

@@ -111,7 +111,7 @@ def maps_without_samples(bench: Bench) -> list[tuple[str, dict[str, float]]]:
 
 
 def control(bench: Bench, shuffled: Sequence[Bench], samples: int) -> None:
-    """The yardstick must fail networks that learnt nothing: they point into lesions as often as chance."""
+    """The figures must fail networks that learnt nothing: they point into lesions as often as chance."""
 
     def rows_of(each: Bench) -> dict[str, dict[str, float]]:
         rows = dict(maps_without_samples(each))
@@ -129,15 +129,16 @@ def control(bench: Bench, shuffled: Sequence[Bench], samples: int) -> None:
 
 def speed(run: Path | None, folder: Path, samples: int) -> None:
     """LIME beside the same forward passes alone, on EfficientNet-Lite0's run and on InceptionV3."""
-    from pneumo_tf.explain.scoring import network_scorer
-    from pneumo_tf.training.engine import KERAS, OPENVINO
+    from pneumo_tf.explain.network import scorer_of
+    from pneumo_tf.training.engine import KERAS, OPENVINO, build_engine
     from pneumo_tf.training.machine import describe_device
 
     device, rows = describe_device(), []
     for name, model in speed_models(run, folder).items():
         film = phantom_film(model.input_shape[1])
         for engine in (KERAS, OPENVINO):
-            scorer = network_scorer(model, bfloat16=device.bfloat16, engine=engine, threads=device.cores)
+            built = build_engine(model, engine, threads=device.cores)
+            scorer = scorer_of(built.coarse() if device.bfloat16 else built)
             best = fastest(film, scorer, samples)
             rows.append((f"{name}, {engine}", {**best, "overhead": best["lime"] / best["forward"] - 1,
                                                "for 1000": best["lime"] * 1000 / samples}))

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command
 from pneumo_tf.cli.finished_run import find_run
 from pneumo_tf.cli.keras_start import start_keras
-from pneumo_tf.errors import OptionError, WeightsError
+from pneumo_tf.errors import FilmError, OptionError, WeightsError
 from pneumo_tf.places import find_existing, output_path
 
 if TYPE_CHECKING:
-    from pneumo_tf.explain.choosing import Chosen
+    from pneumo_tf.explain.films import Chosen
     from pneumo_tf.explain.lime import LimeOptions
     from pneumo_tf.explain.network import Network
-    from pneumo_tf.explain.perturbing import Scorer
 
 _DESCRIPTION = ("Explain what a trained network says of films: overlays, a panel that compares methods, the "
                 "figures that judge them as JSON, and a section in the run's report.")
@@ -27,21 +26,23 @@ _ASSIGNED: dict[str, Any] = {"design": "bernoulli", "absent": "zero", "answers":
                              "surrogate": "logistic"}
 _CHOICES = {"design": ("bernoulli", "antithetic", "hadamard"), "absent": ("zero", "mean", "blur"),
             "answers": ("kept", "probability", "log_odds"), "surrogate": ("logistic", "ridge", "tree")}
-_METHODS = ("gradcam", "occlusion", "lime-slic", "lime-kmeans", "lime-birch", "lime-colour")
+_FIGURES = {"deletion": "deletion", "insertion": "insertion", "R²": "r2"}
 
 
 def build_parser() -> command.Parser:
     """The options of explain_pict.py."""
+    from pneumo_tf.explain.methods import METHODS
+
     parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("films", nargs="*", metavar="FILM", help="id in the run, or path of an image")
     parser.add_argument("--worst", type=command.whole_number(at_least=1), metavar="N",
                         default=argparse.SUPPRESS, help="explain the N gravest errors among the test films")
     parser.add_argument("--run", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder of the run (default: the last one in model/runs)")
-    parser.add_argument("--methods", nargs="+", choices=_METHODS, metavar="METHOD",
-                        default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(_METHODS)}")
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD",
+                        default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(METHODS)}")
     parser.add_argument("--class", dest="wanted", metavar="CLASS", default=argparse.SUPPRESS,
-                        help="class to explain (default: the one that the film is given)")
+                        help="class to explain (default: the positive of two, of several the called one)")
     parser.add_argument("--masks", metavar="DIR", default=argparse.SUPPRESS,
                         help="masks of the phantoms' lesions, against which pictures are measured")
     parser.add_argument("--imagenet", metavar="PATH", default=argparse.SUPPRESS,
@@ -101,54 +102,44 @@ def _act(typed: argparse.Namespace) -> None:
 
 
 def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | None) -> None:
-    from pneumo_tf.explain.explain_films import add_to_report, explain_films, explanations_folder
+    from pneumo_tf.explain.films import add_to_report, explain_films
     from pneumo_tf.explain.methods import Explainer
     from pneumo_tf.progress import progress_bar
     from pneumo_tf.report.language import language
+    from pneumo_tf.runs.folder import EXPLANATIONS
 
     network, films, run_lang = _subject(typed, run_path)
     lang = getattr(typed, "lang", run_lang)
-    explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None),
-                          scorer=_scorer(typed, network, run_path))
-    inside = explanations_folder(run_path or Path.cwd())
+    explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None))
+    inside = (run_path or Path.cwd()) / EXPLANATIONS
     folder = output_path(getattr(typed, "output", None), default="") if hasattr(typed, "output") else inside
     with progress_bar("Explaining", len(films) * len(typed.methods)) as advance:
         records = explain_films(explainer, films, typed.methods, folder=folder, words=language(lang),
                                 wanted=getattr(typed, "wanted", None), masks=masks, advance=advance)
     _show(records, folder)
-    if run_path is not None and folder == inside:
+    failed = [f"{record['name']} ({record['error']})" for record in records if "error" in record]
+    if run_path is not None and folder == inside and len(failed) < len(records):
         print(f"Report: {add_to_report(run_path, lang=lang)}")
+    if failed:
+        raise FilmError("Every film should be explained.", remedy="Replace those films or leave them out.",
+                        received=f"{len(failed)} of {len(records)} that weren't: {'; '.join(failed)}")
 
 
 def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network, list[Chosen], str]:
     """The network, the films, and the language of the run."""
-    from pneumo_tf.explain.choosing import images, named_films, worst_films
-    from pneumo_tf.explain.control import imagenet_network
-    from pneumo_tf.explain.network import network_of_run
+    from pneumo_tf.explain.films import choose_films
+    from pneumo_tf.explain.network import imagenet_network, network_of_run
     from pneumo_tf.runs.folder import read_run
 
+    computed = {name: getattr(typed, name, None) for name in ("engine", "threads")}
     if run_path is None:
         weights = find_existing(typed.imagenet, what="weights file", error=WeightsError,
                                 remedy="Name the InceptionV3 file of Keras with its top.")
-        return imagenet_network(weights), images(typed.films), "en"
+        films = choose_films(typed.films, run=None)
+        return imagenet_network(weights, **computed), films, "en"
     run = read_run(run_path)
-    worst = worst_films(run, typed.worst) if hasattr(typed, "worst") else []
-    films = {film.name: film for film in [*named_films(run, typed.films), *worst]}
-    return network_of_run(run), list(films.values()), (run.facts.get("options") or {}).get("lang") or "en"
-
-
-def _scorer(typed: argparse.Namespace, network: Network, run_path: Path | None) -> Scorer:
-    """The network's scores, by the engine that was typed, else by the run's where it can be had here."""
-    from pneumo_tf.explain.scoring import network_scorer
-    from pneumo_tf.runs.folder import read_run
-    from pneumo_tf.training.engine import AUTO, KERAS, choose_engine
-    from pneumo_tf.training.machine import describe_device
-
-    device = describe_device()
-    before = KERAS if run_path is None else read_run(run_path).facts.get("engine", KERAS)
-    wanted = getattr(typed, "engine", KERAS if before == KERAS else AUTO)
-    return network_scorer(network.model, bfloat16=device.bfloat16, engine=choose_engine(wanted, device),
-                          threads=getattr(typed, "threads", device.cores))
+    films = choose_films(typed.films, run=run, worst=getattr(typed, "worst", 0))
+    return network_of_run(run, **computed), films, (run.facts.get("options") or {}).get("lang") or "en"
 
 
 def _lime_options(typed: argparse.Namespace) -> LimeOptions:
@@ -163,9 +154,16 @@ def _lime_options(typed: argparse.Namespace) -> LimeOptions:
 def _show(records: list[dict[str, Any]], folder: Path) -> None:
     """One line per film and method, and where the pictures lie."""
     for record in records:
-        print(f"{record['name']}: {record['explained']} {record['score']:.3f}")
+        if "explained" not in record:
+            print(f"{record['name']}: not explained")
+            continue
+        print(f"{record['name']}: called {record['predicted']}; explained: {record['explained']}, "
+              f"uncalibrated score {record['score']:.4f}"
+              + ("" if record["threshold"] is None else f" (threshold {record['threshold']:.4f})")
+              + ("" if record["calibrated_probability"] is None
+                 else f", calibrated probability {record['calibrated_probability']:.4f}"))
         for method, numbers in record["methods"].items():
-            agreement = "" if numbers.get("r2") is None else f"  R² {numbers['r2']:.2f}"
-            print(f"  {method:<12}{numbers['verdict']:<12}deletion {numbers['deletion']:.3f}  "
-                  f"insertion {numbers['insertion']:.3f}{agreement}")
+            figures = "".join(f"{label} {numbers[key]:.3f}  " for label, key in _FIGURES.items()
+                              if numbers.get(key) is not None)
+            print(f"  {method:<12}{numbers['verdict']:<12}{figures}".rstrip())
     print(f"Pictures and explanations.json: {folder}")

@@ -1,4 +1,4 @@
-"""The yardstick: does an explanation say what the network does, and does it say the same twice?
+"""How far an explanation follows the network (faithfulness), and how far it repeats itself (stability).
 
 A map is any float array (H, W), signed or not; the larger, the more a pixel is said to speak for the class.
 """
@@ -12,12 +12,10 @@ from itertools import combinations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from pneumo_tf.errors import FilmError
 from pneumo_tf.explain.lime import TOP, Explanation, log_odds
-from pneumo_tf.explain.perturbing import BATCH, Scorer, filling
-from pneumo_tf.explain.superpixels import Film
+from pneumo_tf.explain.superpixels import BATCH, Film, Scorer, filling
 
 Map = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -98,16 +96,11 @@ def stability(weights: Sequence[NDArray[np.floating]]) -> Stability:
                      float(np.mean([_overlap(*pair) for pair in pairs])))
 
 
-def steadiness(explanation: Explanation) -> Stability:
-    """Agreement of the two halves of an explanation's samples, at no further cost."""
-    return stability(list(explanation.halves))
-
-
 def verdict(explanation: Explanation) -> str:
-    """"shown", or why an explanation mustn't be: "constant", "unstable" or "unfaithful"."""
+    """"shown", or why LIME's explanation isn't: "constant", "unstable" or "unfaithful"."""
     if explanation.r2 is None:
         return "constant"
-    halves = steadiness(explanation)
+    halves = stability(list(explanation.halves))
     if halves.spearman < LEAST_SPEARMAN and halves.overlap < LEAST_OVERLAP:
         return "unstable"
     return "shown" if explanation.r2 >= LEAST_R2 else "unfaithful"
@@ -159,6 +152,8 @@ def _curve(first: Film, last: Film, importance: Map, scorer: Scorer, *, explaine
 
 
 def _rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    from scipy.stats import spearmanr  # takes most of a second to import, and the parser imports this room
+
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)

@@ -28,7 +28,7 @@ _TINY = 1e-6  # nearest to 0 and 1 that a score is taken for
 
 
 class GradCam:
-    """Heatmaps of one network.
+    """Grad-CAM of one network, which is prepared once for all films.
 
     Args:
         model: A flat functional classifier; it stays as it is.
@@ -49,11 +49,11 @@ class GradCam:
         self._rest.compile(optimizer=keras.optimizers.SGD(1.0), loss=_negative_log_odds(activation))
 
     def signed_map(self, film: Film, explained: int) -> NDArray[np.float32]:
-        """What each pixel's place adds to the log-odds of a class, float32 (H, W).
+        """The share of each pixel in the log-odds of a class, float32 (H, W), signed.
 
         Args:
             film: uint8 (H, W, 3) of the network's size.
-            explained: The class.
+            explained: Index of the class.
         """
         check_film(film)
         outputs = keras.tree.flatten(self._maps.predict_on_batch(film[None]))
@@ -66,22 +66,11 @@ class GradCam:
                 * (added.size / total.size)
         return total
 
-    def heatmap(self, film: Film, explained: int) -> NDArray[np.float32]:
-        """What speaks for a class, float32 (H, W) in [0, 1]; all 0 where nothing does."""
-        return as_heatmap(self.signed_map(film, explained))
-
-
-def as_heatmap(signed: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The positive part of a map, its largest value 1; all 0 where nothing is positive."""
-    positive = np.maximum(signed, 0)
-    largest = positive.max()
-    return (positive / largest if largest > 0 else positive).astype(np.float32)
-
 
 def last_maps(model: keras.Model) -> list[str]:
-    """Names of the layers whose maps are turned into vectors for good, by the graph's order.
+    """Names of the layers whose feature maps are pooled or flattened for the head, by the graph's order.
 
-    What a squeeze-and-excitation block pools in between doesn't count: it comes back to a map.
+    The map that a squeeze-and-excitation block pools doesn't count: the result is multiplied into a map.
     """
     nodes = [node for level in model._nodes_by_depth.values() for node in level]
     followers: dict[int, list[Any]] = {}

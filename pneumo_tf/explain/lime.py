@@ -1,9 +1,12 @@
-"""LIME: which superpixels a network's answer for one film hangs on.
+"""LIME: the superpixels that a network's answer for one film depends on.
 
 Ribeiro, Singh and Guestrin, "Why Should I Trust You?", KDD 2016. The film x is described by which of its
 superpixels are present: x' is a vector of ones. Films z with some superpixels absent are scored, each is
 weighted by its closeness π = exp(−d²/σ²) with the cosine distance d(x', z'), and a simple model g is fitted
 to the network's answers; its weights are the explanation.
+
+The designs at the end say which superpixels are present in which sample. Each gives every superpixel presence
+with probability ½; the more evenly the samples cover the cube, the fewer are needed for the same answer.
 """
 
 from __future__ import annotations
@@ -13,15 +16,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import hadamard
+from scipy.special import logit
 
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.explain.designs import block_size, draw_presence
-from pneumo_tf.explain.perturbing import BATCH, Scorer, filling, scores_of
-from pneumo_tf.explain.superpixels import Film, Labels, check_film
-from pneumo_tf.explain.surrogates import Fitted, Numbers, Presence, Samples, fit_surrogate
+from pneumo_tf.explain.superpixels import (
+    BATCH,
+    Film,
+    Labels,
+    Presence,
+    Scorer,
+    check_film,
+    filling,
+    scores_of,
+)
+from pneumo_tf.explain.surrogates import Fitted, Numbers, Samples, fit_surrogate
 
 ANSWERS = ("kept", "probability", "log_odds")
-TOP = 5  # superpixels whose ranking must hold still
+TOP = 5  # superpixels that must stay the same for stop_early
 Decide = Callable[[NDArray[np.float32]], NDArray[np.int_]]
 
 
@@ -57,15 +69,14 @@ class LimeOptions:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What speaks for a class and what against it, superpixel by superpixel.
+    """The weight of each superpixel for one class.
 
     Attributes:
         labels: int32 (H, W), the superpixels.
         weights: float (d,), signed: above 0 speaks for the class.
         r2: How well the surrogate follows the network, weighted; None where the answers don't vary.
         samples: Perturbed films that were scored.
-        halves: Weights from each half of the samples alone, float (2, d); how far they agree tells how
-            steady the explanation is.
+        halves: Weights from each half of the samples alone, float (2, d), from which stability is measured.
     """
 
     labels: Labels
@@ -74,47 +85,35 @@ class Explanation:
     samples: int
     halves: Numbers
 
-    @property
-    def is_constant(self) -> bool:
-        """The network answered the same whatever was absent, so there is nothing to explain."""
-        return self.r2 is None
-
     def ranked(self) -> NDArray[np.int_]:
         """Superpixels by the size of their weight, largest first, without those of weight 0."""
         order = np.argsort(-np.abs(self.weights), kind="stable")
         return order[self.weights[order] != 0]
 
     def signed_map(self) -> NDArray[np.float32]:
-        """The weight of each pixel's superpixel, float32 (H, W), the largest of size 1."""
-        largest = np.abs(self.weights).max()
-        scaled = self.weights / largest if largest > 0 else self.weights
-        return scaled[self.labels].astype(np.float32)
+        """The weight of each pixel's superpixel, float32 (H, W)."""
+        return self.weights[self.labels].astype(np.float32)
 
 
-def explain_by_lime(film: Film, labels: Labels, scorer: Scorer, *, explained: int | None = None,
-                    options: LimeOptions | None = None, decide: Decide | None = None,
-                    advance: Callable[[int], None] = lambda _: None) -> Explanation:
+def explain_by_lime(film: Film, labels: Labels, scorer: Scorer, *, explained: int, options: LimeOptions,
+                    decide: Decide = lambda scores: scores.argmax(axis=1)) -> Explanation:
     """Explain one score of one film.
 
     Args:
         film: uint8 (H, W, 3).
         labels: int (H, W), its superpixels, from 0 without gaps.
         scorer: Films to scores.
-        explained: Class to explain; None takes the one the film is given.
-        options: How.
-        decide: Scores (n, K) to classes (n,); None takes the highest score.
-        advance: Told after each batch how many films were scored.
+        explained: Index of the class to explain.
+        options: How the samples are drawn, scored and fitted.
+        decide: Scores (n, K) to classes (n,).
 
     Raises:
         FilmError: Another shape or dtype, or superpixels of another film, or only one of them.
         OptionError: An option without meaning; fewer samples than superpixels.
     """
-    options = options or LimeOptions()
-    decide = decide or _highest
     _check(film, labels, options)
-    wanted = int(decide(scorer(film[None]))[0]) if explained is None else explained
-    samples = _draw(film, labels, scorer, options=options, advance=advance,
-                    answer=lambda scores: _answers(scores, wanted, options.answers, decide))
+    samples = _draw(film, labels, scorer, options=options,
+                    answer=lambda scores: _answers(scores, explained, options.answers, decide))
     fitted = fit(samples, options)
     pairs = np.arange(len(samples.answers)) // 2 % 2  # a vector and its opposite stay together
     halves = [fit(samples.rows(np.flatnonzero(pairs == half)), options).weights for half in (0, 1)]
@@ -138,8 +137,8 @@ def closeness(presence: Presence, sigma: float) -> Numbers:
 
 
 def _draw(film: Film, labels: Labels, scorer: Scorer, *, options: LimeOptions,
-          answer: Callable[[NDArray[np.float32]], Numbers], advance: Callable[[int], None]) -> Samples:
-    """Score perturbed films: all that are allowed, or until the ranking holds still."""
+          answer: Callable[[NDArray[np.float32]], Numbers]) -> Samples:
+    """Score perturbed films: all that are allowed, or until the first superpixels stay the same."""
     superpixels = int(labels.max()) + 1
     presence = draw_presence(options.design, superpixels, options.samples, seed=options.seed)
     fill = filling(film, options.absent, labels)
@@ -148,7 +147,7 @@ def _draw(film: Film, labels: Labels, scorer: Scorer, *, options: LimeOptions,
     leaders: frozenset[int] | None = None
     for start in range(0, len(presence), step):
         rows = presence[start : start + step]
-        answers = answer(scores_of(film, fill, labels, rows, scorer=scorer, advance=advance))
+        answers = answer(scores_of(film, fill, labels, rows, scorer=scorer))
         new = Samples(rows, answers, closeness(rows, options.sigma))
         drawn = new if drawn is None else _joined(drawn, new)
         before, leaders = leaders, _leaders(drawn, options) if options.stop_early else None
@@ -190,12 +189,7 @@ def _answers(scores: NDArray[np.float32], explained: int, wanted: str, decide: D
 
 def log_odds(probability: Numbers) -> Numbers:
     """log p − log(1 − p), as far as float32 can tell p from 0 and 1."""
-    known = probability.clip(1e-6, 1 - 1e-6)
-    return np.log(known) - np.log1p(-known)
-
-
-def _highest(scores: NDArray[np.float32]) -> NDArray[np.int_]:
-    return scores.argmax(axis=1)
+    return np.asarray(logit(probability.clip(1e-6, 1 - 1e-6)))
 
 
 def _check(film: Film, labels: Labels, options: LimeOptions) -> None:
@@ -219,3 +213,69 @@ def _check(film: Film, labels: Labels, options: LimeOptions) -> None:
     if not options.sigma > 0 or not options.strength > 0:
         raise OptionError("The kernel's width and the strength must be above 0.",
                           received=f"sigma {options.sigma}, strength {options.strength}")
+
+
+def draw_presence(design: str, superpixels: int, samples: int, *, seed: int = 0) -> Presence:
+    """Presence vectors of a design, always the same for the same seed.
+
+    Args:
+        design: "bernoulli": independent fair coins. "antithetic": fair coins in pairs of a vector and its
+            opposite, so that whatever two superpixels do only together cancels out. "hadamard": such pairs,
+            and in every block of rows each two superpixels meet equally often, so that no superpixel is
+            mistaken for another.
+        superpixels: d, at least 1.
+        samples: n, at least 1.
+        seed: Of the coins.
+
+    Returns:
+        bool (n, d).
+
+    Raises:
+        OptionError: Another design.
+    """
+    if design not in DESIGNS:
+        raise OptionError("Samples must be drawn by a design that this program knows.", received=design,
+                          remedy=f"Choose one of: {', '.join(DESIGNS)}.")
+    return DESIGNS[design](superpixels, samples, np.random.default_rng(seed))
+
+
+def block_size(design: str, superpixels: int) -> int:
+    """Rows after which a design is complete: its figures are best at a multiple of them."""
+    return {"bernoulli": 1, "antithetic": 2, "hadamard": 2 * _order(superpixels)}[design]
+
+
+def _bernoulli(superpixels: int, samples: int, rng: np.random.Generator) -> Presence:
+    return rng.random((samples, superpixels)) < 0.5
+
+
+def _antithetic(superpixels: int, samples: int, rng: np.random.Generator) -> Presence:
+    return _with_opposites(_bernoulli(superpixels, -(-samples // 2), rng))[:samples]
+
+
+def _hadamard(superpixels: int, samples: int, rng: np.random.Generator) -> Presence:
+    """Folded-over Hadamard matrices (Plackett and Burman, Biometrika 1946), drawn anew for each block."""
+    blocks = -(-samples // block_size("hadamard", superpixels))
+    return np.concatenate([_hadamard_block(superpixels, rng) for _ in range(blocks)])[:samples]
+
+
+def _hadamard_block(superpixels: int, rng: np.random.Generator) -> Presence:
+    """Random columns, signs and order of rows; opposites balance the constant column too."""
+    order = _order(superpixels)
+    columns = rng.permutation(order)[:superpixels]
+    signs = rng.choice([-1, 1], superpixels)
+    rows = hadamard(order)[:, columns] * signs > 0
+    return _with_opposites(rows[rng.permutation(order)])
+
+
+def _order(superpixels: int) -> int:
+    """The smallest power of two with a column for each superpixel."""
+    return 1 << (superpixels - 1).bit_length()
+
+
+def _with_opposites(rows: Presence) -> Presence:
+    """Each row followed by its opposite."""
+    return np.stack([rows, ~rows], axis=1).reshape(-1, rows.shape[1])
+
+
+DESIGNS: dict[str, Callable[[int, int, np.random.Generator], Presence]] = {
+    "bernoulli": _bernoulli, "antithetic": _antithetic, "hadamard": _hadamard}

@@ -1,107 +1,106 @@
-"""The methods by name, and what each finds on one film together with the figures that judge it."""
+"""The explanation methods by name, and the figures that judge what each finds on a film.
+
+A new method is a function (explainer, film, class) -> Finding and a row of METHODS; its name in the report's
+languages is `explain.method.<name>` of their catalogues, else the name itself.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.explain import fidelity
-from pneumo_tf.explain.gradcam import GradCam
-from pneumo_tf.explain.lime import Explanation, LimeOptions, explain_by_lime
-from pneumo_tf.explain.network import Network
+from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
 from pneumo_tf.explain.occlusion import occlusion_map
-from pneumo_tf.explain.overlay import scaled
-from pneumo_tf.explain.perturbing import Scorer
-from pneumo_tf.explain.scoring import network_scorer
-from pneumo_tf.explain.superpixels import SEGMENTATIONS, Film, Labels, check_film, segment
+from pneumo_tf.explain.superpixels import SEGMENTATIONS, Film, Labels, check_film, is_blank, segment
 
-METHODS = ("gradcam", "occlusion", *(f"lime-{name}" for name in SEGMENTATIONS))
+if TYPE_CHECKING:  # the parser names the methods before Keras is started
+    from pneumo_tf.explain.gradcam import GradCam
+    from pneumo_tf.explain.network import Network
+
+_SMALLEST_RANGE = 1e-6  # of a map whose largest size is 1; below it the map is of one value
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a method says of a film.
+    """The map of one method on one film.
 
     Attributes:
-        method: Its name.
-        values: float32 (H, W) in [-1, 1]: above 0 speaks for the class.
-        verdict: "shown", or why it mustn't be: "constant", "unstable", "unfaithful".
+        values: float32 (H, W), signed: above 0 speaks for the class. `explain` scales it to [-1, 1].
+        verdict: "shown", or why it isn't: "blank" (the film), "constant" (the map), "unstable", "unfaithful".
         numbers: Figures by name; None where one can't be given.
         labels: The superpixels, where the method has some.
+        method: Its name.
     """
 
-    method: str
     values: NDArray[np.float32]
-    verdict: str
+    verdict: str = "shown"
     numbers: dict[str, Any] = field(default_factory=dict)
     labels: Labels | None = None
+    method: str = ""
 
 
 class Explainer:
-    """Methods on one network; what they share is made once.
+    """Explains the scores of one network.
 
     Args:
         network: The classifier.
         options: Of LIME.
-        count: Superpixels wanted; None takes what suits the segmentation.
-        scorer: Of the network; None takes Keras in float32.
+        count: Superpixels wanted; None takes 80, or 12 colours.
     """
 
-    def __init__(self, network: Network, *, options: LimeOptions, count: int | None = None,
-                 scorer: Scorer | None = None) -> None:
-        self.network, self.options, self._count = network, options, count
-        self.scorer = scorer or network_scorer(network.model)
+    def __init__(self, network: Network, *, options: LimeOptions, count: int | None = None) -> None:
+        self.network, self.options, self.count = network, options, count
 
     @cached_property
-    def _camera(self) -> GradCam:
+    def gradcam(self) -> GradCam:
+        from pneumo_tf.explain.gradcam import GradCam
+
         return GradCam(self.network.model)
 
-    def given(self, film: Film) -> tuple[int, NDArray[np.float32]]:
-        """The class that a film is given, and its scores (K,).
+    def called(self, film: Film) -> tuple[int, NDArray[np.float32]]:
+        """The class that the exact network calls a film, and its scores (K,).
 
         Raises:
             FilmError: A film of another size than the network's.
         """
         self._check_size(film)
-        scores = np.asarray(self.scorer(film[None]))
+        scores = np.asarray(self.network.exact(film[None]))
         return int(self.network.decide(scores)[0]), scores[0]
 
     def explain(self, film: Film, method: str, *, explained: int,
                 lesion: NDArray[np.bool_] | None = None) -> Finding:
-        """What one method says of one class on one film.
+        """Explain the score of one class of one film.
 
         Args:
             film: uint8 (H, W, 3).
             method: One of METHODS.
-            explained: The class.
+            explained: Index of the class.
             lesion: bool (H, W), where it is known.
 
         Raises:
-            PneumoError: A film or an option that the method has no use for.
+            FilmError: A film of another size, or with a single superpixel.
+            OptionError: An option that the method has no use for.
         """
         check_methods([method])
         self._check_size(film)
+        if is_blank(film):
+            return Finding(np.zeros(film.shape[:2], np.float32), "blank", method=method)
         start = time.perf_counter()
-        explanation = self._by_lime(film, method, explained) if method.startswith("lime-") else None
-        if explanation is not None:
-            values = explanation.signed_map()
-        elif method == "gradcam":
-            values = scaled(self._camera.signed_map(film, explained))
-        else:
-            values = scaled(occlusion_map(film, self.scorer, explained=explained))
-        numbers: dict[str, Any] = {"seconds": round(time.perf_counter() - start, 3)}
-        numbers |= self._judged(film, values, explained=explained, lesion=lesion)
-        if explanation is None:
-            return Finding(method, values, "shown" if values.any() else "constant", numbers)
-        return Finding(method, values, fidelity.verdict(explanation), _of_lime(explanation) | numbers,
-                       explanation.labels)
+        found = METHODS[method](self, film, explained)
+        seconds = round(time.perf_counter() - start, 3)
+        values = scaled(found.values)
+        verdict = "constant" if np.ptp(values) < _SMALLEST_RANGE else found.verdict
+        judged = self._judged(film, values, explained=explained, lesion=lesion)
+        return replace(found, method=method, values=values, verdict=verdict,
+                       numbers={"seconds": seconds, **found.numbers, **judged})
 
     def _check_size(self, film: Film) -> None:
         check_film(film)
@@ -111,16 +110,11 @@ class Explainer:
                             received=f"{film.shape} where {needed} is needed",
                             remedy="Read it with the network's own read().")
 
-    def _by_lime(self, film: Film, method: str, explained: int) -> Explanation:
-        labels = segment(film, method.removeprefix("lime-"), count=self._count, seed=self.options.seed)
-        return explain_by_lime(film, labels, self.scorer, explained=explained, options=self.options,
-                               decide=self.network.decide)
-
     def _judged(self, film: Film, values: NDArray[np.float32], *, explained: int,
                 lesion: NDArray[np.bool_] | None) -> dict[str, Any]:
         """Figures that every map has."""
-        down = fidelity.deletion(film, values, self.scorer, explained=explained)
-        up = fidelity.insertion(film, values, self.scorer, explained=explained)
+        down = fidelity.deletion(film, values, self.network.quick, explained=explained)
+        up = fidelity.insertion(film, values, self.network.quick, explained=explained)
         numbers: dict[str, Any] = {"deletion": down.area, "insertion": up.area,
                                    "deletion_log_odds": down.log_odds, "insertion_log_odds": up.log_odds}
         if lesion is not None:
@@ -130,12 +124,38 @@ class Explainer:
         return numbers
 
 
-def _of_lime(explanation: Explanation) -> dict[str, Any]:
-    halves = fidelity.steadiness(explanation)
-    return {"samples": explanation.samples, "superpixels": len(explanation.weights), "r2": explanation.r2,
-            "halves_spearman": halves.spearman, "halves_overlap": halves.overlap,
-            "first": [{"superpixel": int(number), "weight": float(explanation.weights[number])}
-                      for number in explanation.ranked()[:10]]}
+def scaled(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A map divided by its largest size, so that it lies in [-1, 1]."""
+    largest = np.abs(values).max()
+    return (values / largest if largest > 0 else values).astype(np.float32)
+
+
+def _gradcam(explainer: Explainer, film: Film, explained: int) -> Finding:
+    return Finding(explainer.gradcam.signed_map(film, explained))
+
+
+def _occlusion(explainer: Explainer, film: Film, explained: int) -> Finding:
+    return Finding(occlusion_map(film, explainer.network.quick, explained=explained))
+
+
+def _lime(explainer: Explainer, film: Film, explained: int, *, segmentation: str) -> Finding:
+    network, options = explainer.network, explainer.options
+    labels = segment(film, segmentation, count=explainer.count, seed=options.seed)
+    if not labels.any():  # SLIC may find a single superpixel, and then there is nothing to compare
+        return Finding(np.zeros(labels.shape, np.float32), "constant", labels=labels)
+    explanation = explain_by_lime(film, labels, network.quick, explained=explained, options=options,
+                                  decide=network.decide)
+    halves = fidelity.stability(list(explanation.halves))
+    numbers = {"samples": explanation.samples, "superpixels": len(explanation.weights), "r2": explanation.r2,
+               "halves_spearman": halves.spearman, "halves_overlap": halves.overlap,
+               "first": [{"superpixel": int(number), "weight": float(explanation.weights[number])}
+                         for number in explanation.ranked()[:10]]}
+    return Finding(explanation.signed_map(), fidelity.verdict(explanation), numbers, labels)
+
+
+METHODS: dict[str, Callable[[Explainer, Film, int], Finding]] = {
+    "gradcam": _gradcam, "occlusion": _occlusion,
+    **{f"lime-{name}": partial(_lime, segmentation=name) for name in SEGMENTATIONS}}
 
 
 def check_methods(methods: Sequence[str]) -> None:

@@ -1,44 +1,166 @@
-"""The classifier to be explained: a run's network with its classes, its threshold and its reader of films."""
+"""The classifier to be explained: a run's network, or InceptionV3 with its 1,000 ImageNet classes.
+
+The score, probability and class that are shown of a film come from the float32 network. Perturbed films, of
+which an explanation needs thousands, may be scored in bfloat16.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+from PIL import Image
 
+from pneumo_tf.data.images import in_mode, read_film_file
+from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
 from pneumo_tf.explain.lime import Decide
-from pneumo_tf.explain.superpixels import Film
+from pneumo_tf.explain.superpixels import BATCH, Film, Films, Scorer
+from pneumo_tf.models.backbone import (
+    IMAGENET_DEVIATIONS,
+    IMAGENET_MEANS,
+    IMAGENET_OFFSET,
+    IMAGENET_SCALE,
+)
+from pneumo_tf.models.weights.keras_file import load_keras_weights
+from pneumo_tf.models.weights.pretrained import cache_folder
 from pneumo_tf.runs.folder import RunFolder
-from pneumo_tf.runs.predictor import decide, film_reader, load_network
+from pneumo_tf.runs.predictor import load_network, predictor_of
+from pneumo_tf.training.engine import AUTO, KERAS, Engine, KerasEngine, build_engine, choose_engine
+from pneumo_tf.training.machine import describe_device
+
+IMAGENET_SIDE = 299
+_INDEX = "imagenet_class_index.json"
 
 
 @dataclass(frozen=True)
 class Network:
-    """What explanations need of a classifier.
+    """A classifier with all that explanations need of it.
 
     Attributes:
         model: A flat functional graph, films in 0-255 to scores.
         classes: Names, in the order of the scores.
-        read: A film's file to uint8 (H, W, 3), as the network meets it.
+        read: A film's file to uint8 (H, W, 3), the pixels that the network is given.
         decide: Scores (n, K) to classes (n,).
+        exact: Films to their float32 scores.
+        quick: The same for perturbed films, in bfloat16 where the machine has instructions for it.
+        positive: Of two classes the one that is explained; "" explains the class that a film is called.
+        threshold: On the score of `positive`; None where the highest score wins.
+        probabilities: Scores (n, K) to calibrated probabilities (n, K); None where the run has no calibrator.
     """
 
     model: keras.Model
     classes: tuple[str, ...]
     read: Callable[[Path], Film]
     decide: Decide
+    exact: Scorer
+    quick: Scorer
+    positive: str = ""
+    threshold: float | None = None
+    probabilities: Callable[[NDArray[np.floating]], NDArray[np.floating]] | None = None
 
 
-def network_of_run(run: RunFolder) -> Network:
+def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | None = None) -> Network:
     """The network of a finished run.
+
+    Args:
+        run: The run.
+        engine: "keras", "openvino" or "auto"; None takes the run's where it can be had here.
+        threads: Of the processor, for OpenVINO; None takes all cores.
 
     Raises:
         RunError: The run has no network, or one that Keras can't read.
+        OptionError: The engine can't be had here.
     """
+    if engine is None:
+        engine = KERAS if run.facts.get("engine", KERAS) == KERAS else AUTO
     model = load_network(run)
-    at_point = partial(decide, positive=run.classes.index(run.positive),
-                       threshold=run.threshold if run.is_binary else None)
-    return Network(model, tuple(run.classes), film_reader(run, model.input_shape[1]), at_point)
+    predictor = predictor_of(run, engine=engine, threads=threads, model=model)
+    is_calibrated = not isinstance(predictor.calibrator, Uncalibrated)
+    return Network(model, predictor.classes, predictor.read, predictor.decide,
+                   exact=scorer_of(predictor.engine), quick=_quick(predictor.engine),
+                   positive=run.positive if run.is_binary else "", threshold=predictor.threshold,
+                   probabilities=predictor.probabilities if is_calibrated else None)
+
+
+def imagenet_network(weights: Path, *, engine: str | None = None, threads: int | None = None) -> Network:
+    """InceptionV3 with its own top, for the control image of the assignment.
+
+    The assignment's pipeline resizes, cuts the centre to 299 × 299, divides by 255 and normalises by
+    ImageNet's means and deviations. The network of its library then turns that into [−1, 1], where its
+    weights belong (`transform_input` in torchvision); so do these two layers here.
+
+    Args:
+        weights: Keras's file with top, `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`.
+        engine: "keras", "openvino" or "auto"; None takes Keras.
+        threads: Of the processor, for OpenVINO; None takes all cores.
+
+    Raises:
+        WeightsError: Another file.
+        OptionError: The engine can't be had here.
+    """
+    device = describe_device()
+    name = choose_engine(engine or KERAS, device)
+    films = keras.Input((IMAGENET_SIDE, IMAGENET_SIDE, 3), name="films")
+    normalised = layers.Rescaling(IMAGENET_SCALE, IMAGENET_OFFSET, name="normalised")(films)
+    own = layers.Rescaling([2 * deviation for deviation in IMAGENET_DEVIATIONS],
+                           [2 * mean - 1 for mean in IMAGENET_MEANS], name="transform_input")(normalised)
+    model = keras.applications.InceptionV3(weights=None, include_top=True, input_tensor=own)
+    load_keras_weights(model, weights)
+    built = build_engine(model, name, threads=threads or device.cores)
+    return Network(model, tuple(imagenet_classes()), read_centre, lambda scores: scores.argmax(axis=1),
+                   exact=scorer_of(built), quick=_quick(built))
+
+
+def imagenet_classes() -> list[str]:
+    """The 1,000 names of `decode_predictions`; "class 0" … where its list isn't in Keras's cache.
+
+    Keras fetches that list from the network when it is first used; here nothing is fetched.
+    """
+    index = cache_folder() / _INDEX
+    if not index.is_file():
+        return [f"class {number}" for number in range(1000)]
+    from keras.applications.imagenet_utils import decode_predictions
+
+    ranked = decode_predictions(-np.arange(1000, dtype=np.float32)[None], top=1000)[0]
+    return [name for _, name, _ in ranked]
+
+
+def read_centre(path: Path) -> Film:
+    """An image with its shorter side at 299 pixels, its centre cut out, uint8 (299, 299, 3).
+
+    Raises:
+        FilmError: No image, or only a part of one.
+    """
+    upright = in_mode(read_film_file(path), "RGB")
+    factor = IMAGENET_SIDE / min(upright.size)
+    width, height = (max(IMAGENET_SIDE, round(factor * side)) for side in upright.size)
+    left, top = (width - IMAGENET_SIDE) // 2, (height - IMAGENET_SIDE) // 2
+    resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + IMAGENET_SIDE, top + IMAGENET_SIDE)))
+
+
+def scorer_of(engine: Engine) -> Scorer:
+    """uint8 films (n, H, W, 3) to float32 scores (n, K), computed a batch at a time."""
+
+    def score(films: Films) -> NDArray[np.float32]:
+        batches = [films[start : start + BATCH] for start in range(0, len(films), BATCH)]
+        return np.concatenate([_scored(engine, batch) for batch in batches])
+
+    return score
+
+
+def _scored(engine: Engine, films: Films) -> NDArray[np.float32]:
+    """Scores of at most one batch; Keras always gets a full one, as it compiles for each number of films."""
+    missing = BATCH - len(films) if isinstance(engine, KerasEngine) else 0
+    whole = np.concatenate([films, np.zeros((missing, *films.shape[1:]), np.uint8)]) if missing else films
+    return np.asarray(engine(whole), dtype=np.float32)[: len(films)]
+
+
+def _quick(engine: Engine) -> Scorer:
+    """bfloat16 scores differ from the exact ones in the third decimal."""
+    return scorer_of(engine.coarse() if describe_device().bfloat16 else engine)

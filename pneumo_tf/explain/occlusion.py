@@ -1,34 +1,31 @@
-"""Occlusion: where a grey patch lowers the score, there the network looked. No gradients, no surrogate.
+"""Occlusion: how far a score falls while a patch of the film is covered. No gradients, no surrogate.
 
 Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import OptionError
 from pneumo_tf.explain.lime import log_odds
-from pneumo_tf.explain.perturbing import BATCH, Scorer, filling
-from pneumo_tf.explain.superpixels import Film, check_film
+from pneumo_tf.explain.superpixels import BATCH, Film, Scorer, check_film, filling
 
 
 def occlusion_map(film: Film, scorer: Scorer, *, explained: int, patch: float = 0.2, step: float = 0.5,
-                  absent: str = "mean", advance: Callable[[int], None] = lambda _: None
-                  ) -> NDArray[np.float32]:
+                  absent: str = "mean") -> NDArray[np.float32]:
     """How far the log-odds of a class fall on average while a pixel is covered, float32 (H, W), signed.
 
     Args:
         film: uint8 (H, W, 3).
         scorer: Films to scores.
-        explained: The class.
+        explained: Index of the class.
         patch: Side of the square patch, as a share of the film's shorter side.
         step: Between two places of the patch, as a share of its side.
         absent: What the patch shows: "zero", "mean" (of the film) or "blur".
-        advance: Told after each batch how many films were scored.
 
     Raises:
         FilmError: Another shape or dtype.
@@ -49,7 +46,6 @@ def occlusion_map(film: Film, scorer: Scorer, *, explained: int, patch: float = 
         for (row, column), fall in zip(places, before - after, strict=True):
             fallen[row : row + side, column : column + side] += fall
             covered[row : row + side, column : column + side] += 1
-        advance(len(places))
     return (fallen / covered).astype(np.float32)
 
 

@@ -1,20 +1,28 @@
-"""A film cut into superpixels: by neighbourhood and shade (SLIC), by clustering every pixel, or by colour.
+"""Cutting a film into superpixels, and hiding some of them.
 
-Whatever the method, a superpixel is the set of pixels that share a number. Those of SLIC are in one piece;
-those of the clusterings need not be.
+A superpixel is the set of pixels that share a label. Those of SLIC are connected; those of the clusterings
+(k-means, Birch, colours) need not be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError
 
 Film = NDArray[np.uint8]
+Films = NDArray[np.uint8]
 Labels = NDArray[np.int32]
+Presence = NDArray[np.bool_]
+Scorer = Callable[[Films], NDArray[np.float32]]
+"""uint8 films (n, H, W, 3) to the scores of their classes (n, K)."""
+
+ABSENT = ("zero", "mean", "blur")
+BATCH = 32
 
 SUPERPIXELS, COLOURS = 80, 12
 SHADE = 0.5  # from black to white is as far as half the film's side
@@ -43,7 +51,7 @@ def segment(film: Film, method: str = "slic", *, count: int | None = None, seed:
     count = (COLOURS if method == "colour" else SUPERPIXELS) if count is None else count
     if count < 2:
         raise OptionError("A film must be cut into at least two superpixels.", received=f"{count}")
-    if (film == film[0, 0]).all():
+    if is_blank(film):
         raise FilmError("A film must show something to be cut into superpixels.",
                         received="all its pixels have one colour", remedy="Choose another film.")
     labels = SEGMENTATIONS[method](film, count, seed)
@@ -60,6 +68,11 @@ def check_film(film: NDArray[np.generic]) -> None:
         raise FilmError("A film to be explained must be uint8 (height, width, 3).",
                         received=f"{film.dtype} {film.shape}",
                         remedy="Read it with pneumo_tf.training.pixels.load_film.")
+
+
+def is_blank(film: Film) -> bool:
+    """Whether all pixels of a film have one colour."""
+    return bool((film == film[0, 0]).all())
 
 
 def outlined(film: Film, labels: Labels) -> Film:
@@ -116,3 +129,53 @@ def _places_and_shades(film: Film) -> NDArray[np.float32]:
 
 SEGMENTATIONS: dict[str, Callable[[Film, int, int], NDArray[np.integer]]] = {
     "slic": _slic, "kmeans": _kmeans, "birch": _birch, "colour": _colour}
+
+
+def filling(film: Film, absent: str, labels: Labels | None = None) -> Film:
+    """The pixels that stand where a superpixel is absent, uint8 (H, W, 3).
+
+    Args:
+        film: uint8 (H, W, 3).
+        absent: "zero" for black, "mean" for the mean colour of each superpixel (of the film, without
+            labels), "blur" for the film without detail: a Gaussian of a tenth of its longer side.
+        labels: int (H, W).
+
+    Raises:
+        OptionError: Another word.
+    """
+    if absent not in ABSENT:
+        raise OptionError("Absent superpixels must be filled in a way that this program knows.",
+                          received=absent, remedy=f"Choose one of: {', '.join(ABSENT)}.")
+    if absent == "zero":
+        return np.zeros_like(film)
+    if absent == "blur":
+        return np.asarray(cv2.GaussianBlur(film, (0, 0), max(film.shape) / 10), dtype=np.uint8)
+    regions = np.zeros(film.shape[:2], np.int32) if labels is None else labels
+    sizes = np.bincount(regions.ravel())
+    sums = [np.bincount(regions.ravel(), film[..., channel].ravel()) for channel in range(3)]
+    return np.rint(np.stack(sums, axis=-1) / sizes[:, None]).astype(np.uint8)[regions]
+
+
+def perturbed(film: Film, fill: Film, labels: Labels, presence: Presence) -> Films:
+    """One film per row of `presence`: its own pixels where the superpixel is present, else the filling.
+
+    Args:
+        film, fill: uint8 (H, W, 3).
+        labels: int (H, W).
+        presence: bool (n, superpixels).
+
+    Returns:
+        uint8 (n, H, W, 3).
+    """
+    mask = np.repeat(labels.ravel(), 3)
+    shown = np.take(255 * presence.view(np.uint8), mask, axis=1).reshape(-1, *film.shape)
+    shown &= film ^ fill  # 255 lets the film through, 0 the filling: bits are faster than comparisons
+    shown ^= fill
+    return shown
+
+
+def scores_of(film: Film, fill: Film, labels: Labels, presence: Presence, *,
+              scorer: Scorer) -> NDArray[np.float32]:
+    """Scores (n, K) of the perturbed films; never more than a batch of them exists."""
+    batches = [presence[start : start + BATCH] for start in range(0, len(presence), BATCH)]
+    return np.concatenate([scorer(perturbed(film, fill, labels, rows)) for rows in batches])

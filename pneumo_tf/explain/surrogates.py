@@ -1,4 +1,4 @@
-"""Simple models g that imitate a network around one film, from presence vectors to its answers.
+"""The surrogates of LIME: simple models g from presence vectors to a network's answers around one film.
 
 Each is a choice of G and of the complexity Ω(g) in the definition of LIME (Ribeiro, Singh and Guestrin, "Why
 Should I Trust You?", KDD 2016): logistic and ridge regression with the square of the weights, or with their
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import OptionError
+from pneumo_tf.explain.superpixels import Presence
 
-Presence = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 Fit = Callable[["Samples", float, int], tuple[Numbers, Numbers]]
 
@@ -25,12 +25,12 @@ _HALVINGS = 14  # of the range in which the penalty for so many superpixels lies
 
 @dataclass(frozen=True)
 class Samples:
-    """What g learns from.
+    """The training set of a surrogate.
 
     Attributes:
         presence: bool (n, d).
-        answers: float (n,): what the network says of each perturbed film.
-        closeness: float (n,), above 0: how much each counts.
+        answers: float (n,), the network's answer for each perturbed film.
+        closeness: float (n,), above 0, the weight of each.
     """
 
     presence: Presence

@@ -63,9 +63,15 @@ def _encoded(path: Path) -> str:
 
 
 def sentence(record: Mapping[str, Any], words: Language) -> str:
-    """What a film is called, what is explained, and what it is."""
-    said = words.say("explain.title.film", name=record["name"], predicted=record["predicted"],
-                     explained=record["explained"], score=words.number(record["score"], 3))
+    """What a film is called, which class is explained, its score and probability, and the true class."""
+    threshold, probability = record.get("threshold"), record.get("calibrated_probability")
+    said = words.say(
+        "explain.title.film", name=record["name"], predicted=record["predicted"],
+        explained=record["explained"], score=words.number(record["score"], 4),
+        threshold="" if threshold is None else words.say("explain.title.threshold",
+                                                         threshold=words.number(threshold, 4)),
+        probability="" if probability is None else words.say("explain.title.probability",
+                                                             probability=words.number(probability, 4)))
     return f"{said} {words.say('explain.title.label', label=record['label'])}" if record["label"] else said
 
 

@@ -190,13 +190,15 @@ class Predictor:
                       np.zeros(films, int), values, np.full(films, ""))
 
 
-def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = None) -> Predictor:
+def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = None,
+                 model: keras.Model | None = None) -> Predictor:
     """The predictor of a finished run.
 
     Args:
         run: The run.
         engine: "keras", "openvino", or "auto" for what suits the machine.
         threads: Of the processor; None takes all cores.
+        model: The run's network where it was loaded before.
 
     Raises:
         RunError: The run has no network.
@@ -205,7 +207,7 @@ def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = N
     """
     device = describe_device()
     name, threads = choose_engine(engine, device), threads or device.cores
-    model = load_network(run)
+    model = model or load_network(run)
     return Predictor(tuple(run.classes), run.positive, run.threshold if run.is_binary else None,
                      read_calibrator(run.facts.get("calibration")), film_reader(run, model.input_shape[1]),
                      build_engine(model, name, threads=threads), workers=threads)

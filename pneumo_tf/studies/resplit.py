@@ -21,7 +21,7 @@ from pneumo_tf.evaluation.figures import Judged, area_name
 from pneumo_tf.evaluation.learning_curve import balanced_log_loss, nested_order, outlook, sizes
 from pneumo_tf.evaluation.over_splits import over_splits, split_figures
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.explain.explain_films import add_to_report
+from pneumo_tf.explain.films import add_to_report
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.runs.folder import REPEATS, RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_json

@@ -22,7 +22,7 @@ from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.perturbed import robustness
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
-from pneumo_tf.explain.explain_films import add_to_report
+from pneumo_tf.explain.films import add_to_report
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFolder, read_run
 from pneumo_tf.runs.predictor import Film, Predictor, Variant, predictor_of

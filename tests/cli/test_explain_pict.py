@@ -19,10 +19,13 @@ from PIL import Image
 
 from pneumo_tf import places
 from pneumo_tf.cli import binary_class
-from pneumo_tf.cli.explain_pict import build_parser, main
-from pneumo_tf.explain import control
+from pneumo_tf.cli.explain_pict import main
+from pneumo_tf.explain import network as networks
 from pneumo_tf.explain.methods import METHODS
-from pneumo_tf.explain.network import Network
+from pneumo_tf.explain.network import Network, scorer_of
+from pneumo_tf.runs.folder import read_run
+from pneumo_tf.runs.predictor import predictor_of
+from pneumo_tf.training.engine import build_engine
 from pneumo_tf.training.pixels import load_film
 
 FEW = ("--samples", "64", "--superpixels", "12")
@@ -172,6 +175,110 @@ def test_a_foreign_film_is_prepared_as_the_runs_films_were(run: Path, phantom_fi
     assert record_of(run)[0]["score"] == pytest.approx(scores[chosen["id"]], abs=0.02)
 
 
+def test_score_call_and_probability_are_the_runs_own(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where perturbed films are scored in bfloat16, whose rounding moves films over the threshold."""
+    table = pd.read_csv(run / "predictions.csv")
+    threshold = json.loads((run / "run.json").read_text())["operating_point"]["threshold"]
+    near = table.assign(distance=(table["p_PNEUMONIA"] - threshold).abs()).nsmallest(6, "distance")
+    assert main([*near["id"], "--methods", "gradcam"]) == 0
+    said = capsys.readouterr().out
+    predictor = predictor_of(read_run(run))
+    for film, (_, row) in zip(record_of(run)[:6], near.iterrows(), strict=True):
+        scores = row[["p_NORMAL", "p_PNEUMONIA"]].to_numpy(float)[None]
+        probability = predictor.probabilities(scores)[0, 1]
+        assert film["predicted"] == row["predicted"]
+        assert film["score"] == pytest.approx(row["p_PNEUMONIA"], abs=1e-6)
+        assert film["threshold"] == threshold
+        assert film["calibrated_probability"] == pytest.approx(probability, abs=1e-5)
+        assert f"{row['id']}: called {row['predicted']}; explained: PNEUMONIA, uncalibrated score " in said
+        assert f"(threshold {threshold:.4f}), calibrated probability {probability:.4f}" in said
+
+
+def test_the_positive_class_is_explained_whatever_a_film_is_called(run: Path) -> None:
+    table = pd.read_csv(run / "predictions.csv").drop_duplicates("predicted")
+    assert set(table["predicted"]) == {"NORMAL", "PNEUMONIA"}
+    assert main([*table["id"], "--methods", "gradcam"]) == 0
+    assert {film["predicted"] for film in record_of(run)} == {"NORMAL", "PNEUMONIA"}
+    assert {film["explained"] for film in record_of(run)} == {"PNEUMONIA"}
+
+
+def foreign(project: Path, path: str, seed: int = 0) -> str:
+    """An image that is no film of the run, and its path."""
+    (project / path).parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (80, 80), dtype=np.uint8)
+    Image.fromarray(noise).save(project / path)
+    return path
+
+
+def test_files_of_one_name_are_explained_apart(run: Path, project: Path) -> None:
+    first, second, third = (foreign(project, f"{place}/film.png", seed) for seed, place in enumerate("abc"))
+    assert main([first, second, "./a/film.png", "--methods", "gradcam"]) == 0
+    assert main([third, second, "--methods", "gradcam"]) == 0
+    films = record_of(run)
+    assert {film["origin"] for film in films} == {str(project / path) for path in (first, second, third)}
+    assert len({film["name"] for film in films}) == len({film["panel"] for film in films}) == len(films) == 3
+    assert all((run / "explanations" / film["panel"]).is_file() for film in films)
+
+
+def test_a_foreign_file_does_not_replace_the_film_whose_name_it_has(run: Path, project: Path) -> None:
+    name = first_test_film(run)
+    path = foreign(project, f"elsewhere/{name}.png")
+    for order in ([path, name], [name, path]):
+        assert main([*order, "--methods", "gradcam"]) == 0
+        films = {film["name"]: film for film in record_of(run)}
+        assert len(films) == 2
+        assert films.pop(name)["label"] != ""
+        assert [film["origin"] for film in films.values()] == [str(project / path)]
+
+
+def test_the_path_of_a_film_of_the_run_is_that_film(run: Path, prepared_films: Path) -> None:
+    row = pd.read_csv(run / "split.csv").iloc[0]
+    assert main([str(prepared_films / row["file"]), row["id"], "--methods", "gradcam"]) == 0
+    assert [film["name"] for film in record_of(run)] == [row["id"]]
+
+
+def test_a_film_that_fails_is_recorded_and_the_others_go_on(run: Path, project: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (80, 80), 128).save(project / "blank.png")
+    (project / "letter.png").write_text("Dear doctor")
+    good = [first_test_film(run), foreign(project, "noise.png")]
+    assert main([good[0], "blank.png", "letter.png", good[1], "--methods", "gradcam", "lime-slic", *FEW]) == 2
+    films = {film["name"]: film for film in record_of(run)}
+    assert list(films) == [good[0], "blank", "letter", "noise"]
+    assert [name for name, film in films.items() if "error" in film] == ["blank", "letter"]
+    assert "one colour" in films["blank"]["error"]
+    assert {numbers["verdict"] for numbers in films["blank"]["methods"].values()} == {"blank"}
+    assert "complete image" in films["letter"]["error"]
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("explain_pict.py: error: Every film should be explained. "
+                                                "Received: 2 of 4 that weren't: blank (all its pixels")
+    assert "noise: called" in said.out
+    assert 'id="explain"' in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_film_of_the_run_that_is_gone_does_not_stop_the_others(run: Path, project: Path,
+                                                                 prepared_films: Path) -> None:
+    shutil.copytree(prepared_films, project / "moved")
+    facts = json.loads((run / "run.json").read_text())
+    facts["data"]["films"] = str(project / "moved")
+    (run / "run.json").write_text(json.dumps(facts))
+    rows = pd.read_csv(run / "split.csv").iloc[:2]
+    (project / "moved" / rows["file"].iloc[0]).unlink()
+    assert main([*rows["id"], "--methods", "gradcam"]) == 2
+    gone, there = record_of(run)
+    assert "must still be there" in gone["error"]
+    assert there["methods"]["gradcam"]["verdict"] == "shown"
+
+
+def test_an_interruption_costs_no_film_that_was_explained(run: Path, project: Path) -> None:
+    """LIME refuses the second film, which has more superpixels than the samples allow."""
+    Image.fromarray(np.kron(np.eye(2, dtype=np.uint8) * 200, np.ones((40, 40), np.uint8))).save("two.png")
+    many = foreign(project, "many.png")
+    options = ("--methods", "lime-colour", "--samples", "16", "--superpixels", "12")
+    assert main(["two.png", many, *options]) == 2
+    assert [film["name"] for film in record_of(run)] == ["two"]
+
+
 def test_pictures_go_elsewhere_on_demand_and_the_report_stays(run: Path, project: Path) -> None:
     before = (run / "report.html").read_bytes()
     assert main([first_test_film(run), "--methods", "gradcam", "-o", "elsewhere"]) == 0
@@ -191,9 +298,10 @@ def test_as_assigned_takes_the_assignments_lime(run: Path) -> None:
 def test_the_control_image_is_explained_without_a_run(run: Path, project: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     model = keras.models.load_model(run / "modelo.keras")
+    scorer = scorer_of(build_engine(model, "keras", threads=1))
     network = Network(model, ("cat", "dog"), lambda path: load_film(path, 64),
-                      lambda scores: scores.argmax(1))
-    monkeypatch.setattr(control, "imagenet_network", lambda weights: network)
+                      lambda scores: scores.argmax(1), exact=scorer, quick=scorer)
+    monkeypatch.setattr(networks, "imagenet_network", lambda weights, **_: network)
     noise = np.random.default_rng(0).integers(0, 256, (90, 70, 3)).astype(np.uint8)
     Image.fromarray(noise).save(project / "pet.png")
     (project / "weights.h5").write_bytes(b"as if")
@@ -232,8 +340,3 @@ def test_without_any_run_the_remedy_is_to_train(tmp_path: Path, monkeypatch: pyt
     assert "binary_class.py" in refused("NORMAL-1")
     (tmp_path / "model/runs/.unfinished").mkdir(parents=True)
     assert "Received: none in" in refused("NORMAL-1")
-
-
-def test_the_parsers_methods_are_the_rooms() -> None:
-    action = next(each for each in build_parser()._actions if each.dest == "methods")
-    assert tuple(action.choices or ()) == METHODS

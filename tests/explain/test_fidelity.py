@@ -14,7 +14,6 @@ from pneumo_tf.explain.fidelity import (
     near,
     points_inside,
     stability,
-    steadiness,
     verdict,
 )
 from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
@@ -88,12 +87,6 @@ def test_an_explanation_is_shown_only_if_it_is_steady_and_faithful(tiled_film, t
     assert judged(noise, LINEAR) == "unstable"
     assert judged(network_of(np.zeros(16)), LINEAR) == "constant"
     assert judged(together, replace(LINEAR, samples=20_000)) == "unfaithful"
-
-
-def test_steadiness_compares_the_halves_of_the_samples(tiled_film, tiles, network_of):
-    found = explain_by_lime(tiled_film, tiles, network_of(WEIGHTS), explained=1, options=LINEAR)
-    assert steadiness(found) == stability(list(found.halves))
-    assert steadiness(found).overlap == 1
 
 
 @pytest.fixture

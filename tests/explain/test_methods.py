@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -5,8 +7,9 @@ from keras import layers
 
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.explain.lime import LimeOptions
-from pneumo_tf.explain.methods import METHODS, Explainer
-from pneumo_tf.explain.network import Network
+from pneumo_tf.explain.methods import METHODS, Explainer, Finding, scaled
+from pneumo_tf.explain.network import Network, scorer_of
+from pneumo_tf.training.engine import build_engine
 
 OPTIONS = LimeOptions(samples=128, surrogate="ridge", answers="log_odds")
 
@@ -23,7 +26,9 @@ def explainer():
     kernel[:4, :4, 0, 1] = 0.5
     kernel[4:, 4:, 0, 1] = -0.5
     dense.set_weights([kernel.reshape(-1, 2), np.zeros(2, np.float32)])
-    network = Network(model, ("no", "yes"), lambda path: None, lambda scores: scores.argmax(axis=1))
+    scorer = scorer_of(build_engine(model, "keras", threads=1))
+    network = Network(model, ("no", "yes"), lambda path: None, lambda scores: scores.argmax(axis=1),
+                      exact=scorer, quick=scorer)
     return Explainer(network, options=OPTIONS, count=16)
 
 
@@ -58,22 +63,48 @@ def test_lime_says_how_far_it_can_be_believed(explainer, film):
     assert numbers["first"][0]["weight"] != 0
 
 
-def test_a_scorer_from_elsewhere_takes_the_place_of_the_network(explainer, film):
-    calls = []
+def test_only_perturbed_films_are_scored_by_the_quick_network(explainer, film):
+    """The class and the score of a film are the exact network's, whatever rounding the quick one does."""
+    perturbed = []
 
-    def engine(films):
-        calls.append(len(films))
-        return np.asarray(explainer.network.model(films))
+    def rounding(films):
+        perturbed.extend(films)
+        return 1 - np.asarray(explainer.network.exact(films))
 
-    other = Explainer(explainer.network, options=OPTIONS, count=16, scorer=engine)
-    theirs, ours = (each.explain(film, "lime-slic", explained=1).values for each in (other, explainer))
-    np.testing.assert_allclose(theirs, ours, atol=1e-3)
-    assert sum(calls) > 128
+    network = replace(explainer.network, quick=rounding)
+    other = Explainer(network, options=OPTIONS, count=16)
+    called, scores = other.called(film)
+    assert (called, scores.tolist()) == (explainer.called(film)[0], explainer.called(film)[1].tolist())
+    assert perturbed == []
+    for method in ("lime-slic", "occlusion"):
+        theirs, ours = (each.explain(film, method, explained=1).values for each in (other, explainer))
+        np.testing.assert_allclose(theirs, -ours, atol=1e-3)
+    assert len(perturbed) > 128
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shade", [0, 90, 255])
+def test_a_blank_film_is_said_to_be_without_content(explainer, method, shade):
+    found = explainer.explain(np.full((32, 32, 3), shade, np.uint8), method, explained=1)
+    assert found.verdict == "blank"
+    assert not found.values.any()
+
+
+@pytest.mark.parametrize("value", [-2.0, 0.0, 3.0])
+def test_a_map_of_one_value_is_said_to_be_without_content(explainer, film, monkeypatch, value):
+    flat = np.full((32, 32), value, np.float32)
+    monkeypatch.setitem(METHODS, "gradcam", lambda *_: Finding(flat))
+    assert explainer.explain(film, "gradcam", explained=1).verdict == "constant"
+
+
+def test_a_map_is_scaled_to_its_largest_size():
+    np.testing.assert_allclose(scaled(np.array([[1.0, -4.0]])), [[0.25, -1]])
+    assert not scaled(np.zeros((2, 2))).any()
 
 
 def test_films_of_another_size_and_unknown_methods_are_refused(explainer, film):
     with pytest.raises(FilmError, match=r"\(16, 32, 3\) where \(32, 32, 3\) is needed"):
-        explainer.given(film[:16])
+        explainer.called(film[:16])
     with pytest.raises(FilmError, match="size of the network's input"):
         explainer.explain(film[:16], "gradcam", explained=1)
     with pytest.raises(OptionError, match="gradcam, occlusion"):

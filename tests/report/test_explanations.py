@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumo_tf.report.explanations import sentence
+from pneumo_tf.report.language import language
 from pneumo_tf.report.page import write_report
 
 
@@ -80,3 +82,15 @@ def test_a_panel_that_is_gone_is_left_out(finished_run):
     section = page_of(finished_run)
     assert "film-1</h3>" in section
     assert "film-0</h3>" not in section
+
+
+@pytest.mark.parametrize(("known", "said"), [
+    ({}, "uncalibrated score 0.0863."),  # as records said before
+    ({"threshold": None, "calibrated_probability": None}, "uncalibrated score 0.0863."),
+    ({"threshold": 0.0893, "calibrated_probability": 0.12},
+     "uncalibrated score 0.0863 (threshold 0.0893), calibrated probability 0.1200."),
+])
+def test_the_caption_says_which_number_is_the_score_and_which_the_probability(known, said):
+    record = {"name": "a", "label": "NORMAL", "predicted": "NORMAL", "explained": "SICK", "score": 0.0863}
+    assert sentence(record | known, language("en")) == \
+        f"a: called NORMAL. Explained: SICK (orange speaks for it, blue against it): {said} It is NORMAL."

@@ -1,0 +1,234 @@
+"""Explain films: choose them, explain each by several methods, and keep pictures and figures in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.images import in_mode, read_film_file
+from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.explain.methods import Explainer, check_methods
+from pneumo_tf.explain.pictures import write_pictures
+from pneumo_tf.places import find_existing
+from pneumo_tf.report.explanations import sentence
+from pneumo_tf.report.language import Language
+from pneumo_tf.report.page import write_report
+from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder, republishing
+from pneumo_tf.storage import make_folder, write_json
+
+_BLANK = "all its pixels have one colour"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A film to be explained; what isn't known of it is empty.
+
+    Attributes:
+        name: Its id in the run, or its file's name without ending.
+        path: Its file; None where a film of the run is gone.
+        origin: What tells it from every other film: its run and id, or its file's path.
+        label: Its true class.
+        source: Its original file, relative to the source that was prepared.
+    """
+
+    name: str
+    path: Path | None
+    origin: str = ""
+    label: str = ""
+    source: str = ""
+
+
+def choose_films(names: Sequence[str], *, run: RunFolder | None, worst: int = 0) -> list[Chosen]:
+    """The films to be explained, each once.
+
+    Args:
+        names: Ids in the run, or paths of images.
+        run: The run; None where there is none.
+        worst: So many of the gravest errors among the run's test films come after them.
+
+    Raises:
+        FilmError: Neither an id nor a file.
+        RunError: The gravest errors of a run that made none.
+    """
+    films = {} if run is None else {film.id: film for film in run.cohort}
+    chosen = [_of_run(run, films[name]) if run and name in films else _by_path(run, name) for name in names]
+    if run is not None and worst:
+        chosen += [_of_run(run, films[name]) for name in _worst(run, worst)]
+    return list({film.origin: film for film in chosen}.values())
+
+
+def _worst(run: RunFolder, count: int) -> list[str]:
+    """Ids of the wrong test films, farthest from the threshold first; all where there are fewer."""
+    table = run.predictions
+    table = table[(table["split"] == "test") & (table["label"] != table["predicted"])].copy()
+    if table.empty:
+        raise RunError("The worst errors need errors.", remedy="Name films instead.",
+                       received=f"{run.path}, whose test films are all right")
+    scores = table[[f"p_{name}" for name in run.classes]]
+    shown = table[f"p_{run.positive}"] if run.is_binary else scores.max(axis=1)
+    table["gravity"] = (shown - (run.threshold or 0.0)).abs()
+    return list(table.sort_values(["gravity", "id"], ascending=[False, True]).head(count)["id"])
+
+
+def _of_run(run: RunFolder, film: Radiograph) -> Chosen:
+    return Chosen(film.id, run.film_path(film.file), f"{run.name}/{film.id}", film.label, film.source)
+
+
+def _by_path(run: RunFolder | None, name: str) -> Chosen:
+    """An image by its path: a film of the run where it is one, else never under the id of one."""
+    path = find_existing(name, what="film", error=FilmError,
+                         remedy="Name an id of the run's split.csv, or an image.")
+    if path.is_dir():
+        raise FilmError("A film must be a file.", received=f"{path}, a folder",
+                        remedy="Name the films in it.")
+    chosen = Chosen(path.stem, path, str(path.resolve()))
+    if run is None:
+        return chosen
+    for film in run.cohort:
+        known = run.film_path(film.file) if Path(film.file).name == path.resolve().name else None
+        if known is not None and known.resolve() == path.resolve():
+            return _of_run(run, film)
+    ids = {_folder_of(film.id).casefold() for film in run.cohort}
+    return _told_apart(chosen) if _folder_of(chosen.name).casefold() in ids else chosen
+
+
+def read_lesion(folder: Path, film: Chosen, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The mask of a phantom's lesion on the film that the network is given; None for films without one.
+
+    Args:
+        folder: The `masks` beside the phantoms.
+        film: Prepared with its sides kept in proportion, or stretched; not padded.
+        shape: Height and width.
+    """
+    path = folder / Path(film.source).with_suffix(".png")
+    if not film.source or not path.is_file():
+        return None
+    mask = in_mode(read_film_file(path), "L").resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(mask) > 127
+
+
+def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequence[str], *, folder: Path,
+                  words: Language, wanted: str | None = None, masks: Path | None = None,
+                  advance: Callable[[int], None] = lambda _: None) -> list[dict[str, Any]]:
+    """Explain films by several methods and write what they find.
+
+    A film that can't be explained gets its reason in the record, and the others go on.
+
+    Args:
+        explainer: The network and its options.
+        films: The films.
+        methods: Names from METHODS.
+        folder: Gets a folder for each film and `explanations.json`; what it holds of other films stays.
+        words: The language of titles and notes.
+        wanted: The class to explain; None takes the positive of two classes, of several the called one.
+        masks: Folder with the masks of phantoms' lesions.
+        advance: Told after each method on each film.
+
+    Returns:
+        The records of the films, as `explanations.json` holds them; `error` says why one isn't explained.
+
+    Raises:
+        OptionError: A method, class or option of LIME that can't be used.
+        StorageError: The folder can't be written to.
+    """
+    check_methods(methods)
+    classes = explainer.network.classes
+    if wanted is not None and wanted not in classes:
+        raise OptionError("The class to explain must be one that the network knows.", received=wanted,
+                          remedy=f"Choose one of: {', '.join(classes[:20])}.")
+    path = make_folder(folder) / EXPLANATIONS_RECORD
+    before, records = _read_record(path), []
+    for film in _distinct(films, before):
+        facts = {"name": film.name, "origin": film.origin, "label": film.label,
+                 "created": datetime.now().astimezone().isoformat(timespec="seconds")}
+        try:
+            found = _explain(explainer, film, methods, folder=folder, words=words, wanted=wanted, masks=masks,
+                             advance=advance)
+        except FilmError as failure:
+            found = {"error": str(failure)}
+        records.append({**facts, **found, "lime": asdict(explainer.options)})
+        names = {record["name"] for record in records}
+        # After every film, so that an interruption costs no more than the film at hand.
+        write_json(path, {"films": [*records, *(each for each in before if each["name"] not in names)]})
+    return records
+
+
+def _explain(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, folder: Path, words: Language,
+             wanted: str | None, masks: Path | None, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Explain one film, write its pictures, and give what is recorded of it."""
+    network, findings = explainer.network, []
+    try:
+        if chosen.path is None:
+            raise FilmError("A film must still be there to be explained.", received=chosen.name,
+                            remedy="Put the folder of films back where the run found it.")
+        film = network.read(chosen.path)
+        called, scores = explainer.called(film)
+        explained = network.classes.index(wanted or network.positive or network.classes[called])
+        lesion = None if masks is None else read_lesion(masks, chosen, film.shape[:2])
+        for method in methods:
+            findings.append(explainer.explain(film, method, explained=explained, lesion=lesion))
+            advance(1)
+    finally:
+        advance(len(methods) - len(findings))  # also for what failed
+    name, place = network.classes[explained], _folder_of(chosen.name)
+    probability = None if network.probabilities is None else network.probabilities(scores[None])[0, explained]
+    record = {"name": chosen.name, "label": chosen.label, "predicted": network.classes[called],
+              "explained": name, "score": float(scores[explained]),
+              "threshold": network.threshold if name == network.positive else None,
+              "calibrated_probability": None if probability is None else float(probability),
+              "panel": f"{place}/{PANEL}",
+              "methods": {each.method: {"verdict": each.verdict, **each.numbers} for each in findings}}
+    write_pictures(folder / place, film, findings, words=words, title=sentence(record, words), explained=name,
+                   lesion=lesion)
+    return record | ({"error": _BLANK} if all(each.verdict == "blank" for each in findings) else {})
+
+
+def _distinct(films: Sequence[Chosen], before: Sequence[dict[str, Any]]) -> list[Chosen]:
+    """The films under names whose folders no other film has, of these and of those explained before."""
+    owners = {_folder_of(record["name"]).casefold(): record.get("origin") for record in before}
+    distinct = []
+    for film in films:
+        if owners.get(_folder_of(film.name).casefold(), film.origin) not in (film.origin, None):
+            film = _told_apart(film)
+        owners[_folder_of(film.name).casefold()] = film.origin
+        distinct.append(film)
+    return distinct
+
+
+def _told_apart(film: Chosen) -> Chosen:
+    """The film under its name and a hash of its origin."""
+    return replace(film, name=f"{film.name}-{hashlib.sha256(film.origin.encode()).hexdigest()[:8]}")
+
+
+def _folder_of(name: str) -> str:
+    """A name as a folder that every disk takes."""
+    return re.sub(r"[^\w.-]|^\.", "_", name)
+
+
+def _read_record(path: Path) -> list[dict[str, Any]]:
+    """The films that were explained before; none where the record is damaged or not one of ours."""
+    try:
+        return [film for film in json.loads(path.read_text(encoding="utf-8"))["films"] if film["name"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def add_to_report(run: Path, *, lang: str) -> Path:
+    """Write a run's report and model card anew; also beside the runs, where this run's lie.
+
+    Returns:
+        The report.
+    """
+    with republishing(run):
+        return write_report(run, lang=lang)
