@@ -129,8 +129,6 @@ def resampled(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, 
     Args:
         statistics: By name, each a function of weights (b, n) -> (b,), NaN where it is undefined.
         groups: (n,) the patient of each film.
-        seed: Of the resamples, which all statistics share.
-        resamples: Number of them.
         why: The reason of a statistic that doesn't exist on all films.
 
     Returns:
@@ -164,8 +162,6 @@ def changes(pairs: Mapping[str, tuple[Statistic, Statistic]], groups: NDArray[np
     Args:
         pairs: Before and after, by name.
         groups: (n,) the patient of each film.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         Figures as `resampled` gives them; no ends where every resample gave the same.

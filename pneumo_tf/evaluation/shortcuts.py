@@ -44,8 +44,6 @@ def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | No
         cohort: Films with a split, and the facts of their original files where known.
         test: The test films' labels, patients and the network's scores.
         pixels: (len(cohort),) float by name, as `pixel_facts` gives them, in the cohort's order.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         `baselines`, of each {"name", "kind", "train", "value", "low", "high", "difference", …}. `kind` is
