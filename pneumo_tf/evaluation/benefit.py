@@ -24,8 +24,6 @@ def decision_curve(probabilities: Scores, *, seed: int = 42, resamples: int = 10
 
     Args:
         probabilities: Of two classes, calibrated.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         `threshold`; the net benefit of the `network`, with the 95 % interval at each threshold as `low` and

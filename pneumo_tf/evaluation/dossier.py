@@ -36,8 +36,6 @@ def dossier(scores: Mapping[str, Scores], threshold: float | None, *, calibrator
         held_out: Training films, each scored by a model that never saw its patient; they too may have labels
             to doubt. Scores that a training has seen are of no use here.
         prevalences: Shares of positives that predictive values are given for.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Raises:
         OptionError: Two classes and no threshold.

@@ -1,4 +1,7 @@
-"""Every figure that tells how good scores are, a row each: how it is computed, bounded and written."""
+"""Every figure that tells how good scores are, a row each: how it is computed, bounded and written.
+
+`evaluate` tells a row wherever its `told` says; the other analyses name the rows that they tell.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from pneumo_tf.evaluation.statistics import (
     f1_scores,
     macro_auc_of,
     matthews,
+    mean_of_films,
     mean_within,
     recalls,
 )
@@ -78,15 +82,17 @@ class Judged:
         """(n,) bool: all films."""
         return np.ones(len(self.scores.ids), dtype=bool)
 
-    @cached_property
-    def confusion(self) -> Statistic:
-        """Weights (b, n) to confusion matrices (b, K, K): rows actual, columns predicted."""
-        return confusion_of(self.scores.labels, self.predicted, len(self.scores.classes))
+    def counted(self, summary: Statistic) -> Statistic:
+        """A function of confusion matrices, (b, K, K) with actual classes as rows, as one of weights."""
+        count = confusion_of(self.scores.labels, self.predicted, len(self.scores.classes))
+        return lambda weights: summary(count(weights))
 
     def statistic(self, name: str) -> Statistic:
         """The figure of this name as a function of how often each film counts."""
         found = FIGURES[name].compute(self)
-        return mean_within(*found) if isinstance(found, FilmMean) else found
+        if not isinstance(found, FilmMean):
+            return found
+        return mean_of_films(found.numbers) if found.rows.all() else mean_within(*found)
 
     def value(self, name: str) -> float:
         """The figure of this name on all films, NaN where it doesn't exist."""
@@ -145,13 +151,12 @@ FIGURES: dict[str, Figure] = {
     "accuracy": Figure("share", lambda of: FilmMean(of.predicted == of.scores.labels, of.every),
                        ("two", "several"), "no_films", "wilson"),
     "prevalence": Figure("share", lambda of: FilmMean(of.own, of.every), (), "no_films", "wilson"),
-    "f1": Figure("area", lambda of: lambda weights: f1_scores(of.confusion(weights))[:, of.index], ("two",)),
-    "macro_f1": Figure("area", lambda of: lambda weights: f1_scores(of.confusion(weights)).mean(axis=1),
+    "f1": Figure("area", lambda of: of.counted(lambda table: f1_scores(table)[:, of.index]), ("two",)),
+    "macro_f1": Figure("area", lambda of: of.counted(lambda table: f1_scores(table).mean(axis=1)),
                        ("several",)),
-    "balanced_accuracy": Figure("share", lambda of: lambda weights:
-                                recalls(of.confusion(weights)).mean(axis=1), ("two", "several")),
-    "mcc": Figure("correlation", lambda of: lambda weights: matthews(of.confusion(weights)),
-                  ("two", "several")),
+    "balanced_accuracy": Figure("share", lambda of: of.counted(lambda table: recalls(table).mean(axis=1)),
+                                ("two", "several")),
+    "mcc": Figure("correlation", lambda of: of.counted(matthews), ("two", "several")),
     "auc": Figure("area", lambda of: auc_of(of.own, of.values), ("two", "rest"), interval="delong"),
     "average_precision": Figure("area", lambda of: average_precision_of(of.own, of.values), ("two", "rest")),
     "macro_auc": Figure("area", lambda of: macro_auc_of(of.scores.labels, of.scores.values), ("several",)),

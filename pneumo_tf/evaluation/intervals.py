@@ -30,16 +30,12 @@ class Interval:
     """A 95 % interval; None where no resample gave a number, or the patients are too few for any.
 
     Attributes:
-        low: 2.5th percentile.
-        high: 97.5th percentile.
-        resamples: How many were drawn.
-        skipped: How many of them had no value, e.g. because one class was missing.
+        skipped: How many resamples had no value, e.g. because one class was missing.
     """
 
-    low: float | None
-    high: float | None
-    resamples: int
-    skipped: int
+    low: float | None = None
+    high: float | None = None
+    skipped: int = 0
 
 
 def wilson(count: float, of: float) -> tuple[float, float]:
@@ -114,7 +110,7 @@ def bootstrap(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, 
     """
     keys, member = np.unique(groups, return_inverse=True)
     if len(keys) < FEWEST_PATIENTS:
-        return dict.fromkeys(statistics, Interval(None, None, 0, 0))
+        return dict.fromkeys(statistics, Interval())
     once = np.ones((1, len(groups)))
     drawn = _over(statistics, _resamples(len(keys), member, seed=seed, resamples=resamples))
     without = _over(statistics, _left_out(len(keys), member))
@@ -129,8 +125,6 @@ def resampled(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, 
     Args:
         statistics: By name, each a function of weights (b, n) -> (b,), NaN where it is undefined.
         groups: (n,) the patient of each film.
-        seed: Of the resamples, which all statistics share.
-        resamples: Number of them.
         why: The reason of a statistic that doesn't exist on all films.
 
     Returns:
@@ -164,8 +158,6 @@ def changes(pairs: Mapping[str, tuple[Statistic, Statistic]], groups: NDArray[np
     Args:
         pairs: Before and after, by name.
         groups: (n,) the patient of each film.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         Figures as `resampled` gives them; no ends where every resample gave the same.
@@ -204,11 +196,11 @@ def _ends(drawn: Weights, without: Weights, value: float) -> Interval:
     valid = drawn[np.isfinite(drawn)]
     skipped = len(drawn) - len(valid)
     if not len(valid):
-        return Interval(None, None, len(drawn), skipped)
+        return Interval(skipped=skipped)
     shares = _shares(valid, without[np.isfinite(without)], value)
     # The k-th of b ordered values stands for the share k / (b + 1).
     low, high = np.percentile(valid, 100 * shares, method="weibull")
-    return Interval(float(low), float(high), len(drawn), skipped)
+    return Interval(float(low), float(high), skipped)
 
 
 def _shares(drawn: Weights, without: Weights, value: float) -> Weights:

@@ -69,24 +69,19 @@ def _absent(judged: Judged, setting: Setting) -> str:
 
 
 def _area(auc: Estimate, judged: Judged) -> Estimate:
-    """An area with DeLong's intervals beside its own, where there are any: films as independent, and not."""
-    own, values = judged.own, judged.scores.values[:, judged.index]
-    found = {"delong": delong(own, values), "delong_by_patient": delong(own, values, judged.scores.groups)}
-    beside = {name: {"low": ends[0], "high": ends[1]} for name, ends in found.items() if ends}
-    return _perfect_area(auc, judged) | beside
+    """An area with DeLong's intervals beside its own: films as independent, and by patient.
 
-
-def _perfect_area(auc: Estimate, judged: Judged) -> Estimate:
-    """An area of 0 or 1 with an interval of its own: resampling can't show an error that never happened.
-
-    Patients count, not films, so that several films of one patient make it no narrower.
+    An area of 0 or 1 has Newcombe's instead, since resampling can't show an error that never happened.
+    Patients count there, not films, so that several films of one patient make it no narrower.
     """
-    if auc["value"] not in (0, 1):
-        return auc
-    positives, negatives = (len(np.unique(judged.scores.groups[rows])) for rows in (judged.own, ~judged.own))
-    low, high = newcombe_auc(auc["value"], positives, negatives)
-    return {"value": auc["value"], "low": low, "high": high, "films": auc["films"],
-            "patients": auc["patients"], "method": "Newcombe 2006, method 5"}
+    own, values, groups = judged.own, judged.scores.values[:, judged.index], judged.scores.groups
+    if auc["value"] in (0, 1):
+        positives, negatives = (len(np.unique(groups[rows])) for rows in (own, ~own))
+        low, high = newcombe_auc(auc["value"], positives, negatives)
+        return {"value": auc["value"], "low": low, "high": high, "films": auc["films"],
+                "patients": auc["patients"], "method": "Newcombe 2006, method 5"}
+    beside = {"delong": delong(own, values), "delong_by_patient": delong(own, values, groups)}
+    return auc | {name: {"low": ends[0], "high": ends[1]} for name, ends in beside.items() if ends}
 
 
 def _classification_report(scores: Scores, predicted: NDArray[np.intp]) -> list[dict[str, Any]]:

@@ -56,8 +56,6 @@ def judge_views(test: Ways, validation: Ways | None, *, threshold: float | None,
         validation: Likewise; None for several classes, which have no threshold.
         threshold: The run's own, fixed on single films; None for several classes.
         fix: The run's rule: validation films to a threshold.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         `ways`: for each its name, and its figures at the run's `own` threshold and at one that was `refixed`

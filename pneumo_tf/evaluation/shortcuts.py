@@ -19,12 +19,12 @@ from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import auc_of, less
 
 Floats = NDArray[np.float64]
-Columns = dict[str, tuple[Floats, Floats]]
+Columns = dict[str, tuple[Floats, ...]]
 
 # The baselines of all facts of the files together, and of all facts of the pixels.
 ALL_FILES, ALL_PIXELS = "all", "all_pixels"
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
-# Files differ in these by factors, not by steps.
+# Files differ in these by factors, so that their logarithms are compared.
 _BY_FACTORS = ("bytes", "megapixels", "aspect")
 PIXEL_FACTS = ("brightness", "contrast", "border", "sharpness")
 # JPEG's ringing lifts black by a few grey levels; a row of film still has a corner or a letter that is lit.
@@ -44,8 +44,6 @@ def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | No
         cohort: Films with a split, and the facts of their original files where known.
         test: The test films' labels, patients and the network's scores.
         pixels: (len(cohort),) float by name, as `pixel_facts` gives them, in the cohort's order.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         `baselines`, of each {"name", "kind", "train", "value", "low", "high", "difference", …}. `kind` is
@@ -61,11 +59,13 @@ def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | No
     is_tested = test.labels == test.positive_index
     if any(labels.all() or not labels.any() for labels in (is_trained, is_tested)):
         return {"baselines": [], "why": "one_class_only"}
+    of_pixels = {name: tuple(values[rows[split]] for split in ("train", "test"))
+                 for name, values in (pixels or {}).items()}
     kinds = {"file": _with_all(_file_columns(cohort, rows), ALL_FILES, is_trained),
-             "pixels": _with_all(_pixel_columns(pixels or {}, rows), ALL_PIXELS, is_trained)}
+             "pixels": _with_all(of_pixels, ALL_PIXELS, is_trained)}
     if not any(kinds.values()):
         return {"baselines": [], "why": "no_facts"}
-    directed = {name: _directed(*values, is_trained) for columns in kinds.values()
+    directed = {name: _directed(values, is_trained) for columns in kinds.values()
                 for name, values in columns.items()}
     figures = _areas(test, {name: values for name, (_, values) in directed.items()}, seed=seed,
                      resamples=resamples)
@@ -95,8 +95,9 @@ def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int,
             for name in areas}
 
 
-def _directed(train: Floats, test: Floats, is_trained: NDArray[np.bool_]) -> tuple[float, Floats]:
+def _directed(column: tuple[Floats, ...], is_trained: NDArray[np.bool_]) -> tuple[float, Floats]:
     """The area on the training films, and the test films' values turned so that high means positive there."""
+    train, test = column
     area = float(auc_of(is_trained, train)(np.ones((1, len(train))))[0])
     return (area, test) if area >= 0.5 else (1 - area, -test)
 
@@ -108,17 +109,9 @@ def _file_columns(cohort: Cohort, rows: Mapping[str, list[int]]) -> Columns:
     for name, values in table.items():
         train, test = (values[rows[split]] for split in ("train", "test"))
         if min(np.isfinite(train).mean(), np.isfinite(test).mean()) >= _KNOWN:
-            filled = (np.nan_to_num(part, nan=np.nanmedian(train)) for part in (train, test))
-            columns[name] = _evened(name, *filled)
+            filled = [np.nan_to_num(part, nan=np.nanmedian(train)) for part in (train, test)]
+            columns[name] = tuple(map(np.log, filled) if name in _BY_FACTORS else filled)
     return columns
-
-
-def _evened(name: str, train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    return (np.log(train), np.log(test)) if name in _BY_FACTORS else (train, test)
-
-
-def _pixel_columns(pixels: Mapping[str, Floats], rows: Mapping[str, list[int]]) -> Columns:
-    return {name: (values[rows["train"]], values[rows["test"]]) for name, values in pixels.items()}
 
 
 def _numbers(facts: Mapping[str, str]) -> dict[str, float]:

@@ -59,7 +59,7 @@ def mean_of_films(values: Floats) -> Statistic:
 def mean_within(values: NDArray[np.number | np.bool_], rows: NDArray[np.bool_]) -> Statistic:
     """The mean of a number that each film has, (n,), over some of the films, (n,) bool."""
     mean = mean_of_films(values[rows].astype(np.float64))
-    return mean if rows.all() else lambda weights: mean(weights[:, rows])
+    return lambda weights: mean(weights[:, rows])
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:

@@ -34,8 +34,6 @@ def subgroups(cohort: Cohort, test: Scores, threshold: float | None, *, seed: in
         cohort: Films with their subtypes and facts; a film without is in no such part.
         test: The uncalibrated scores of the test films.
         threshold: As for `Scores.predicted`.
-        seed: Of the resamples.
-        resamples: Number of them.
 
     Returns:
         Of each part {"by", "name", "films", "patients", "few", "figures"}: `by` is "subtype" or the name of a

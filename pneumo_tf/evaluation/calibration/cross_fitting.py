@@ -26,7 +26,6 @@ def cross_fitted(validation: Scores, *, seed: int = 42, resamples: int = 1000) -
     Args:
         validation: Uncalibrated scores of films that training hasn't seen.
         seed: Of the folds and of the resamples.
-        resamples: Number of them.
 
     Returns:
         `films`, `patients`, `folds`, and `log_loss`: a figure by method; empty with "few_patients" as `why`
