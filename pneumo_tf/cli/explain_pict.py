@@ -104,7 +104,7 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     from pneumo_tf.explain.explain_films import add_to_report, explain_films, explanations_folder
     from pneumo_tf.explain.methods import Explainer
     from pneumo_tf.progress import progress_bar
-    from pneumo_tf.report.language import language
+    from pneumo_tf.report.words import language
 
     network, films, run_lang = _subject(typed, run_path)
     lang = getattr(typed, "lang", run_lang)

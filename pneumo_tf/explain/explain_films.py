@@ -14,9 +14,9 @@ from pneumo_tf.errors import OptionError
 from pneumo_tf.explain.choosing import Chosen, read_lesion
 from pneumo_tf.explain.gallery import FOLDER, RECORD, Explained, write_film
 from pneumo_tf.explain.methods import Explainer, check_methods
-from pneumo_tf.report.language import Language
-from pneumo_tf.report.model_card import CARD
-from pneumo_tf.report.page import PAGE, write_report
+from pneumo_tf.report.page import write_report
+from pneumo_tf.report.words import Language
+from pneumo_tf.runs.folder import MODEL_CARD, REPORT
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 
@@ -77,7 +77,7 @@ def add_to_report(run: Path, *, lang: str) -> Path:
     Returns:
         The report.
     """
-    published = [name for name in (PAGE, CARD) if _is_copy(run.parents[1] / name, run / name)]
+    published = [name for name in (REPORT, MODEL_CARD) if _is_copy(run.parents[1] / name, run / name)]
     report = write_report(run, lang=lang)
     for name in published:
         with replacing(run.parents[1] / name) as temporary:

@@ -15,9 +15,9 @@ from PIL import Image
 from pneumo_tf.explain.methods import Finding
 from pneumo_tf.explain.overlay import Picture, overlay, panel
 from pneumo_tf.explain.superpixels import Film, outlined
-from pneumo_tf.report.drawing import style
-from pneumo_tf.report.explanations import sentence
-from pneumo_tf.report.language import Language
+from pneumo_tf.report.charts.drawing import style
+from pneumo_tf.report.sections.explanations import sentence
+from pneumo_tf.report.words import Language
 from pneumo_tf.storage import replacing
 
 FOLDER, RECORD, PANEL = "explanations", "explanations.json", "panel.png"

@@ -22,7 +22,7 @@ from pneumo_tf.evaluation.intervals import bootstrap
 from pneumo_tf.evaluation.paired import area_of, less, take
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_of
-from pneumo_tf.report.comparison import write_page
+from pneumo_tf.report.page import write_comparison_page
 from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.runs.predictor import recorded_scores
 from pneumo_tf.storage import make_folder, replacing, write_json
@@ -100,7 +100,7 @@ def write_comparison(content: dict[str, Any], folder: Path, *, lang: str = "en")
     write_json(folder / "comparison.json", content)
     with replacing(folder / "comparison.csv") as temporary:
         table(content).to_csv(temporary, index=False, lineterminator="\n")
-    return write_page(content, folder, lang=lang)
+    return write_comparison_page(content, folder, lang=lang)
 
 
 def table(content: dict[str, Any]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from pneumo_tf.evaluation.recalibration import REPEATS, check_labelled, recalibr
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.report.external import write_external_report
+from pneumo_tf.report.page import write_external_report
 from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.runs.predictor import Predictor, fix_as, predictor_of, recorded_scores
 from pneumo_tf.storage import make_folder, replacing, write_json

@@ -22,8 +22,7 @@ from pneumo_tf.evaluation.repeats import area, over_splits, split_figures
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.explain.explain_films import add_to_report
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.report.repeats import RECORD
-from pneumo_tf.runs.folder import RunFolder, read_run
+from pneumo_tf.runs.folder import REPEATS, RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.studies.refit import Refit, refit
 
@@ -73,7 +72,7 @@ def repeat_study(run_folder: Path, *, repeats: int = 5, seed: int = 42, threads:
     content = {"recipe": study.recipe, "seed": seed,
                **_other_splits(study, own, seeds=_seeds(run, repeats, seed)),
                "learning": _learning_curve(study, own["test"], seed=seed)}
-    write_json(run_folder / RECORD, {**content, "seconds": round(time.perf_counter() - start, 1)})
+    write_json(run_folder / REPEATS, {**content, "seconds": round(time.perf_counter() - start, 1)})
     return add_to_report(run_folder, lang=lang)
 
 

@@ -25,8 +25,7 @@ from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.explain.explain_films import add_to_report
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.report.robustness import PICTURES, RECORD
-from pneumo_tf.runs.folder import RunError, RunFolder, read_run
+from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFolder, read_run
 from pneumo_tf.runs.predictor import (
     Film,
     Predictor,
@@ -99,8 +98,8 @@ def rescore_run(folder: Path, options: Rescoring) -> Path:
             seed=options.seed, resamples=options.resamples),
         "views": {"count": options.views, "preset": options.preset,
                   **_judged_views(run, predictor, tested, found[: len(views)], options)}}
-    _write_pictures(folder / PICTURES, _first_film(run, predictor, tested), changed)
-    write_json(folder / RECORD, content)
+    _write_pictures(folder / PERTURBED_FILMS, _first_film(run, predictor, tested), changed)
+    write_json(folder / ROBUSTNESS, content)
     return add_to_report(folder, lang=options.lang)
 
 

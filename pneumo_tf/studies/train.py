@@ -19,9 +19,9 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.audit import audit, check_classes
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
-from pneumo_tf.report.model_card import CARD
-from pneumo_tf.report.page import PAGE, write_report
+from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
+from pneumo_tf.runs.folder import MODEL_CARD, REPORT
 from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import guarded, make_folder, replacing
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
@@ -32,7 +32,7 @@ from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.stages import StageRecorder
 from pneumo_tf.training.task import Task
 
-_PUBLISHED = ("model.json", "modelo.h5", "modelo.keras", PAGE, CARD)
+_PUBLISHED = ("model.json", "modelo.h5", "modelo.keras", REPORT, MODEL_CARD)
 
 
 def run_study(options: StudyOptions) -> Path:

@@ -7,7 +7,7 @@ from PIL import Image
 from pneumo_tf.explain.gallery import Explained, note, write_film
 from pneumo_tf.explain.methods import Finding
 from pneumo_tf.explain.overlay import overlay
-from pneumo_tf.report.language import language
+from pneumo_tf.report.words import language
 
 FILM = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
 VALUES = np.linspace(-1, 1, 576).reshape(24, 24).astype(np.float32)
