@@ -21,6 +21,8 @@ _KINDS = {**dict.fromkeys(("auc", "macro_auc", "average_precision", "f1", "macro
 Estimate = Mapping[str, Any]
 """A value of metrics.json with the ends of its interval, `low` and `high`; null where there is none."""
 Write = Callable[[float], str]
+Cell = tuple[str, str]
+"""A value, and what stands beside it: its interval, or why there is no value."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Language:
             return ""
         return self.between(write(estimate["low"]), write(estimate["high"]))
 
-    def estimate(self, estimate: Estimate, write: Write) -> tuple[str, str]:
+    def estimate(self, estimate: Estimate, write: Write) -> Cell:
         """A value, and its interval or the reason why there is no value."""
         if estimate["value"] is None:
             return "–", self.say(f"why.{estimate['why']}") if "why" in estimate else ""

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tf.report.charts import results
 from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.rendering import Section
-from pneumo_tf.report.words import Estimate, Language
+from pneumo_tf.report.words import Cell, Estimate, Language
 from pneumo_tf.runs.folder import FIGURES, RunFolder
 
 _STAGES = ("before", "after")
-
-
-@dataclass(frozen=True)
-class CalibrationRow:
-    """One figure of calibration, as text: for each stage its value, and its interval or why there is none."""
-
-    name: str
-    means: str
-    cells: list[tuple[str, str]]
 
 
 def calibration(run: RunFolder, words: Language) -> dict[str, Any]:
@@ -45,16 +35,17 @@ def spoken_bins(bins: list[dict[str, float]], words: Language) -> str:
                                share=words.number(part["share"], 2)) for part in bins)
 
 
-def _rows(stages: list[dict[str, Any]], run: RunFolder, words: Language) -> list[CalibrationRow]:
+def _rows(stages: list[dict[str, Any]], run: RunFolder, words: Language) -> list[tuple[str, str, list[Cell]]]:
+    """Each figure with its meaning, and for each stage its value with what stands beside it."""
     rows = []
     for name in stages[0]:
         means = "brier.several" if name == "brier" and not run.is_binary else name
-        rows.append(CalibrationRow(words.say(f"figure.{name}"), words.say(f"figure.{means}.means"),
-                                   [_cell(figures[name], words) for figures in stages]))
+        rows.append((words.say(f"figure.{name}"), words.say(f"figure.{means}.means"),
+                     [_cell(figures[name], words) for figures in stages]))
     return rows
 
 
-def _cell(figure: Estimate, words: Language) -> tuple[str, str]:
+def _cell(figure: Estimate, words: Language) -> Cell:
     """A value and its interval; what chance alone would give instead, where the figure has that."""
     value, beside = words.estimate(figure, words.decimals)
     if "chance" in figure and figure["value"] is not None:
@@ -118,7 +109,7 @@ def benefit(run: RunFolder, words: Language) -> dict[str, Any]:
                       *(_predictive(row[name], words) for name in ("ppv", "npv"))) for row in rows]}
 
 
-def _predictive(figure: dict[str, Any] | float | None, words: Language) -> tuple[str, str]:
+def _predictive(figure: dict[str, Any] | float | None, words: Language) -> Cell:
     """The value and its interval, never rounded to certain; older runs have the value alone."""
     def write(value: float) -> str:
         return f"> {words.percent(0.999)}" if 0.9995 <= value < 1 else words.percent(value)

@@ -37,17 +37,6 @@ class Point:
     rest: Rest = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A point in words; `unrecorded` is said where a page has no section that answers it."""
-
-    name: str
-    text: str
-    numbers: str
-    unrecorded: str
-    rest: str
-
-
 POINTS: dict[str, tuple[Point, ...]] = {
     "purpose": (
         Point("title", "1 2", "1 2", "1 2", "authors"),
@@ -104,13 +93,14 @@ def content(_: RunFolder, words: Language) -> dict[str, Any]:
                        for group, points in POINTS.items()}}
 
 
-def _answer(point: Point, words: Language) -> Answer:
+def _answer(point: Point, words: Language) -> dict[str, str]:
+    """A point in words; `unrecorded` is said where a page has no section that answers it."""
     cited = [("CLAIM", point.claim), ("TRIPOD+AI", point.tripod), ("STARD-AI", point.stard)]
     numbers = "; ".join(f"{guideline} {', '.join(items.split())}" for guideline, items in cited if items)
     is_answerable = any(point.name in section.answers for section in sections_of("report"))
-    return Answer(point.name, words.say(f"checklist.point.{point.name}"), numbers,
-                  words.say("checklist.unrecorded") if is_answerable else "",
-                  words.say(f"checklist.rest.{point.rest}") if point.rest else "")
+    return {"name": point.name, "text": words.say(f"checklist.point.{point.name}"), "numbers": numbers,
+            "unrecorded": words.say("checklist.unrecorded") if is_answerable else "",
+            "rest": words.say(f"checklist.rest.{point.rest}") if point.rest else ""}
 
 
 CHECKLIST = Section("checklist", content, "made", 40)

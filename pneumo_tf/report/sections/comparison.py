@@ -32,22 +32,6 @@ class Comparison:
         return list(self.record["rows"])
 
 
-@dataclass(frozen=True)
-class Distance:
-    """A row's difference to the best as text, and where it is drawn, in percent of the width.
-
-    Attributes:
-        bar: Low end, high end and value of the interval; None where there is none.
-        zero: Where no difference lies.
-    """
-
-    name: str
-    value: str
-    interval: str
-    bar: tuple[float, float, float] | None
-    zero: float
-
-
 def overview(record: dict[str, Any], words: Language) -> dict[str, Any]:
     """What the first screen shows beside its title: the best row, and those that can't be told from it."""
     rows = record["rows"]
@@ -136,8 +120,9 @@ def distances(compared: Comparison, words: Language) -> dict[str, Any] | None:
     for row in others:
         value, low, high = (row["difference"][key] for key in ("value", "low", "high"))
         interval = words.interval(row["difference"], write) or words.say("comparison.difference.none")
-        rows.append(Distance(row["name"], write(value), interval,
-                             None if low is None else (place(low), place(high), place(value)), place(0)))
+        bar = None if low is None else (place(low), place(high), place(value))
+        rows.append({"name": row["name"], "value": write(value), "interval": interval, "bar": bar,
+                     "zero": place(0)})
     lead = words.say("comparison.difference.lead", name=best["name"],
                      resamples=words.number(compared.record["resamples"]))
     return {"lead": lead, "rows": rows}

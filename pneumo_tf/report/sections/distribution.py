@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.charts.results import class_bars
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.sections.data import SPLITS
-from pneumo_tf.report.words import FigureRow, Language, figure_row
+from pneumo_tf.report.words import Language, figure_row
 from pneumo_tf.runs.folder import FIGURES, RunFolder
 
 # Shares that differ by less move a predictive value by about a point at most.
 _SAME = 0.02
-
-
-class ResampledRow(NamedTuple):
-    """One figure of the validation films, as they are and as they were drawn."""
-
-    plain: FigureRow
-    drawn: FigureRow
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any]:
@@ -60,8 +53,8 @@ def _resampled(run: RunFolder, words: Language) -> dict[str, Any]:
     said = words.say("distribution.drawn", films=words.count(found["films"], "film"),
                      drawn=words.number(found["drawn"]), copies=words.number(found["drawn"] - found["films"]))
     return {"resampled": said, "rows": [
-        ResampledRow(*(figure_row(name, part[name], words, positive=run.positive)
-                       for part in (plain, found["figures"]))) for name in found["figures"] if name in plain]}
+        [figure_row(name, part[name], words, positive=run.positive) for part in (plain, found["figures"])]
+        for name in found["figures"] if name in plain]}
 
 
 DISTRIBUTION = Section("distribution", content, "films", 30, answers=("characteristics", "balance", "shift"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tf.report.charts.pictures import Captioned, thumbnails
@@ -11,15 +10,6 @@ from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
 
 _PICTURED = 6
-
-
-@dataclass(frozen=True)
-class ShownPair:
-    """Two films that look the same, and a sentence on where they stand and how alike they are."""
-
-    title: str
-    sentence: str
-    films: list[Captioned]
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
@@ -36,7 +26,8 @@ def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
     return {"verdict": verdict, "pairs": pairs, "more": more}
 
 
-def _pair(record: dict[str, Any], run: RunFolder, words: Language) -> ShownPair:
+def _pair(record: dict[str, Any], run: RunFolder, words: Language) -> dict[str, Any]:
+    """Both films, and a sentence on where they stand and how alike they are."""
     pictures, (first, second) = thumbnails(run, record["ids"]), record["ids"]
     is_across = len(set(record["splits"])) == 2
     films = []
@@ -49,7 +40,8 @@ def _pair(record: dict[str, Any], run: RunFolder, words: Language) -> ShownPair:
     said = [words.say("duplicates.across.one" if is_across else "duplicates.within.one"),
             *([words.say("duplicates.labels")] if len(set(record["labels"])) == 2 else []),
             words.say("duplicates.likeness", likeness=words.number(record["likeness"], 3))]
-    return ShownPair(words.say("duplicates.pair", first=first, second=second), " ".join(said), films)
+    return {"title": words.say("duplicates.pair", first=first, second=second), "sentence": " ".join(said),
+            "films": films}
 
 
 DUPLICATES = Section("duplicates", content, "films", 40, answers=("partitions",))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,6 @@ from pneumo_tf.runs.folder import EXPLANATIONS, EXPLANATIONS_RECORD, RunFolder
 _BUDGET = 2_500_000  # characters of all pictures, so that the page stays below 5 MB
 
 
-@dataclass(frozen=True)
-class ShownExplanation:
-    """One film: a sentence on what is explained, its panel as a data URI, and how each method was judged."""
-
-    name: str
-    sentence: str
-    picture: str
-    rows: list[dict[str, str]]
-
-
 def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
     """Films with their panels, in the order they were explained, as far as the page has room."""
     folder, shown, room = run.path / EXPLANATIONS, [], _BUDGET
@@ -35,8 +24,8 @@ def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
         if room < 0:
             break
         if picture:
-            shown.append(ShownExplanation(record["name"], sentence(record, words), picture,
-                                          _rows(record, words)))
+            shown.append({"name": record["name"], "sentence": sentence(record, words), "picture": picture,
+                          "rows": _rows(record, words)})
     return {"explained": shown} if shown else None
 
 

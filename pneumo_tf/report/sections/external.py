@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,27 +15,6 @@ from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import FIGURES, RunFolder
 
 _PAGES = ("external",)
-
-
-@dataclass(frozen=True)
-class DropRow:
-    """One figure here and there, as text; each cell its value and its interval, or why there is none."""
-
-    name: str
-    internal: tuple[str, str]
-    external: tuple[str, str]
-    difference: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class RecalibratedRow:
-    """What labelled films would change of one figure, as text."""
-
-    name: str
-    before: str
-    after: str
-    range: str
-    improved: str
 
 
 def tested(run: RunFolder, words: Language) -> str:
@@ -83,9 +61,9 @@ def drop(run: RunFolder, words: Language) -> dict[str, Any]:
     rows = []
     for name, row in drops.items():
         write, write_change = partial(words.figure, name), partial(words.change, name)
-        rows.append(DropRow(_name(name, words), words.estimate(row["internal"], write),
-                            words.estimate(row["external"], write),
-                            words.estimate(row["difference"], write_change)))
+        rows.append((_name(name, words), [words.estimate(row["internal"], write),
+                                          words.estimate(row["external"], write),
+                                          words.estimate(row["difference"], write_change)]))
     return {"rows": rows, "prevalence": prevalence}
 
 
@@ -114,8 +92,8 @@ def recalibration(run: RunFolder, words: Language) -> dict[str, Any] | None:
     rows = []
     for name, row in found["figures"].items():
         write = partial(words.figure, name)
-        rows.append(RecalibratedRow(_name(name, words), write(row["before"]), write(row["after"]),
-                                    words.interval(row, write), words.percent(row["improved"], 0)))
+        rows.append({"name": _name(name, words), "before": write(row["before"]), "after": write(row["after"]),
+                     "range": words.interval(row, write), "improved": words.percent(row["improved"], 0)})
     return {"lead": lead, "rows": rows}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tf.report.charts.curves import patient_curves, split_dots
@@ -10,16 +9,6 @@ from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import FIGURES, REPEATS, RunFolder
-
-
-@dataclass(frozen=True)
-class SpreadRow:
-    """One figure over the splits, as text."""
-
-    name: str
-    own: str
-    mean: str
-    interval: str
 
 
 def splits(run: RunFolder, words: Language) -> dict[str, Any] | None:
@@ -74,11 +63,11 @@ def _area(run: RunFolder) -> str:
     return "auc" if run.is_binary else "macro_auc"
 
 
-def _spread_row(name: str, figure: dict[str, Any], words: Language) -> SpreadRow:
+def _spread_row(name: str, figure: dict[str, Any], words: Language) -> dict[str, str]:
     mean = words.say("repeat_splits.mean_sd", mean=words.decimals(figure["value"]),
                      sd=words.decimals(figure["sd"]))
-    return SpreadRow(words.say(f"figure.{name}"), words.decimals(figure["own"]), mean,
-                     words.interval(figure, words.decimals) or "–")
+    return {"name": words.say(f"figure.{name}"), "own": words.decimals(figure["own"]), "mean": mean,
+            "interval": words.interval(figure, words.decimals) or "–"}
 
 
 def _split_row(split: dict[str, Any], words: Language) -> list[str]:

@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pneumo_tf.report.charts.pictures import stored_picture
 from pneumo_tf.report.rendering import Section
-from pneumo_tf.report.words import Language, Write, bar_of
+from pneumo_tf.report.words import Cell, Language, Write, bar_of
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunFolder
-
-
-@dataclass(frozen=True)
-class PerturbedRow:
-    """What one perturbation changed, as text.
-
-    Attributes:
-        picture: A film perturbed so, as a data URI; None where there is none.
-        changed: Films that are called another class, with their share.
-        bar: Interval and value of that share in percent of the width.
-        shifts: Each class with the mean change of its own score.
-        area: The change of the area, and its interval.
-    """
-
-    name: str
-    picture: str | None
-    changed: str
-    bar: tuple[float, float, float] | None
-    shifts: list[tuple[str, str]]
-    area: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class CombinedRow:
-    """One way to combine views, as text: each figure its value, its change, and the change's interval."""
-
-    name: str
-    means: str
-    threshold: str
-    figures: list[tuple[str, str, str]]
 
 
 def perturbed(run: RunFolder, words: Language) -> dict[str, Any] | None:
@@ -67,17 +36,17 @@ def _most(record: dict[str, Any], words: Language) -> str:
                      share=words.percent(most["changed"]["value"]))
 
 
-def _perturbed(row: dict[str, Any], run: RunFolder, words: Language) -> PerturbedRow:
+def _perturbed(row: dict[str, Any], run: RunFolder, words: Language) -> dict[str, Any]:
+    """How many films are called otherwise, and how the scores and the area change."""
     share = row["changed"]
     counts = words.say("result.of", count=words.number(share["count"]), of=words.number(share["of"]))
     shifts = ((name, row["shift"][name]["value"]) for name in run.classes)
     area, interval = _change(row["auc"], partial(words.signed, digits=3), words)
-    picture = stored_picture(run.path / PERTURBED_FILMS / f"{row['name']}.jpeg")
-    return PerturbedRow(
-        words.say(f"robust.{row['name']}"), picture,
-        f"{words.percent(share['value'])} ({counts})", bar_of(share),
-        [(name, "–" if shift is None else words.signed(shift, 2)) for name, shift in shifts],
-        (words.say("robust.area.cell", change=area or "–"), interval))
+    return {"name": words.say(f"robust.{row['name']}"),
+            "picture": stored_picture(run.path / PERTURBED_FILMS / f"{row['name']}.jpeg"),
+            "changed": f"{words.percent(share['value'])} ({counts})", "bar": bar_of(share),
+            "shifts": [(name, "–" if shift is None else words.signed(shift, 2)) for name, shift in shifts],
+            "area": words.say("robust.area.cell", change=area or "–"), "interval": interval}
 
 
 def views(run: RunFolder, words: Language) -> dict[str, Any] | None:
@@ -95,7 +64,7 @@ def views(run: RunFolder, words: Language) -> dict[str, Any] | None:
             "columns": [words.named("figure", name) for name in found["ways"][0]["own"]["figures"]]}
 
 
-def _tables(record: dict[str, Any], words: Language) -> list[tuple[str, list[CombinedRow]]]:
+def _tables(record: dict[str, Any], words: Language) -> list[tuple[str, list[dict[str, Any]]]]:
     """A title and the rows at each kind of threshold."""
     ways = record["views"]["ways"]
     films = words.count(record["views"]["validation_films"], "film")
@@ -105,14 +74,15 @@ def _tables(record: dict[str, Any], words: Language) -> list[tuple[str, list[Com
             for kind, title in titles.items() if ways[0][kind]]
 
 
-def _combined(name: str, found: dict[str, Any], words: Language) -> CombinedRow:
+def _combined(name: str, found: dict[str, Any], words: Language) -> dict[str, Any]:
     threshold = "" if found["threshold"] is None else \
         words.say("tta.threshold", threshold=words.number(found["threshold"], 3))
     cells = []
     for figure, content in found["figures"].items():
         value, _ = words.estimate(content, words.percent)
         cells.append((value, *_change((found["changes"] or {}).get(figure), words.points, words)))
-    return CombinedRow(words.say(f"tta.way.{name}"), words.say(f"tta.way.{name}.means"), threshold, cells)
+    return {"name": words.say(f"tta.way.{name}"), "means": words.say(f"tta.way.{name}.means"),
+            "threshold": threshold, "figures": cells}
 
 
 def _verdict(record: dict[str, Any], words: Language) -> list[str]:
@@ -128,7 +98,7 @@ def _verdict(record: dict[str, Any], words: Language) -> list[str]:
     return [rise, words.say("tta.verdict.threshold"), gain]
 
 
-def _change(change: dict[str, Any] | None, write: Write, words: Language) -> tuple[str, str]:
+def _change(change: dict[str, Any] | None, write: Write, words: Language) -> Cell:
     """How much a figure changes, and the interval of that; nothing where it can't be said."""
     return ("", "") if change is None or change["value"] is None else words.estimate(change, write)
 

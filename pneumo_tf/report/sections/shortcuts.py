@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language, bar_of
 from pneumo_tf.runs.folder import RunFolder
-
-
-@dataclass(frozen=True)
-class ShortcutRow:
-    """The area of one fact, or of the network, as text; `bar` as in a FigureRow."""
-
-    name: str
-    test: str
-    interval: str
-    train: str
-    bar: tuple[float, float, float] | None
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any]:
@@ -42,11 +30,10 @@ def best_facts(run: RunFolder) -> dict[str, dict[str, Any]]:
     return {kind: max(facts, key=lambda fact: float(fact["value"])) for kind, facts in kinds.items() if facts}
 
 
-def _row(fact: dict[str, Any], words: Language) -> ShortcutRow:
-    return ShortcutRow(words.say(f"shortcut.{fact['name']}"),
-                       "–" if fact["value"] is None else words.number(fact["value"], 3),
-                       words.interval(fact, words.decimals),
-                       "" if fact["train"] is None else words.number(fact["train"], 3), bar_of(fact))
+def _row(fact: dict[str, Any], words: Language) -> dict[str, Any]:
+    value, train = (None if fact[key] is None else words.decimals(fact[key]) for key in ("value", "train"))
+    return {"name": words.say(f"shortcut.{fact['name']}"), "test": value or "–", "train": train or "",
+            "interval": words.interval(fact, words.decimals), "bar": bar_of(fact)}
 
 
 SHORTCUT = Section("shortcut", content, "trust", 30, answers=("robustness",))

@@ -26,15 +26,15 @@ def metrics_of(run):
 
 def test_calibration_is_told_before_and_after(finished_run):
     found = metrics_of(finished_run)["test"]["calibration"]
-    rows = {row.name: row for row in shown(finished_run)["rows"]}
+    rows = {name: cells for name, _, cells in shown(finished_run)["rows"]}
     assert list(rows) == ["Log loss", "Brier score", "Expected calibration error", "Calibration slope",
                           "Calibration intercept"]
     brier = found["after"]["figures"]["brier"]
     interval = f"{brier['low']:.3f} to {brier['high']:.3f}"
-    assert rows["Brier score"].cells[1] == (f"{brier['value']:.3f}", interval)
+    assert rows["Brier score"][1] == (f"{brier['value']:.3f}", interval)
     error = found["before"]["figures"]["ece"]
     chance = f"perfect: {error['chance']['low']:.3f} to {error['chance']['high']:.3f}"
-    assert rows["Expected calibration error"].cells[0] == (f"{error['value']:.3f}", chance)
+    assert rows["Expected calibration error"][0] == (f"{error['value']:.3f}", chance)
 
 
 @pytest.mark.parametrize(("temperature", "said"), [
@@ -63,7 +63,7 @@ def test_scores_that_stay_are_shown_once(finished_run, changed, fitted):
     changed(finished_run, calibration=fitted)
     found = shown(finished_run)
     assert found["stages"] == ["as the model gives it"]
-    assert {len(row.cells) for row in found["rows"]} == {1}
+    assert {len(cells) for _, _, cells in found["rows"]} == {1}
 
 
 def test_what_could_not_be_fitted_says_why(finished_run, changed):
@@ -107,8 +107,8 @@ def test_without_a_comparison_none_is_shown(finished_run):
 def test_several_classes_are_judged_by_the_class_that_they_are_called(run_of):
     run = run_of(classes=("A", "B", "C"))
     rows = shown(run)["rows"]
-    assert [row.name for row in rows] == ["Log loss", "Brier score", "Expected calibration error"]
-    assert "2 the worst" in rows[1].means
+    assert [name for name, _, _ in rows] == ["Log loss", "Brier score", "Expected calibration error"]
+    assert "2 the worst" in rows[1][1]
     text = write_report(run).read_text(encoding="utf-8")
     assert "sorted by their highest score into 15 groups" in text
     assert "share of films called rightly" in text  # an axis of the figure

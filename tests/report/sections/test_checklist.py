@@ -33,7 +33,7 @@ def test_a_point_is_answered_by_a_section_or_says_who_must():
 
 def test_each_point_cites_its_items_in_words():
     row = content(None, language("en"))["groups"]["split"][0]
-    assert row.numbers == "CLAIM 19, 20; TRIPOD+AI 12a, 21; STARD-AI 15b"
+    assert row["numbers"] == "CLAIM 19, 20; TRIPOD+AI 12a, 21; STARD-AI 15b"
 
 
 @pytest.mark.parametrize("lang", ["en", "es"])

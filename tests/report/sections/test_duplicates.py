@@ -31,21 +31,21 @@ def test_pairs_across_the_split_stand_side_by_side_with_splits_and_patients(run_
     found = shown(run_with(record("NORMAL-0", "NORMAL-9"), across=1))
     assert "Pairs of the same picture among 120 films: 1, of which 1 on two sides" in found["verdict"]
     pair = found["pairs"][0]
-    assert pair.sentence == "On two sides of the split. Correlation 0.988."
-    assert [(film.title, *film.lines) for film in pair.films] == [
+    assert pair["sentence"] == "On two sides of the split. Correlation 0.988."
+    assert [(film.title, *film.lines) for film in pair["films"]] == [
         ("Training", "NORMAL", "patient p1"), ("Test", "NORMAL", "patient unknown")]
-    assert all(film.is_wrong and film.picture for film in pair.films)
+    assert all(film.is_wrong and film.picture for film in pair["films"])
 
 
 def test_pairs_within_a_split_are_no_leak(run_with):
     found = shown(run_with(record("NORMAL-0", "NORMAL-1", splits=("train", "train"))), "es")
     assert "ninguno a ambos lados" in found["verdict"]
-    assert not any(film.is_wrong for film in found["pairs"][0].films)
+    assert not any(film.is_wrong for film in found["pairs"][0]["films"])
 
 
 def test_one_picture_under_two_labels_is_said(run_with):
     found = shown(run_with(record("NORMAL-0", "PNEUMONIA-1", labels=("NORMAL", "PNEUMONIA")), across=1))
-    assert "one of them must be wrong" in found["pairs"][0].sentence
+    assert "one of them must be wrong" in found["pairs"][0]["sentence"]
 
 
 def test_no_pair_is_good_news_in_one_sentence(run_with, filled):

@@ -81,7 +81,7 @@ def test_a_damaged_record_is_said_in_one_line(run_of):
 def test_each_figure_stands_beside_that_of_the_runs_own_split(run_of, record):
     told = shown(run_of(), record)
     row = told["rows"][0]
-    assert (row.name, row.own, row.mean, row.interval) == (
+    assert tuple(row.values()) == (
         "Area under the ROC curve", "0.991", "0.992 ± 0.004", "0.900 to 1.000")
     assert [split[0] for split in told["splits"]] == ["This run's split", "7", "8"]
 
@@ -89,7 +89,7 @@ def test_each_figure_stands_beside_that_of_the_runs_own_split(run_of, record):
 @pytest.mark.usefixtures("undrawn")
 def test_a_figure_without_spread_has_no_interval(run_of, record):
     record["figures"]["auc"] |= {"low": None, "high": None}
-    assert shown(run_of(), record)["rows"][0].interval == "–"
+    assert shown(run_of(), record)["rows"][0]["interval"] == "–"
 
 
 @pytest.mark.usefixtures("undrawn")

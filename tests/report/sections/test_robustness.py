@@ -107,7 +107,7 @@ def test_several_classes_have_no_threshold(run_of: Callable[..., Path]) -> None:
     run = rescored(run_of(classes=("NORMAL", "bacteria", "virus")))
     found, words = read_run(run), language("en")
     assert [title for title, _ in views(found, words)["tables"]] == ["The class with the highest score wins"]
-    assert len(perturbed(found, words)["rows"][0].shifts) == 3
+    assert len(perturbed(found, words)["rows"][0]["shifts"]) == 3
     assert "Several classes have no threshold" in section(shown(run), "tta")
 
 

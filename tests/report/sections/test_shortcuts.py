@@ -22,10 +22,10 @@ def test_several_classes_and_older_runs_say_that_there_is_nothing(run_of, finish
 def test_the_file_facts_stand_below_the_network_best_first(finished_run):
     found = json.loads((finished_run / "metrics.json").read_text())["test"]
     rows = shown(finished_run)["rows"]
-    assert rows[0].name == "the network, from the picture"
-    assert rows[0].test == f"{found['figures']['auc']['value']:.3f}"
-    assert [row.test for row in rows[1:]] == sorted((row.test for row in rows[1:]), reverse=True)
-    assert {"JPEG quality", "file size in bytes", "all file facts together"} < {row.name for row in rows}
+    assert rows[0]["name"] == "the network, from the picture"
+    assert rows[0]["test"] == f"{found['figures']['auc']['value']:.3f}"
+    assert [row["test"] for row in rows[1:]] == sorted((row["test"] for row in rows[1:]), reverse=True)
+    assert {"JPEG quality", "file size in bytes", "all file facts together"} < {row["name"] for row in rows}
 
 
 def test_unknown_files_are_admitted(finished_run):
