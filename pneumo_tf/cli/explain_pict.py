@@ -105,7 +105,7 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     from pneumo_tf.explain.films import add_to_report, explain_films
     from pneumo_tf.explain.methods import Explainer
     from pneumo_tf.progress import progress_bar
-    from pneumo_tf.report.language import language
+    from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import EXPLANATIONS
 
     network, films, run_lang = _subject(typed, run_path)

@@ -21,9 +21,9 @@ from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.explain.methods import Explainer, check_methods
 from pneumo_tf.explain.pictures import write_pictures
 from pneumo_tf.places import find_existing
-from pneumo_tf.report.explanations import sentence
-from pneumo_tf.report.language import Language
 from pneumo_tf.report.page import write_report
+from pneumo_tf.report.sections.explanations import sentence
+from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder, republishing
 from pneumo_tf.storage import make_folder, write_json
 

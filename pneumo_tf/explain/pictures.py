@@ -19,8 +19,8 @@ from PIL import Image
 from pneumo_tf.errors import FilmError
 from pneumo_tf.explain.methods import Finding
 from pneumo_tf.explain.superpixels import Film, check_film, outlined
-from pneumo_tf.report.drawing import style
-from pneumo_tf.report.language import Language
+from pneumo_tf.report.charts.drawing import style
+from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import PANEL
 from pneumo_tf.storage import replacing
 

@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
-from pneumo_tf.report.language import Language
-from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.report.sections.shortcuts import best_facts
+from pneumo_tf.report.words import Language
+from pneumo_tf.runs.folder import REPEATS, ROBUSTNESS, RunFolder
 
 Level = Literal["alarm", "caution", "note", "good"]
 
@@ -31,9 +32,9 @@ class Caution:
 
 def cautions(run: RunFolder, words: Language) -> list[Caution]:
     """Every caution that this run gives reason for; the last two hold for every run."""
-    found = [*_phantoms(run, words), *_diverged(run, words), *_patients(run, words),
-             *_missing(run, words), *_near_duplicates(run, words), *_few(run, words), *_wide(run, words),
-             *_shortcuts(run, words), *_fragile(run, words), *_lucky(run, words)]
+    rules = (_phantoms, _diverged, _patients, missing_classes, _near_duplicates, few_films, _wide, _shortcuts,
+             _fragile, _lucky)
+    found = [caution for rule in rules for caution in rule(run, words)]
     always = [Caution("note", words.say("caution.elsewhere")), Caution("note", words.say("caution.device"))]
     order = ("alarm", "caution", "good", "note")
     return sorted([*found, *always], key=lambda caution: order.index(caution.level))
@@ -70,12 +71,14 @@ def _patients(run: RunFolder, words: Language) -> list[Caution]:
     return [*(some if unknown else []), Caution("good", words.say("caution.separated"))]
 
 
-def _missing(run: RunFolder, words: Language) -> list[Caution]:
+def missing_classes(run: RunFolder, words: Language) -> list[Caution]:
+    """Classes that no test film is of."""
     absent = [name for name, count in _support(run).items() if not count]
     return [Caution("alarm", words.say("caution.missing_class", classes=", ".join(absent)))] if absent else []
 
 
-def _few(run: RunFolder, words: Language) -> list[Caution]:
+def few_films(run: RunFolder, words: Language) -> list[Caution]:
+    """Classes of which there are few test films."""
     return [Caution("caution", words.say("caution.few", n=words.count(count, "film"), label=name))
             for name, count in _support(run).items() if 0 < count < _FEW_FILMS]
 
@@ -92,17 +95,11 @@ def _wide(run: RunFolder, words: Language) -> list[Caution]:
 
 def _shortcuts(run: RunFolder, words: Language) -> list[Caution]:
     """The strongest fact of the files, and of the pixels, where it comes near the network."""
-    known = (run.test.get("shortcuts") or {}).get("baselines") or []
     area = (run.test["figures"].get("auc") or {}).get("value")
-    found = []
-    for kind, key in (("file", "caution.shortcut"), ("pixels", "caution.pixels")):
-        mine = [baseline for baseline in known if baseline.get("kind", "file") == kind]
-        best = max(mine, key=lambda baseline: float(baseline["value"]), default=None)
-        if best is not None and area is not None and best["value"] >= area - _NEAR:
-            found.append(Caution("caution", words.say(
-                key, fact=words.named("shortcut", best["name"]), best=words.number(best["value"], 3),
-                area=words.number(area, 3))))
-    return found
+    keys = {"file": "caution.shortcut", "pixels": "caution.pixels"}
+    return [Caution("caution", words.say(keys[kind], fact=words.named("shortcut", best["name"]),
+                                         best=words.decimals(best["value"]), area=words.decimals(area)))
+            for kind, best in best_facts(run).items() if area is not None and best["value"] >= area - _NEAR]
 
 
 def _near_duplicates(run: RunFolder, words: Language) -> list[Caution]:
@@ -114,7 +111,7 @@ def _near_duplicates(run: RunFolder, words: Language) -> list[Caution]:
 
 def _fragile(run: RunFolder, words: Language) -> list[Caution]:
     """The small change of the film that changes most verdicts; a negative is no small change."""
-    tried = [row for row in run.record("robustness.json").get("perturbations") or []
+    tried = [row for row in run.record(ROBUSTNESS).get("perturbations") or []
              if row["name"] != "negative" and (row["changed"]["value"] or 0) > _FRAGILE]
     worst = max(tried, key=lambda row: float(row["changed"]["value"]), default=None)
     if worst is None:
@@ -126,11 +123,11 @@ def _fragile(run: RunFolder, words: Language) -> list[Caution]:
 
 def _lucky(run: RunFolder, words: Language) -> list[Caution]:
     """Where other splits of the same films all gave a lower area."""
-    figure = (run.record("repeats.json").get("figures") or {}).get("auc" if run.is_binary else "macro_auc")
+    figure = (run.record(REPEATS).get("figures") or {}).get("auc" if run.is_binary else "macro_auc")
     if not figure or round(figure["own"], 3) <= round(figure["most"], 3):
         return []
-    return [Caution("caution", words.say("caution.lucky", own=words.number(figure["own"], 3),
-                                         most=words.number(figure["most"], 3)))]
+    return [Caution("caution", words.say("caution.lucky", own=words.decimals(figure["own"]),
+                                         most=words.decimals(figure["most"])))]
 
 
 def _support(run: RunFolder) -> dict[str, int]:

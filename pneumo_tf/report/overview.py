@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pneumo_tf.report.language import Language
-from pneumo_tf.report.tables import FigureRow, figure_row
+from pneumo_tf.report.words import FigureRow, Language, figure_row
 from pneumo_tf.runs.folder import RunFolder
 
 _HEADLINES = ("sensitivity", "specificity", "auc", "accuracy", "macro_auc", "balanced_accuracy", "macro_f1")

@@ -1,45 +1,25 @@
-"""One HTML file that opens from disk, anywhere, for years: nothing in it is fetched."""
+"""Pages that open from disk, anywhere, for years: nothing in them is fetched."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.report import (
-    cautions,
-    checklist,
-    distribution,
-    duplicates,
-    errors,
-    explanations,
-    facts,
-    films,
-    model_card,
-    overview,
-    plots,
-    repeats,
-    robustness,
-    subgroups,
-    tables,
-    worth,
-)
-from pneumo_tf.report.language import Language, language
-from pneumo_tf.report.rendering import render
-from pneumo_tf.runs.folder import RunFolder, read_run
+import pandas as pd
+
+from pneumo_tf.cohort import Cohort
+from pneumo_tf.report import overview
+from pneumo_tf.report.cautions import cautions
+from pneumo_tf.report.model_card import model_card
+from pneumo_tf.report.rendering import render_page
+from pneumo_tf.report.sections import comparison, external
+from pneumo_tf.report.words import Language, language
+from pneumo_tf.runs.folder import FIGURES, METRICS, MODEL_CARD, PREDICTIONS, REPORT, RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_text
 
-PAGE = "report.html"
-# The parts of the page and the templates of their sections, in reading order. A section that a run has
-# nothing for writes nothing, and is then in no list of contents either.
-_OUTLINE = {
-    "films": ("data", "distribution", "duplicates", "sample"),
-    "result": ("result",),
-    "trust": ("worth", "subgroups", "robustness", "repeats"),
-    "single": ("grid", "errors", "explanations"),
-    "made": ("curve", "cost", "limit", "checklist"),
-}
-# What the sections say, beside what is short enough to be said here.
-_CONTENTS = (plots, distribution, duplicates, worth, subgroups, robustness, repeats, errors)
+COMPARISON = "comparison.html"
 
 
 def write_report(run_folder: Path, *, lang: str = "en") -> Path:
@@ -62,42 +42,77 @@ def write_report(run_folder: Path, *, lang: str = "en") -> Path:
     """
     words = language(lang)
     run = read_run(run_folder)
-    make_folder(run_folder / "figures")
-    page = render("report.html.j2", _content(run, words), words)
-    card = model_card.model_card(run, words)
-    write_text(run_folder / PAGE, page)
-    write_text(run_folder / model_card.CARD, card)
-    return run_folder / PAGE
+    make_folder(run_folder / FIGURES)
+    first = {"moment": words.moment(str(run.facts.get("created") or "")),
+             "lead": overview.tested(run, words), "cautions": cautions(run, words)}
+    page = render_page("report", run, words, title=overview.question(run, words),
+                       first=first | _figures(run, words))
+    card = model_card(run, words)
+    write_text(run_folder / REPORT, page)
+    write_text(run_folder / MODEL_CARD, card)
+    return run_folder / REPORT
 
 
-def _content(run: RunFolder, words: Language) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "run": run,
-        "outline": _OUTLINE,
-        "name": run.name,
-        "moment": words.moment(str(run.facts.get("created") or "")),
-        "question": overview.question(run, words),
-        "tested": overview.tested(run, words),
-        "frequencies": overview.frequencies(run, words),
-        "headlines": overview.headlines(run, words),
-        "cautions": cautions.cautions(run, words),
-        "flow": tables.flow(run, words),
-        "splits": tables.splits(run, words),
-        "split_facts": facts.split_facts(run, words),
-        "sample": films.sample(run),
-        "grid": films.grid(run),
-        "wrong": run.wrong,
-        "explained": explanations.explanations(run, words),
-        "figure_rows": tables.figure_rows(run, words),
-        "class_rows": tables.class_rows(run, words),
-        "report_rows": tables.report_rows(run, words),
-        "point_rows": tables.point_rows(run, words) if run.is_binary else [],
-        "point_rule": facts.rule(run, words),
-        "stages": tables.stages(run, words),
-        "fact_groups": facts.groups(run, words),
-        "command": facts.command(run),
-        "checklist": checklist.checklist(words),
-    }
-    for module in _CONTENTS:
-        said |= module.content(run, words)
-    return said
+def write_external_report(folder: Path, run: RunFolder, cohort: Cohort, *, lang: str = "en") -> Path:
+    """Write `report.html` and `figures/*.png` beside an evaluation's metrics.json and predictions.csv.
+
+    Args:
+        folder: The evaluation's.
+        run: The run that was evaluated.
+        cohort: The films from elsewhere.
+        lang: "en" or "es".
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OptionError: A language without a catalogue.
+        StorageError: The folder can't be written to.
+    """
+    words = language(lang)
+    there = _as_run(folder, run, cohort)
+    make_folder(folder / FIGURES)
+    first = {"moment": "", "lead": external.tested(there, words), "cautions": external.cautions(there, words)}
+    write_text(folder / REPORT, render_page("external", there, words, title=words.say("external.question"),
+                                            first=first | _figures(there, words)))
+    return folder / REPORT
+
+
+def write_comparison_page(record: dict[str, Any], folder: Path, *, lang: str = "en") -> Path:
+    """Write comparison.html and figures/*.png into the folder of a comparison.
+
+    Args:
+        record: What comparison.json holds.
+        folder: Exists.
+        lang: "en" or "es".
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OptionError: A language without a catalogue.
+        StorageError: The folder can't be written to.
+    """
+    words = language(lang)
+    page = render_page("comparison", comparison.Comparison(record, folder), words,
+                       title=comparison.title(record, words), first=comparison.overview(record, words))
+    write_text(folder / COMPARISON, page)
+    return folder / COMPARISON
+
+
+def _figures(run: RunFolder, words: Language) -> dict[str, Any]:
+    """What the first screens of a run and of films from elsewhere have in common."""
+    return {"name": run.name, "frequencies": overview.frequencies(run, words),
+            "headlines": overview.headlines(run, words)}
+
+
+def _as_run(folder: Path, run: RunFolder, cohort: Cohort) -> RunFolder:
+    """The evaluation as a run whose test films are those from elsewhere, which every section knows."""
+    record = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    predictions = pd.read_csv(folder / PREDICTIONS, dtype={"id": str, "patient": str}, keep_default_na=False)
+    changed = {"name": f"{run.name} · {record['name']}", "created": record["created"],
+               "command": record["command"], "data": {"films": record["films_folder"]},
+               "patients_known": any(cohort.patients)}
+    return replace(run, path=folder, facts=run.facts | changed, predictions=predictions,
+                   cohort=cohort.with_column("split", ["test"] * len(cohort)),
+                   metrics=record | {"validation": run.metrics.get("validation")})

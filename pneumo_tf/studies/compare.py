@@ -21,7 +21,7 @@ from pneumo_tf.evaluation.figures import Judged, area_name
 from pneumo_tf.evaluation.intervals import bootstrap
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import less, mean_of
-from pneumo_tf.report.comparison import write_page
+from pneumo_tf.report.page import write_comparison_page
 from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, replacing, write_json
 
@@ -98,7 +98,7 @@ def write_comparison(content: dict[str, Any], folder: Path, *, lang: str = "en")
     write_json(folder / "comparison.json", content)
     with replacing(folder / "comparison.csv") as temporary:
         table(content).to_csv(temporary, index=False, lineterminator="\n")
-    return write_page(content, folder, lang=lang)
+    return write_comparison_page(content, folder, lang=lang)
 
 
 def table(content: dict[str, Any]) -> pd.DataFrame:

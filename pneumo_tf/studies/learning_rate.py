@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.report.rates import draw_rate_curve, draw_schedules
+from pneumo_tf.report.charts.rates import draw_rate_curve, draw_schedules
 from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.studies.plan import StudyOptions, settle
 from pneumo_tf.studies.train import build_task

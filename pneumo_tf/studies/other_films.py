@@ -23,7 +23,7 @@ from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import folder_name
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.report.external import write_external_report
+from pneumo_tf.report.page import write_external_report
 from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
 from pneumo_tf.runs.predictor import Predictor, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json

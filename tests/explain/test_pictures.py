@@ -7,7 +7,7 @@ from PIL import Image
 from pneumo_tf.errors import FilmError
 from pneumo_tf.explain.methods import Finding
 from pneumo_tf.explain.pictures import AGAINST, FOR, Picture, note, overlay, panel, write_pictures
-from pneumo_tf.report.language import language
+from pneumo_tf.report.words import language
 
 FILM = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 VALUES = np.linspace(-1, 1, 600).reshape(20, 30).astype(np.float32)

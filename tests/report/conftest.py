@@ -16,6 +16,8 @@ from pneumo_tf.evaluation.calibration.calibrators import Temperature
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import OperatingPoint, choose
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.report.rendering import Section, render
+from pneumo_tf.report.words import language
 
 BINARY = ("NORMAL", "PNEUMONIA")
 
@@ -117,6 +119,18 @@ def finished_run(tmp_path) -> Path:
 @pytest.fixture
 def run_of(tmp_path) -> Callable[..., Path]:
     return lambda **options: make_run(tmp_path, **options)
+
+
+def fill(section: Section, subject: object, lang: str = "en") -> str:
+    """A section's own HTML; empty where it is left out."""
+    words = language(lang)
+    content = section.content(subject, words)
+    return "" if content is None else render(f"sections/{section.name}.html.j2", content, words)
+
+
+@pytest.fixture(scope="session")
+def filled() -> Callable[..., str]:
+    return fill
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pneumo_tf.report.cautions import cautions
-from pneumo_tf.report.language import language
+from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import read_run
 
 

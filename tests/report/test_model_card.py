@@ -4,9 +4,9 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from pneumo_tf.report.language import language
-from pneumo_tf.report.model_card import LIMITS
 from pneumo_tf.report.page import write_report
+from pneumo_tf.report.sections.made import LIMITS
+from pneumo_tf.report.words import language
 
 NASTY = "<script>alert(1)</script>|`x`"
 

@@ -1,9 +1,13 @@
 import re
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
-from pneumo_tf.report.rendering import as_markdown_text, sections
+from pneumo_tf.report import rendering
+from pneumo_tf.report.rendering import as_markdown_text, render, sections_of
+from pneumo_tf.report.words import language, languages
+from pneumo_tf.storage import guarded
 
 NASTY = ["<script>alert(1)</script>", "a|b", "`code`", "**bold** and __bold__", "_em_ and a_b_c",
          "[x](javascript:1)", "![x](http://a.b/c.png)", "&lt;b&gt;", "~~gone~~", "back\\slash",
@@ -36,6 +40,34 @@ def test_plain_words_stay_legible():
         assert as_markdown_text(plain) == plain
 
 
-def test_the_contents_are_read_off_the_sections():
-    html = '<section id="a">\n<h2>First &amp; last</h2></section><section id="b"><h3>No</h3></section>'
-    assert sections(html) == [("a", "First &amp; last")]
+@pytest.mark.parametrize("page", ["report", "external", "comparison"])
+def test_every_section_has_a_title_in_every_language_and_an_anchor_of_its_own(page):
+    found = sections_of(page)
+    assert len({section.id for section in found}) == len(found) > 3
+    for code in languages():
+        assert all(language(code).say(f"{section.name}.title") for section in found)
+
+
+def test_every_template_of_a_section_is_one_that_a_section_has():
+    names = {section.name for page in ("report", "external", "comparison") for section in sections_of(page)}
+    folder = Path(rendering.__file__).parent / "templates" / "sections"
+    assert {path.name.removesuffix(".html.j2") for path in folder.iterdir()} == names
+
+
+def test_sections_stand_in_their_part_by_rising_place():
+    found = [(section.part, section.place) for section in sections_of("report")]
+    parts = list(dict.fromkeys(part for part, _ in found))
+    assert parts == ["films", "result", "trust", "single", "made"]
+    assert found == sorted(found, key=lambda place: (parts.index(place[0]), place[1]))
+    assert len(set(found)) == len(found)
+
+
+def test_a_missing_template_is_a_defect_and_no_trouble_of_the_disk(tmp_path):
+    with pytest.raises(LookupError, match="no template sections/nothing") as raised, guarded(tmp_path):
+        render("sections/nothing.html.j2", {}, language("en"))
+    assert not isinstance(raised.value, OSError)
+
+
+def test_a_missing_word_is_a_defect(tmp_path):
+    with pytest.raises(KeyError, match="nothing"), guarded(tmp_path):
+        language("en").say("nothing")

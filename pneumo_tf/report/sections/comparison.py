@@ -1,0 +1,162 @@
+"""Several ways to train beside each other: the table, the distances, the curves and the commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pneumo_tf.report.cautions import Caution
+from pneumo_tf.report.charts.curves import PANEL_METRICS, PanelAxes, last_values, panel, panel_axes
+from pneumo_tf.report.charts.drawing import drawn
+from pneumo_tf.report.rendering import Section
+from pneumo_tf.report.words import Language
+from pneumo_tf.runs.folder import FIGURES
+
+_MARGIN = 0.06  # on either side of the drawn intervals
+_PAGES = ("comparison",)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What comparison.json holds, best row first, and the folder that it lies in."""
+
+    record: dict[str, Any]
+    folder: Path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self.record["rows"])
+
+
+def overview(record: dict[str, Any], words: Language) -> dict[str, Any]:
+    """What the first screen shows beside its title: the best row, and those that can't be told from it."""
+    rows = record["rows"]
+    return {"name": record["name"], "moment": words.moment(record["created"]),
+            "lead": _lead(record, words), "cautions": cautions(record, words), "best": rows[0]["name"],
+            "best_area": _area(rows[0], words), "tied": _tied(rows, words)}
+
+
+def title(record: dict[str, Any], words: Language) -> str:
+    """How many ways and runs are compared."""
+    return words.say("comparison.title", settings=words.count(len(record["rows"]), "setting"),
+                     runs=words.count(sum(len(row["runs"]) for row in record["rows"]), "run"))
+
+
+def _lead(record: dict[str, Any], words: Language) -> str:
+    films = words.count(record["films"], "film")
+    if not record["patients_known"]:
+        return words.say("comparison.lead.films", films=films)
+    return words.say("comparison.lead", films=films, patients=words.count(record["patients"], "patient"))
+
+
+def _tied(rows: list[dict[str, Any]], words: Language) -> str:
+    """How many rows can't be told from the best; nothing where there is one row."""
+    others = [row["difference"] for row in rows[1:]]
+    tied = sum(other["high"] is None or other["high"] >= 0 for other in others)
+    if not others:
+        return ""
+    return words.say("comparison.tied", n=tied, others=len(others)) if tied else words.say("comparison.clear")
+
+
+def cautions(record: dict[str, Any], words: Language) -> list[Caution]:
+    """What makes the figures worth less, the gravest first."""
+    found = []
+    if record["phantoms"]:
+        found.append(Caution("alarm", words.say("caution.phantoms")))
+    if record["split_by"] == "film":
+        found.append(Caution("alarm", words.say("caution.split_by_film")))
+    elif not record["patients_known"]:
+        found.append(Caution("alarm", words.say("caution.patients_unknown")))
+    if min(len(row["runs"]) for row in record["rows"]) < 2:
+        found.append(Caution("caution", words.say("comparison.caution.seed")))
+    return [*found, Caution("note", words.say("comparison.caution.chosen")),
+            Caution("note", words.say("comparison.caution.test"))]
+
+
+def table(compared: Comparison, words: Language) -> dict[str, Any]:
+    """Every row with its means over the seeds."""
+    area = "auc" if len(compared.record["classes"]) == 2 else "macro_auc"
+    columns = {"auc": f"comparison.{area}", "runs": "comparison.runs", "accuracy": "figure.accuracy",
+               "log_loss": "figure.log_loss", "epochs": "comparison.epochs", "seconds": "comparison.seconds"}
+    return {"columns": [(key, words.say(heading)) for key, heading in columns.items()],
+            "rows": [_cells(row, words) for row in compared.rows]}
+
+
+def _cells(row: dict[str, Any], words: Language) -> dict[str, Any]:
+    figures = row["figures"]
+    return {"name": row["name"], "auc": _area(row, words), "runs": words.number(len(row["runs"])),
+            "accuracy": words.percent(figures["accuracy"]["mean"]),
+            "log_loss": words.number(figures["log_loss"]["mean"], 3),
+            "epochs": words.number(figures["epochs"]["mean"], 0 if figures["epochs"]["mean"] % 1 == 0 else 1),
+            "seconds": words.duration(figures["seconds"]["mean"])}
+
+
+def _area(row: dict[str, Any], words: Language) -> str:
+    figure = row["figures"]["auc"]
+    mean = words.number(figure["mean"], 4)
+    if figure["sd"] is None:
+        return mean
+    return words.say("comparison.spread", mean=mean, sd=words.number(figure["sd"], 4))
+
+
+def distances(compared: Comparison, words: Language) -> dict[str, Any] | None:
+    """Every row but the best, drawn on one scale that holds all intervals and zero; None for one row."""
+    best, *others = compared.rows
+    if not others:
+        return None
+    known = [row["difference"] for row in others if row["difference"]["low"] is not None]
+    ends = [0.0, *(other[part] for other in known for part in ("low", "high", "value"))]
+    width = (max(ends) - min(ends)) or 1.0
+    start, whole = min(ends) - _MARGIN * width, (1 + 2 * _MARGIN) * width
+
+    def place(value: float) -> float:
+        return 100 * (value - start) / whole
+
+    write, rows = partial(words.signed, digits=4), []
+    for row in others:
+        value, low, high = (row["difference"][key] for key in ("value", "low", "high"))
+        interval = words.interval(row["difference"], write) or words.say("comparison.difference.none")
+        bar = None if low is None else (place(low), place(high), place(value))
+        rows.append({"name": row["name"], "value": write(value), "interval": interval, "bar": bar,
+                     "zero": place(0)})
+    lead = words.say("comparison.difference.lead", name=best["name"],
+                     resamples=words.number(compared.record["resamples"]))
+    return {"lead": lead, "rows": rows}
+
+
+def curves(compared: Comparison, words: Language) -> dict[str, Any]:
+    """A panel for each row and metric, with its alternative text; a metric that no run has is left out."""
+    groups = []
+    for metric in PANEL_METRICS:
+        if axes := panel_axes(compared.rows, metric):
+            pictures = [_panel(row, number, axes, compared.folder / FIGURES, words=words)
+                        for number, row in enumerate(compared.rows, 1)]
+            groups.append({"title": words.named("curve.metric", metric), "pictures": pictures,
+                           "is_clipped": axes.is_clipped})
+    return {"groups": groups}
+
+
+def _panel(row: dict[str, Any], number: int, axes: PanelAxes, folder: Path, *,
+           words: Language) -> tuple[str, Markup, str]:
+    metric = axes.metric
+    chart = drawn(f"{metric}-{number}", lambda: panel(row["runs"], axes, words), folder)
+    values = [f"{words.say(f'curve.{side}')} {words.decimals(value)}"
+              for side, value in last_values(row["runs"], metric).items()]
+    alt = words.say("comparison.curve.alt", metric=words.named("curve.metric", metric), name=row["name"],
+                    values=", ".join(values) or "–")
+    return row["name"], chart, alt
+
+
+def commands(compared: Comparison, _: Language) -> dict[str, Any]:
+    """The commands that repeat each row, one for each seed."""
+    return {"commands": [(row["name"], [run["command"] for run in row["runs"]]) for row in compared.rows]}
+
+
+TABLE = Section("comparison.table", table, place=10, pages=_PAGES)
+DIFFERENCE = Section("comparison.difference", distances, place=20, pages=_PAGES)
+CURVE = Section("comparison.curve", curves, place=30, pages=_PAGES)
+COMMAND = Section("comparison.command", commands, place=40, pages=_PAGES)

@@ -1,0 +1,63 @@
+"""Pictures of where the network looks, as explain_pict.py left them in the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pneumo_tf.report.charts.pictures import panel_picture
+from pneumo_tf.report.rendering import Section
+from pneumo_tf.report.words import Language
+from pneumo_tf.runs.folder import EXPLANATIONS, EXPLANATIONS_RECORD, RunFolder
+
+_BUDGET = 2_500_000  # characters of all pictures, so that the page stays below 5 MB
+
+
+def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
+    """Films with their panels, in the order they were explained, as far as the page has room."""
+    folder, shown, room = run.path / EXPLANATIONS, [], _BUDGET
+    for record in _records(folder / EXPLANATIONS_RECORD):
+        picture = panel_picture(folder / record["panel"]) or ""
+        room -= len(picture)
+        if room < 0:
+            break
+        if picture:
+            shown.append({"name": record["name"], "sentence": sentence(record, words), "picture": picture,
+                          "rows": _rows(record, words)})
+    return {"explained": shown} if shown else None
+
+
+def sentence(record: Mapping[str, Any], words: Language) -> str:
+    """What a film is called, which class is explained, its score and probability, and the true class."""
+    threshold, probability = record.get("threshold"), record.get("calibrated_probability")
+    said = words.say(
+        "explain.title.film", name=record["name"], predicted=record["predicted"],
+        explained=record["explained"], score=words.number(record["score"], 4),
+        threshold="" if threshold is None else words.say("explain.title.threshold",
+                                                         threshold=words.number(threshold, 4)),
+        probability="" if probability is None else words.say("explain.title.probability",
+                                                             probability=words.number(probability, 4)))
+    return f"{said} {words.say('explain.title.label', label=record['label'])}" if record["label"] else said
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """Films of the record; none where there is no record, or not one of ours: it mustn't cost the report."""
+    try:
+        return [film for film in json.loads(path.read_text(encoding="utf-8"))["films"]
+                if {"name", "label", "predicted", "explained", "score", "panel", "methods"} <= film.keys()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _rows(record: dict[str, Any], words: Language) -> list[dict[str, str]]:
+    columns = {"r2": "r2", "halves": "halves_spearman", "deletion": "deletion", "insertion": "insertion"}
+    return [{"method": words.named("explain.method", method),
+             "verdict": words.named("explain.verdict", numbers["verdict"]),
+             **{column: "–" if numbers.get(key) is None else words.number(numbers[key], 2)
+                for column, key in columns.items()}}
+            for method, numbers in record["methods"].items()]
+
+
+EXPLAIN = Section("explain", content, "single", 40, answers=("explanation",))
