@@ -7,6 +7,15 @@ traceback.
 
 from __future__ import annotations
 
+# Options whose names aren't those of the values that they set.
+_OPTIONS = {"films": "--path", "extension": "--ext", "rates": "--lr", "phases": "--phase",
+            "weighted": "--class-weights", "prevalences": "--prevalence"}
+
+
+def option_of(name: str) -> str:
+    """The command line's option for a value that the library knows by `name`: "--batch-size"."""
+    return _OPTIONS.get(name, "--" + name.replace("_", "-"))
+
 
 class PneumoError(Exception):
     """A broken rule, what was received instead, and what to do about it.

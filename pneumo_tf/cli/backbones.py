@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
-from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.cli.command import start_keras
 
 if TYPE_CHECKING:
     from pneumo_tf.models.backbone import Backbone

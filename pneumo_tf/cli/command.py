@@ -1,20 +1,27 @@
-"""What every command does the same way: parse, act, and say a mistake in one line."""
+"""What every command does the same way: start, parse, act, and say a mistake in one line."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from pneumo_tf.errors import PneumoError
 
 
+class UsageError(PneumoError):
+    """Words that a command doesn't accept."""
+
+
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, like every other error of ours."""
+    """An ArgumentParser that raises its errors, so that they are said like every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+        raise UsageError(f"{message}.", remedy=f"See {self.prog} --help.")
 
 
 def build(prog: str, description: str, *, epilog: str = "") -> Parser:
@@ -29,12 +36,14 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequenc
 
     Args:
         parser: Of the command.
-        act: What it does.
-        argv: What was typed behind its name.
+        act: What it does with the options; their `command` is what was typed, to be repeated.
+        argv: What was typed behind its name; None takes it from the process.
         to_go_on: What to do after an interruption, in words.
     """
-    options = parser.parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
     try:
+        options = parser.parse_args(arguments)
+        options.command = ("python", f"scripts/{parser.prog}", *arguments)
         act(options)
     except PneumoError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
@@ -45,38 +54,38 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequenc
     return 0
 
 
-def whole_number(*, at_least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number with a lower bound, whose error names the bound."""
+def start_keras(threads: int | None) -> None:
+    """Import Keras without the backend's greetings, using so many threads (None: all cores).
 
-    def parse(text: str) -> int:
-        rule = f"a whole number of at least {at_least} is needed. Received: {text}"
+    Both must be said before it is imported.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if threads:
+        for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(threads)
+    with _quiet():
+        import keras
+
+        keras.ops.zeros(1)  # the backend greets once more when it computes for the first time
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what native libraries write to standard error; it is shown only where starting fails.
+
+    Redirected at the level of the file descriptor, because these lines don't pass through Python.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        started = False
         try:
-            value = int(text)
-        except ValueError as failure:
-            raise argparse.ArgumentTypeError(rule) from failure
-        if value < at_least:
-            raise argparse.ArgumentTypeError(rule)
-        return value
-
-    return parse
-
-
-def fraction(text: str) -> float:
-    """An argparse type: a number strictly between 0 and 1."""
-    return _number(text, below=1, rule="a number between 0 and 1 (neither included)")
-
-
-def positive_number(text: str) -> float:
-    """An argparse type: a finite number above 0."""
-    return _number(text, below=float("inf"), rule="a number above 0")
-
-
-def _number(text: str, *, below: float, rule: str) -> float:
-    message = f"{rule} is needed. Received: {text}"
-    try:
-        value = float(text)
-    except ValueError as failure:
-        raise argparse.ArgumentTypeError(message) from failure
-    if not 0 < value < below:
-        raise argparse.ArgumentTypeError(message)
-    return value
+            yield
+            started = True
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            if not started:
+                kept.seek(0)
+                os.write(2, kept.read())

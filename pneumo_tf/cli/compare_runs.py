@@ -14,9 +14,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.cli import binary_class, command, study_options
+from pneumo_tf.cli import binary_class, command, options
+from pneumo_tf.cli.command import start_keras
 from pneumo_tf.cli.grid import Cell, add_row_options, expand
-from pneumo_tf.cli.keras_start import start_keras
 from pneumo_tf.errors import OptionError, PneumoError
 from pneumo_tf.places import MODEL_FOLDER, output_path
 from pneumo_tf.storage import guarded, make_folder
@@ -30,8 +30,6 @@ _DESCRIPTION = ("Train several ways on one split and compare them on its validat
                 "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
 _EPILOG = ("Each row is a command of binary_class.py, run in a process of its own. Interrupted, the same "
            "command goes on; a larger grid keeps the rows that are there.")
-# What a run folder holds once it is finished.
-_FINISHED = ("run.json", "metrics.json", "predictions.csv")
 _WIDTH = 150
 
 
@@ -47,9 +45,9 @@ def build_parser() -> command.Parser:
     place.add_argument("-o", "--output", metavar="DIR", default=unset,
                        help=f"folder of the comparison (default: {MODEL_FOLDER}/comparisons/NAME)")
     place.add_argument("--name", default=unset, help="NAME of that folder (default: the listed options)")
-    parser.add_argument("--seeds", type=command.whole_number(at_least=1), default=unset, metavar="N",
+    parser.add_argument("--seeds", type=options.whole_number(at_least=1), default=unset, metavar="N",
                         help="run each row with so many seeds: 42, 43, 44 …")
-    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the reports")
+    options.add_lang(parser, of="the reports")
     add_row_options(parser)
     return parser
 
@@ -103,12 +101,12 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
 def _settle(rows: Sequence[tuple[str, ...]]) -> None:
     start_keras(1)
-    from pneumo_tf.studies.plan import StudyOptions, settle
+    from pneumo_tf.studies.plan import settle
 
     for arguments in rows:
         typed = binary_class.build_parser().parse_args(arguments)
         try:
-            settle(StudyOptions(**study_options.typed_options(typed)))
+            settle(options.study_of(typed))
         except PneumoError as failure:
             raise RowError("Every row must be a training that can begin.",
                            received=f"{shlex.join(arguments)}, of which it is said: {failure}") from failure
@@ -136,7 +134,10 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
 
 def _finished(output: Path) -> Path | None:
     """The latest run in a row's folder that has everything a comparison reads."""
-    runs = [run for run in output.glob("runs/[!.]*") if all((run / name).is_file() for name in _FINISHED)]
+    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, RUNS
+
+    runs = [run for run in output.glob(f"{RUNS}/[!.]*")
+            if all((run / name).is_file() for name in (RUN, METRICS, PREDICTIONS))]
     return max(runs, default=None)
 
 

@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from pneumo_tf.cli import binary_class, command, get_labels, prepare_pict
+from pneumo_tf.cli import binary_class, command, get_labels, options, prepare_pict
 from pneumo_tf.places import output_path
 
 _DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write "
@@ -19,16 +19,15 @@ def build_parser() -> command.Parser:
     parser = command.build("demo.py", _DESCRIPTION)
     parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder for everything it makes (default: demo in the project)")
-    parser.add_argument("--films", type=command.whole_number(at_least=24), default=360, help="films to draw")
-    parser.add_argument("--patients", type=command.whole_number(at_least=24), default=240,
+    parser.add_argument("--films", type=options.whole_number(at_least=24), default=360, help="films to draw")
+    parser.add_argument("--patients", type=options.whole_number(at_least=24), default=240,
                         help="patients they are of")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="network to start from")
     parser.add_argument("--weights", default="imagenet", metavar="PATH", help="its weights")
-    parser.add_argument("-e", "--epochs", type=command.whole_number(at_least=1), default=60,
+    parser.add_argument("-e", "--epochs", type=options.whole_number(at_least=1), default=60,
                         help="most epochs of training")
-    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,
-                        help="of everything random")
-    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the report")
+    options.add_seed(parser)
+    options.add_lang(parser)
     return parser
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.cli import command
-from pneumo_tf.cli.finished_run import find_run
-from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.cli import command, options
+from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import OptionError, WeightsError
 from pneumo_tf.places import find_existing, output_path
 
@@ -34,10 +33,9 @@ def build_parser() -> command.Parser:
     """The options of explain_pict.py."""
     parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("films", nargs="*", metavar="FILM", help="id in the run, or path of an image")
-    parser.add_argument("--worst", type=command.whole_number(at_least=1), metavar="N",
+    parser.add_argument("--worst", type=options.whole_number(at_least=1), metavar="N",
                         default=argparse.SUPPRESS, help="explain the N gravest errors among the test films")
-    parser.add_argument("--run", metavar="DIR", default=argparse.SUPPRESS,
-                        help="folder of the run (default: the last one in model/runs)")
+    options.add_run(parser)
     parser.add_argument("--methods", nargs="+", choices=_METHODS, metavar="METHOD",
                         default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(_METHODS)}")
     parser.add_argument("--class", dest="wanted", metavar="CLASS", default=argparse.SUPPRESS,
@@ -49,22 +47,18 @@ def build_parser() -> command.Parser:
     parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder of the pictures (default: explanations in the run, or here)")
     _add_lime(parser)
-    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=0,
-                        help="of everything random")
-    parser.add_argument("--threads", type=command.whole_number(at_least=1), default=argparse.SUPPRESS,
-                        help="processor threads (default: all cores)")
-    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default=argparse.SUPPRESS,
-                        help="what computes the network (default: what the run was made with)")
-    parser.add_argument("--lang", choices=("en", "es"), default=argparse.SUPPRESS,
-                        help="language of pictures and report (default: the run's)")
+    options.add_seed(parser, default=0)
+    options.add_threads(parser)
+    options.add_engine(parser, default="what the run was made with")
+    options.add_lang(parser, of="pictures and report", default="the run's")
     return parser
 
 
 def _add_lime(parser: command.Parser) -> None:
     """How LIME is made."""
-    parser.add_argument("--samples", type=command.whole_number(at_least=4), default=1000,
+    parser.add_argument("--samples", type=options.whole_number(at_least=4), default=1000,
                         help="perturbed films of each LIME")
-    parser.add_argument("--superpixels", type=command.whole_number(at_least=2), default=argparse.SUPPRESS,
+    parser.add_argument("--superpixels", type=options.whole_number(at_least=2), default=argparse.SUPPRESS,
                         help="superpixels wanted (default: 80, or 12 colours)")
     helps = {"design": "how presence vectors are drawn", "absent": "what stands for an absent superpixel",
              "answers": "what the surrogate imitates", "surrogate": "the simple model"}
@@ -73,8 +67,8 @@ def _add_lime(parser: command.Parser) -> None:
         parser.add_argument(f"--{name}", choices=choices, default=argparse.SUPPRESS,
                             help=f"{helps[name]} (default: {defaults[name]})")
     parser.set_defaults(own=defaults)
-    parser.add_argument("--sigma", type=command.positive_number, default=0.25, help="width of the kernel")
-    parser.add_argument("--keep", type=command.whole_number(at_least=1), metavar="K",
+    parser.add_argument("--sigma", type=options.positive_number, default=0.25, help="width of the kernel")
+    parser.add_argument("--keep", type=options.whole_number(at_least=1), metavar="K",
                         default=argparse.SUPPRESS, help="superpixels that the surrogate may use")
     parser.add_argument("--stop-early", action="store_true", help="stop once the ranking stays the same")
     parser.add_argument("--as-assigned", action="store_true",
@@ -87,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(typed: argparse.Namespace) -> None:
-    run_path = None if hasattr(typed, "imagenet") else find_run(getattr(typed, "run", None))
+    run_path = None if hasattr(typed, "imagenet") else options.find_run(typed)
     if not typed.films and not hasattr(typed, "worst"):
         raise OptionError("Something must be explained.", received="no film",
                           remedy="Name films, or ask for --worst 10.")

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
-from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, find_existing, output_path
+from pneumo_tf.cli.options import find_films
+from pneumo_tf.errors import OptionError
+from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, output_path
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pneumo_tf.cohort import Cohort
 
 _DESCRIPTION = "Write the table of films and their classes that a training starts from."
@@ -44,9 +47,7 @@ def _act(options: argparse.Namespace) -> None:
     if output.suffix.lower() != ".csv":
         raise OptionError("The table must be a CSV file.", received=str(output),
                           remedy="Give --output a name that ends in .csv.")
-    folder = find_existing(options.path, what="folder of films", error=FilmError,
-                           remedy="Fill it with prepare_pict.py, or name another folder with --path.")
-    cohort = read_folder(folder)
+    cohort = read_folder(find_films(options.path))
     check_two_classes(cohort)
     cohort.write_csv(output)
     write_json(output.with_suffix(".json"), _summary(cohort))
@@ -59,10 +60,22 @@ def _summary(cohort: Cohort) -> dict[str, object]:
             "per_class": {label: cohort.labels.count(label) for label in cohort.classes}}
 
 
+def class_table(cohort: Cohort) -> Table:
+    """Films and patients, one row per class; patients that no name tells are said to be unknown."""
+    from rich.table import Table
+
+    table = Table("class", "films", "patients")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label in cohort.classes:
+        films = [film for film in cohort if film.label == label]
+        patients = {film.patient for film in films} - {""}
+        table.add_row(label, f"{len(films):,}", f"{len(patients):,}" if patients else "unknown")
+    return table
+
+
 def _say(cohort: Cohort, output: Path, *, folder: str) -> None:
     from rich.console import Console
-
-    from pneumo_tf.cli.class_table import class_table
 
     Console().print(class_table(cohort))
     if unknown := cohort.patients.count(""):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pneumo_tf import places
-from pneumo_tf.cli import command
+from pneumo_tf.cli import command, options
+from pneumo_tf.cli.get_labels import class_table
 from pneumo_tf.errors import FilmError
 
 if TYPE_CHECKING:
@@ -37,13 +38,12 @@ def build_parser() -> command.Parser:
                         help=f"where to write (default: {places.PREPARED_FOLDER}/ of the project)")
     parser.add_argument("--name", default=unset, help="class of all films, for a folder of one class")
     _add_filters(parser)
-    parser.add_argument("--per-class", type=command.whole_number(at_least=1), default=unset, metavar="N",
+    parser.add_argument("--per-class", type=options.whole_number(at_least=1), default=unset, metavar="N",
                         help="films of each class, whole patients as far as they fit (default: all)")
-    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,
-                        help="of the choice that --per-class makes")
+    options.add_seed(parser, purpose="of the choice that --per-class makes")
     parser.add_argument("--exclude", action="append", default=unset, metavar="PATTERN",
                         help="leave files out, e.g. '*virus_9002*'; may be repeated")
-    parser.add_argument("--workers", type=command.whole_number(at_least=1), default=unset, metavar="N",
+    parser.add_argument("--workers", type=options.whole_number(at_least=1), default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
     return parser
@@ -55,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_filters(parser: command.Parser) -> None:
-    parser.add_argument("--brightness", type=command.positive_number, default=0.7, help="1 changes nothing")
-    parser.add_argument("--contrast", type=command.positive_number, default=2.0, help="1 changes nothing")
-    parser.add_argument("--size", type=command.whole_number(at_least=1), default=299, help="in pixels")
+    parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
+    parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
+    parser.add_argument("--size", type=options.whole_number(at_least=1), default=299, help="in pixels")
     parser.add_argument("--fit", choices=("thumbnail", "pad", "squash"), default="thumbnail",
                         help="thumbnail keeps proportions and never enlarges, pad centres on a black square, "
                              "squash stretches to the square")
@@ -108,8 +108,6 @@ def _progress(items: Iterable[Item], *, total: int, description: str) -> Iterabl
 
 
 def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
-    from pneumo_tf.cli.class_table import class_table
-
     console.print(class_table(cohort))
     for step in cohort.history:
         _print_step(step, console)

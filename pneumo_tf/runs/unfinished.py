@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.errors import OptionError, TrainingError
+from pneumo_tf.errors import OptionError, TrainingError, option_of
 from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.training.checkpoint import Checkpoint
-from pneumo_tf.training.recipes import OPTION_OF
 
 FOLDER = ".unfinished"
 _RECORD = "options.json"
 # What may differ between the two halves of a run, because the result doesn't depend on it.
 _FREE = {"command", "resume", "lang", "threads", "cache", "output", "synthetic"}
-_OPTIONS = {**OPTION_OF, "films": "--path", "extension": "--ext"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def _differences(begun: Mapping[str, Any], settled: Mapping[str, Any]) -> Iterat
         if key == "settings":
             yield from _differences(before or {}, now or {})
         else:
-            yield _OPTIONS.get(key, "--" + key.replace("_", "-")), _said(before), _said(now)
+            yield option_of(key), _said(before), _said(now)
 
 
 def _said(value: Any) -> str:

@@ -170,10 +170,7 @@ def test_a_mistake_is_said_in_one_line_and_changes_nothing(mistake: str, project
     spoil, said = MISTAKES[mistake]
     options = spoil(project)
     before = _everything(project)
-    try:
-        code = main([*SMALL, *options])
-    except SystemExit as left:  # argparse leaves by itself
-        code = int(str(left.code))
+    code = main([*SMALL, *options])
     printed = capsys.readouterr()
     assert code == 2
     # Where the mistake shows late, the size of the pixel cache has been said before.

@@ -158,10 +158,7 @@ def test_a_name_that_no_one_knows_is_said_before_the_first_row_trains(
 ])
 def test_a_mistake_is_said_in_one_line_and_nothing_is_written(
         typed: tuple[str, ...], said: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        code = main(typed)
-    except SystemExit as left:  # argparse leaves by itself
-        code = int(str(left.code))
+    code = main(typed)
     printed = capsys.readouterr()
     assert code == 2
     assert said in printed.err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_tf.cli import find_lr
+from pneumo_tf.cli import find_lr, options
 
 
 def arguments(films: Path, labels: Path, output: Path, *more: str) -> list[str]:
@@ -56,6 +56,6 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 
 def test_missing_films_are_said_before_keras_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_lr, "start_keras", None)
+    monkeypatch.setattr(options, "start_keras", None)
     assert find_lr.main(["-p", str(tmp_path / "nowhere")]) == 2
     assert "The folder of films must exist" in capsys.readouterr().err

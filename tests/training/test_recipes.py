@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from pneumo_tf.cli import study_options
+from pneumo_tf.cli import options
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.training.device import Device
@@ -14,7 +14,7 @@ from pneumo_tf.training.ensemble import Ensemble
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.optimizers import OPTIMIZERS, Rates
 from pneumo_tf.training.phased import Phased
-from pneumo_tf.training.recipes import OPTION_OF, RECIPES, adapt_recipe, choose_recipe
+from pneumo_tf.training.recipes import RECIPES, adapt_recipe, choose_recipe
 from pneumo_tf.training.top import Top
 
 
@@ -104,4 +104,4 @@ def test_several_backbones_make_an_ensemble_and_one_does_not(
 
 def test_every_value_that_can_be_typed_belongs_to_some_recipe() -> None:
     known = {field.name for recipe in RECIPES.values() for field in fields(recipe)}
-    assert set(OPTION_OF) == set(study_options.SETTINGS) <= known
+    assert set(options.SETTINGS) <= known
