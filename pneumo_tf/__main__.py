@@ -9,6 +9,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from pneumo_tf import cli
+from pneumo_tf.cli.command import speak_plainly
+from pneumo_tf.errors import choose_from
 
 
 def _commands() -> dict[str, ModuleType]:
@@ -22,6 +24,7 @@ COMMANDS = _commands()
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Hand the arguments on to the command that they begin with; its exit code."""
+    speak_plainly()
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0].removesuffix(".py") if arguments else "--help"
     if name in ("-h", "--help"):
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         print(f"pneumo_tf: error: The command must be one that exists. Received: {name}. "
-              f"Choose one of: {', '.join(COMMANDS)}.", file=sys.stderr)
+              f"{choose_from(COMMANDS, name)}", file=sys.stderr)
         return 2
     return int(COMMANDS[name].main(arguments[1:]))
 

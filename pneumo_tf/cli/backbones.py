@@ -84,6 +84,8 @@ def _show(facts: list[dict[str, Any]]) -> None:
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, _WIDTH)
     console.print(table)
+    here = next((fact["name"] for fact in facts if fact["weights"]["found_in"]), facts[0]["name"])
+    console.print(f"Train with one: {command.line('binary_class', '--backbone', here)}", soft_wrap=True)
     console.print(f"Parameters and multiply-adds are those below the head. Keras's cache: {cache_folder()}",
                   soft_wrap=True)
 

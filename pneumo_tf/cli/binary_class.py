@@ -31,8 +31,7 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv,
-                       to_go_on="add --resume to go on where epochs were finished")
+    return command.run(build_parser(), _act, argv, to_go_on="")  # said where epochs were kept
 
 
 def _act(typed: argparse.Namespace) -> None:
@@ -68,3 +67,4 @@ def _show(run: Path) -> None:
     console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)
     console.print(f"Run:    {run}", markup=False)
     console.print(f"Report: {run / REPORT}", markup=False)
+    console.print(f"Next:   {command.line('evaluate_model', '--run', run)}", markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -68,8 +67,8 @@ def _list(cache: Cache, *, typed: bool) -> None:
         table.add_row(entry.kind, entry.what, amount(entry.bytes), _age(entry))
     Console().print(table)
     print(f"Together {amount(cache.size())} in {cache.folder}")
-    elsewhere = f" --cache {shlex.quote(str(cache.folder))}" if typed else ""
-    print(f"Remove it with: python scripts/cache.py --clear{elsewhere}")
+    elsewhere = ["--cache", cache.folder] if typed else []
+    print(f"Remove it with: {command.line('cache', '--clear', *elsewhere)}")
 
 
 def _age(entry: Kept) -> str:

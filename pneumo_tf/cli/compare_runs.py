@@ -18,7 +18,7 @@ from pneumo_tf.cli import binary_class, command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.cli.grid import Cell, add_row_options, expand
 from pneumo_tf.errors import OptionError, PneumoError
-from pneumo_tf.places import MODEL_FOLDER, output_path
+from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def build_parser() -> command.Parser:
     place.add_argument("-o", "--output", metavar="DIR", default=unset,
                        help=f"folder of the comparison (default: {MODEL_FOLDER}/comparisons/NAME)")
     place.add_argument("--name", default=unset, help="NAME of that folder (default: the listed options)")
-    parser.add_argument("--seeds", type=options.whole_number(at_least=1), default=unset, metavar="N",
-                        help="run each row with so many seeds: 42, 43, 44 …")
+    parser.add_argument("--seeds", type=options.whole_number(at_least=1, at_most=1000), default=unset,
+                        metavar="N", help="run each row with so many seeds: 42, 43, 44 …")
     options.add_lang(parser, of="the reports")
     add_row_options(parser)
     return parser
@@ -59,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _act(typed: argparse.Namespace) -> None:
     cells = expand(_with_seeds(typed))
-    folder = output_path(getattr(typed, "output", None),
-                         default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}")
-    make_folder(folder)
+    folder = (output_path(typed.output, default="") if "output" in typed else
+              output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
     _check([cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)])
+    make_folder(folder)
     runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}", lang=typed.lang)
             for number, cell in enumerate(cells, start=1)}
     _compare(cells, runs, folder, lang=typed.lang)
@@ -82,11 +82,8 @@ def _with_seeds(typed: argparse.Namespace) -> argparse.Namespace:
 
 
 def _name(typed: argparse.Namespace, cells: Sequence[Cell]) -> str:
-    name = str(getattr(typed, "name", "")) or "-".join(cells[0].chosen) or "single"
-    if Path(name).name != name:
-        raise OptionError("The name of a comparison becomes the name of a folder.", received=repr(name),
-                          remedy="Leave slashes out, or name the whole folder with --output.")
-    return name
+    usual = "-".join(cells[0].chosen) or "single"
+    return folder_name(getattr(typed, "name", usual), what="a comparison")
 
 
 def _check(rows: Sequence[tuple[str, ...]]) -> None:
@@ -108,8 +105,11 @@ def _settle(rows: Sequence[tuple[str, ...]]) -> None:
         try:
             settle(options.study_of(typed))
         except PneumoError as failure:
+            if len(rows) == 1:
+                raise
+            what = "; ".join(part for part in (failure.rule.rstrip("."), failure.received) if part)
             raise RowError("Every row must be a training that can begin.",
-                           received=f"{shlex.join(arguments)}, of which it is said: {failure}") from failure
+                           received=f"{shlex.join(arguments)} ({what})", remedy=failure.remedy) from failure
 
 
 def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
@@ -157,7 +157,8 @@ def _train(arguments: Sequence[str], log: Path) -> int:
             said.flush()
             return subprocess.run([sys.executable, "-m", "pneumo_tf", "binary_class", *arguments],
                                   stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                                  env={**os.environ, "PYTHONPATH": paths}, check=False).returncode
+                                  env={**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"},
+                                  check=False).returncode
 
 
 def _last_line(log: Path) -> str:
@@ -195,6 +196,8 @@ def _show(content: dict[str, Any], page: Path) -> None:
     console.print(_table(content))
     console.print("Test films are left out: choosing by them would spend them.")
     console.print(f"Comparison: {page}", markup=False)
+    best = content["rows"][0]["runs"][0]["folder"]
+    console.print(f"Next: {command.line('evaluate_model', '--run', best)}", markup=False)
 
 
 def _table(content: dict[str, Any]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Sequence
 
 from pneumo_tf.cli import binary_class, command, get_labels, options, prepare_pict
@@ -67,7 +66,7 @@ def _run(module: object, *arguments: object) -> None:
     """Print a command and run it in this process."""
     typed = [str(argument) for argument in arguments]
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    print(f"\n$ python scripts/{name}.py {shlex.join(typed)}", flush=True)
+    print(f"\n$ {command.line(name, *typed)}", flush=True)
     code = module.main(typed)  # type: ignore[attr-defined]
     if code:
         raise _CommandError(code)

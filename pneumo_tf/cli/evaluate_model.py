@@ -71,8 +71,9 @@ def _act(typed: argparse.Namespace) -> None:
                           remedy="Ask for one after the other.")
     kind = _ELSEWHERE if "path" in given else _REPEATED if "repeat" in given else _OWN
     options.refuse_unused(typed, _READERS, [kind])
-    common = {"seed": typed.seed, "lang": given.get("lang") or _language_of(run),
-              **{name: given[name] for name in ("threads", "engine") if name in given}}
+    common: dict[str, Any] = {
+        "seed": typed.seed, "lang": given.get("lang") or _language_of(run),
+        **{name: given[name] for name in ("threads", "engine") if name in given}}
     evaluate = _elsewhere if kind == _ELSEWHERE else _repeat if kind == _REPEATED else _again
     evaluate(run, typed, common)
 
@@ -93,6 +94,7 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
         print(f"  {row['name']:<14}{row['changed']['value']:>7.1%}"
               + ("" if area is None else f"   area under the ROC curve {area:+.3f}"))
     print(f"Report: {report}")
+    print(f"Next:   {command.line('evaluate_model', '--run', run, '--repeat', 5)}")
 
 
 def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
@@ -116,15 +118,23 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
         if None not in (here, there):
             print(f"  {name:<14}{here:>7.3f} ->{there:>7.3f}")
     print(f"Report: {report}")
+    print(f"Next:   {command.line('evaluate_model', '--run', run, '--repeat', 5)}")
 
 
 def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
     """Other splits."""
     start_keras(common.get("threads"))
+    from pneumo_tf.runs.folder import REPEATS
     from pneumo_tf.studies.resplit import repeat_study
 
     cache = output_path(typed.cache, default="") if "cache" in typed else None
-    print(f"Report: {repeat_study(run, repeats=typed.repeat, cache=cache, **common)}")
+    report = repeat_study(run, repeats=typed.repeat, cache=cache, **common)
+    content = json.loads((run / REPEATS).read_text(encoding="utf-8"))
+    print(f"Mean of {content['repeats']} other splits, and the run's own:")
+    for name, figure in content["figures"].items():
+        print(f"  {name:<14}{figure['value']:>7.3f} ± {figure['sd']:.3f}{figure['own']:>9.3f}")
+    print(f"Report: {report}")
+    print(f"Next:   {command.line('explain_pict', '--run', run, '--worst', 10)}")
 
 
 def _language_of(run: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ _ASSIGNED: dict[str, Any] = {"design": "bernoulli", "absent": "zero", "answers":
                              "surrogate": "logistic"}
 _CHOICES = {"design": ("bernoulli", "antithetic", "hadamard"), "absent": ("zero", "mean", "blur"),
             "answers": ("kept", "probability", "log_odds"), "surrogate": ("logistic", "ridge", "tree")}
+_DEFAULTS = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
+_READERS = {"a method of LIME": ("samples", "superpixels", *_CHOICES, "sigma", "keep", "stop_early",
+                                 "as_assigned"), "a run": ("run", "worst"), "--imagenet": ()}
 _METHODS = ("gradcam", "occlusion", "lime-slic", "lime-kmeans", "lime-birch", "lime-colour")
 
 
@@ -56,22 +60,22 @@ def build_parser() -> command.Parser:
 
 def _add_lime(parser: command.Parser) -> None:
     """How LIME is made."""
-    parser.add_argument("--samples", type=options.whole_number(at_least=4), default=1000,
-                        help="perturbed films of each LIME")
+    parser.add_argument("--samples", type=options.whole_number(at_least=4), default=argparse.SUPPRESS,
+                        help="perturbed films of each LIME (default: 1000)")
     parser.add_argument("--superpixels", type=options.whole_number(at_least=2), default=argparse.SUPPRESS,
                         help="superpixels wanted (default: 80, or 12 colours)")
     helps = {"design": "how presence vectors are drawn", "absent": "what stands for an absent superpixel",
              "answers": "what the surrogate imitates", "surrogate": "the simple model"}
-    defaults = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
     for name, choices in _CHOICES.items():
         parser.add_argument(f"--{name}", choices=choices, default=argparse.SUPPRESS,
-                            help=f"{helps[name]} (default: {defaults[name]})")
-    parser.set_defaults(own=defaults)
-    parser.add_argument("--sigma", type=options.positive_number, default=0.25, help="width of the kernel")
+                            help=f"{helps[name]} (default: {_DEFAULTS[name]})")
+    parser.add_argument("--sigma", type=options.positive_number, default=argparse.SUPPRESS,
+                        help="width of the kernel (default: 0.25)")
     parser.add_argument("--keep", type=options.whole_number(at_least=1), metavar="K",
                         default=argparse.SUPPRESS, help="superpixels that the surrogate may use")
-    parser.add_argument("--stop-early", action="store_true", help="stop once the ranking stays the same")
-    parser.add_argument("--as-assigned", action="store_true",
+    parser.add_argument("--stop-early", action="store_true", default=argparse.SUPPRESS,
+                        help="stop once the ranking stays the same")
+    parser.add_argument("--as-assigned", action="store_true", default=argparse.SUPPRESS,
                         help="fair coins, black, 1 where the class is kept, logistic regression")
 
 
@@ -81,12 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _act(typed: argparse.Namespace) -> None:
+    lime = any(method.startswith("lime") for method in typed.methods)
+    options.refuse_unused(typed, _READERS, ["--imagenet" if "imagenet" in typed else "a run",
+                                            *(["a method of LIME"] if lime else typed.methods)])
     run_path = None if hasattr(typed, "imagenet") else options.find_run(typed)
     if not typed.films and not hasattr(typed, "worst"):
         raise OptionError("Something must be explained.", received="no film",
                           remedy="Name films, or ask for --worst 10.")
-    if run_path is None and hasattr(typed, "worst"):
-        raise OptionError("The worst errors are those of a run.", received="--worst with --imagenet")
     masks = None if not hasattr(typed, "masks") else find_existing(
         typed.masks, what="folder of masks", error=OptionError,
         remedy="It is the one called masks beside the phantoms.")
@@ -112,6 +117,8 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     _show(records, folder)
     if run_path is not None and folder == inside:
         print(f"Report: {add_to_report(run_path, lang=lang)}")
+    if run_path is not None:
+        print(f"Next:   {command.line('evaluate_model', '--run', run_path)}")
 
 
 def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network, list[Chosen], str]:
@@ -148,10 +155,9 @@ def _scorer(typed: argparse.Namespace, network: Network, run_path: Path | None) 
 def _lime_options(typed: argparse.Namespace) -> LimeOptions:
     from pneumo_tf.explain.lime import LimeOptions
 
-    chosen = {**(_ASSIGNED if typed.as_assigned else typed.own),
-              **{name: value for name, value in vars(typed).items() if name in _CHOICES}}
-    return LimeOptions(samples=typed.samples, sigma=typed.sigma, keep=getattr(typed, "keep", None),
-                       seed=typed.seed, stop_early=typed.stop_early, **chosen)
+    known = {field.name for field in fields(LimeOptions)}
+    chosen = {name: value for name, value in vars(typed).items() if name in known}
+    return LimeOptions(**(_ASSIGNED if "as_assigned" in typed else _DEFAULTS) | chosen)
 
 
 def _show(records: list[dict[str, Any]], folder: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command, options
+
+if TYPE_CHECKING:
+    from pneumo_tf.studies.plan import StudyOptions
 
 _DESCRIPTION = ("Find a learning rate: train for a hundred batches with a growing rate, draw the loss over "
                 "it and mark four suggestions. Takes the options of binary_class.py.")
@@ -18,14 +22,19 @@ _MEANINGS = {"minimum": "a tenth of the rate with the least loss", "steep": "whe
 def build_parser() -> command.Parser:
     """The options of find_lr.py."""
     parser = command.build("find_lr.py", _DESCRIPTION, epilog=_EPILOG)
+    _add_test(parser)
+    options.add_study(parser, writes="the drawings and the figures", recipe="fine-tune")
+    return parser
+
+
+def _add_test(parser: command.Parser) -> None:
+    """The options of the range test itself."""
     parser.add_argument("--step", type=options.whole_number(at_least=1), default=1,
                         help="step of the recipe that is tested; those before it are trained first")
     parser.add_argument("--low", type=options.positive_number, default=1e-7, help="first learning rate")
     parser.add_argument("--high", type=options.positive_number, default=10.0, help="last learning rate")
     parser.add_argument("--batches", type=options.whole_number(at_least=20), default=100,
                         help="batches at most; it ends early where the loss shoots up")
-    options.add_study(parser, writes="the drawings and the figures", recipe="fine-tune")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,3 +52,23 @@ def _act(typed: argparse.Namespace) -> None:
         print(f"{name:<8}{rate:>10.2e}  {_MEANINGS[name]}")
     for name, path in zip(("Curve", "Schedules"), pictures(study.output), strict=True):
         print(f"{name}: {path}")
+    print(f"Next: {command.line('binary_class', *_training(typed, study, found.valley))}")
+
+
+def _training(typed: argparse.Namespace, study: StudyOptions, rate: float) -> list[str]:
+    """What to type to train the same study at this rate in the step that was tested."""
+    from pneumo_tf.studies.plan import settle
+    from pneumo_tf.training.phased import Phased
+
+    _add_test(own := command.build("find_lr.py", ""))
+    _, rest = own.parse_known_args(typed.command[2:])
+    recipe = settle(study).recipe
+    assert isinstance(recipe, Phased)  # no other has steps to be tested
+    tested = recipe.phases[typed.step - 1]
+    named = ["--recipe", typed.recipe, *rest]  # of an option that is given twice the last counts
+    if tested.rates is None and not tested.auto:
+        return [*named, "--lr", f"{rate / tested.factor:.1e}"]
+    phases = [f"{phase.layers}:{phase.epochs or study.epochs}" + (
+        f":{rate:.1e}" if phase is tested else ":auto" if phase.auto else
+        f":{phase.rates.low:g}:{phase.rates.high:g}" if phase.rates else "") for phase in recipe.phases]
+    return [*named, *(word for phase in phases for word in ("--phase", phase))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +50,10 @@ def _act(options: argparse.Namespace) -> None:
     check_two_classes(cohort)
     cohort.write_csv(output)
     write_json(output.with_suffix(".json"), _summary(cohort))
-    _say(cohort, output, folder=options.path)
+    _say(cohort, output)
+    table = ["-l", options.output] if "output" in options else []
+    following = command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table)
+    print(f"Next:    {following}")
 
 
 def _summary(cohort: Cohort) -> dict[str, object]:
@@ -74,7 +76,7 @@ def class_table(cohort: Cohort) -> Table:
     return table
 
 
-def _say(cohort: Cohort, output: Path, *, folder: str) -> None:
+def _say(cohort: Cohort, output: Path) -> None:
     from rich.console import Console
 
     Console().print(class_table(cohort))
@@ -82,4 +84,3 @@ def _say(cohort: Cohort, output: Path, *, folder: str) -> None:
         print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
               "of its own, so films of one child may end up on both sides.")
     print(f"Written: {output}")
-    print(f"Next:    python scripts/binary_class.py -e 60 -p {shlex.quote(folder.rstrip('/') + '/')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,51 +24,67 @@ if TYPE_CHECKING:
 
 _UNSET = argparse.SUPPRESS  # what isn't typed is left to the library, and --help shows no empty default
 _IMAGE = "any image"
+_LONGEST = 60  # characters of a value that a message repeats
 
 
-def whole_number(*, at_least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number with a lower bound, whose error names the bound."""
+def whole_number(*, at_least: int, at_most: int = 1_000_000) -> Callable[[str], int]:
+    """An argparse type: a whole number between two bounds, whose error names the bound."""
 
     def parse(text: str) -> int:
-        rule = f"a whole number of at least {at_least} is needed. Received: {text}"
+        bound = f"of at least {at_least}"
         try:
             value = int(text)
-        except ValueError as failure:
-            raise argparse.ArgumentTypeError(rule) from failure
-        if value < at_least:
-            raise argparse.ArgumentTypeError(rule)
+        except ValueError:  # which a number of too many digits is, too
+            value = at_least - 1
+        if value > at_most:
+            bound = f"of at most {at_most}"
+        if not at_least <= value <= at_most:
+            raise argparse.ArgumentTypeError(f"a whole number {bound} is needed. Received: {_short(text)}")
         return value
 
     return parse
 
 
+pixels = whole_number(at_least=1, at_most=4096)
+processes = whole_number(at_least=1, at_most=1024)
+seed = whole_number(at_least=0, at_most=2**32 - 1)  # the largest that NumPy and Keras take
+
+
 def fraction(text: str) -> float:
     """An argparse type: a number strictly between 0 and 1."""
-    return _number(text, below=1, rule="a number between 0 and 1 (neither included)")
+    return _number(text, lambda value: 0 < value < 1, "a number between 0 and 1 (neither included)")
 
 
 def positive_number(text: str) -> float:
     """An argparse type: a finite number above 0."""
-    return _number(text, below=float("inf"), rule="a number above 0")
+    return _number(text, lambda value: 0 < value < math.inf, "a number above 0")
 
 
-def _number(text: str, *, below: float, rule: str) -> float:
-    message = f"{rule} is needed. Received: {text}"
+def _share(text: str) -> float:
+    """An argparse type: a number from 0 to below 1."""
+    return _number(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+
+def _number(text: str, holds: Callable[[float], bool], rule: str) -> float:
     try:
         value = float(text)
-    except ValueError as failure:
-        raise argparse.ArgumentTypeError(message) from failure
-    if not 0 < value < below:
-        raise argparse.ArgumentTypeError(message)
+    except ValueError:
+        value = math.nan
+    if not holds(value):
+        raise argparse.ArgumentTypeError(f"{rule} is needed. Received: {_short(text)}")
     return value
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
 def add_seed(parser: Parser, *, default: int = 42, purpose: str = "of everything random") -> None:
-    parser.add_argument("--seed", type=whole_number(at_least=0), default=default, help=purpose)
+    parser.add_argument("--seed", type=seed, default=default, help=purpose)
 
 
 def add_threads(parser: Parser) -> None:
-    parser.add_argument("--threads", type=whole_number(at_least=1), default=_UNSET,
+    parser.add_argument("--threads", type=processes, default=_UNSET,
                         help="processor threads (default: all cores)")
 
 
@@ -179,7 +196,7 @@ def _add_network(parser: Parser, *, recipe: str | None) -> None:
     parser.add_argument("--weights", default="imagenet", metavar="PATH",
                         help="weights file of the backbone, imagenet (look for it) or none; joined by + for "
                         "those of an ensemble")
-    parser.add_argument("--image-size", type=whole_number(at_least=1), default=_UNSET,
+    parser.add_argument("--image-size", type=pixels, default=_UNSET,
                         metavar="PIXELS", help="side of the films (default: the backbone's own)")
     parser.add_argument("--batch-size", type=whole_number(at_least=1), default=32,
                         help="films per training step")
@@ -191,8 +208,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rates": {"metavar": "RATE", "help": "learning rate, LOW:HIGH for the first and the last layers, or auto "
               "(a range test)"},
     "schedule": {"help": "one-cycle, cosine or constant"},
-    "momentum": {"type": float, "help": "of sgd and rmsprop"},
-    "weight_decay": {"type": float, "help": "decoupled in adamw, L2 in the others"},
+    "momentum": {"type": _share, "help": "of sgd and rmsprop"},
+    "weight_decay": {"type": _share, "help": "decoupled in adamw, L2 in the others"},
     "phases": {"action": "append", "metavar": "LAYERS:EPOCHS[:RATE]",
                "help": "one phase, head or all, e.g. --phase head:3:5e-3 --phase all:8:1e-5:1e-3"},
     "patience": {"type": whole_number(at_least=1),
@@ -201,7 +218,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "head": {"help": "softmax, linear, tutorial, fastai or dwsep"},
     "weighted": {"action": argparse.BooleanOptionalAction,
                  "help": "whether rare classes count like frequent ones"},
-    "views": {"type": whole_number(at_least=0), "help": "augmented views of each film, computed once"},
+    "views": {"type": whole_number(at_least=0, at_most=1000),
+              "help": "augmented views of each film, computed once"},
     "penalty": {"type": positive_number, "help": "L2 penalty of the linear head"},
 }
 
@@ -251,7 +269,7 @@ def _least_sensitivity(text: str) -> str:
 def _add_running(parser: Parser) -> None:
     """What chance, the machine and earlier runs have to do with it."""
     add_seed(parser)
-    parser.add_argument("--split-seed", type=whole_number(at_least=0), default=_UNSET,
+    parser.add_argument("--split-seed", type=seed, default=_UNSET,
                         help="of the split alone (default: the seed)")
     add_threads(parser)
     parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default="keras",

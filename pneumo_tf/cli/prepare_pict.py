@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,7 +42,7 @@ def build_parser() -> command.Parser:
     options.add_seed(parser, purpose="of the choice that --per-class makes")
     parser.add_argument("--exclude", action="append", default=unset, metavar="PATTERN",
                         help="leave files out, e.g. '*virus_9002*'; may be repeated")
-    parser.add_argument("--workers", type=options.whole_number(at_least=1), default=unset, metavar="N",
+    parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
     return parser
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_filters(parser: command.Parser) -> None:
     parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
     parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
-    parser.add_argument("--size", type=options.whole_number(at_least=1), default=299, help="in pixels")
+    parser.add_argument("--size", type=options.pixels, default=299, help="in pixels")
     parser.add_argument("--fit", choices=("thumbnail", "pad", "squash"), default="thumbnail",
                         help="thumbnail keeps proportions and never enlarges, pad centres on a black square, "
                              "squash stretches to the square")
@@ -113,8 +112,11 @@ def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
         _print_step(step, console)
     console.print(f"Written to {target}", markup=False)
     usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
-    elsewhere = "" if usual else f" --path {shlex.quote(str(target))}"
-    console.print(f"Next: python scripts/get_labels.py{elsewhere}", markup=False)
+    if len(cohort.classes) > 1:
+        following = command.line("get_labels", *([] if usual else ["--path", target]))
+        console.print(f"Next: {following}", markup=False)
+    else:
+        console.print("Next: prepare the films of another class into the same folder.", markup=False)
 
 
 def _print_step(step: Step, console: Console) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.explain.choosing import Chosen, read_lesion
 from pneumo_tf.explain.gallery import FOLDER, RECORD, Explained, write_film
 from pneumo_tf.explain.methods import Explainer, check_methods
@@ -45,7 +45,7 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
     classes = explainer.network.classes
     if wanted is not None and wanted not in classes:
         raise OptionError("The class to explain must be one that the network knows.", received=wanted,
-                          remedy=f"Choose one of: {', '.join(classes[:20])}.")
+                          remedy=choose_from(classes[:20], wanted))
     make_folder(folder)
     number = None if wanted is None else classes.index(wanted)
     records = [write_film(folder, _explained(explainer, chosen, methods, number=number, masks=masks,

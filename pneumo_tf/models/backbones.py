@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.models import keras_applications
 from pneumo_tf.models.backbone import IMAGENET_OFFSET, IMAGENET_SCALE, Backbone, WeightsFile
 from pneumo_tf.models.efficientnet_lite import build_efficientnet_lite0, load_torch_weights
@@ -54,5 +54,5 @@ def get_backbone(name: str) -> Backbone:
     """
     if name not in BACKBONES:
         raise OptionError("The backbone must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(BACKBONES)}.")
+                          remedy=choose_from(BACKBONES, name))
     return BACKBONES[name]

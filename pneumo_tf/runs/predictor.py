@@ -28,7 +28,7 @@ from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.export import COMPLETE
 from pneumo_tf.runs.folder import RunError, RunFolder
-from pneumo_tf.training.device import describe_device
+from pneumo_tf.training.device import describe_device, pin_numbers
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
 from pneumo_tf.training.pixels import load_film
 from pneumo_tf.training.trunk import ahead
@@ -114,6 +114,7 @@ def load_network(run: RunFolder) -> keras.Model:
         RunError: The run has none, or one that Keras can't read.
     """
     path = run.path / COMPLETE
+    pin_numbers()
     try:
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as failure:

@@ -17,13 +17,14 @@ import pandas as pd
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.labels import load_cohort
-from pneumo_tf.errors import FilmError, LabelError, OptionError
+from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
 from pneumo_tf.evaluation.external import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.recalibration import REPEATS, check_labelled, recalibration
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.places import folder_name
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.external import write_external_report
 from pneumo_tf.runs.folder import RunFolder, read_run
@@ -118,11 +119,7 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
 
 
 def _name(elsewhere: Elsewhere) -> str:
-    name = elsewhere.name.strip() or elsewhere.films.resolve().name
-    if name.startswith(".") or set(name) & set("/\\:"):
-        raise OptionError("The name of an evaluation must do as a folder's.", received=repr(name),
-                          remedy="Name it with letters, e.g. --name clinic.")
-    return name
+    return folder_name(elsewhere.name or elsewhere.films.resolve().name, what="an evaluation")
 
 
 def _without_copies(cohort: Cohort, films: Path) -> Cohort:

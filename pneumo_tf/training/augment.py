@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.training.view import CLEAN, WHOLE, Border, Box, Range, View
 from pneumo_tf.training.warp import apply_view
 
@@ -99,7 +99,7 @@ def get_preset(name: str) -> Augmentation:
     """
     if name not in PRESETS:
         raise OptionError("An augmentation is known by one of its names.", received=name,
-                          remedy=f"Choose one of {', '.join(PRESETS)}.")
+                          remedy=choose_from(PRESETS, name))
     return PRESETS[name]
 
 

@@ -30,6 +30,14 @@ class Device:
         return asdict(self)
 
 
+def pin_numbers() -> None:
+    """Make Keras compute in float32 with channels last, as what is exported, whatever keras.json says."""
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+
+
 def describe_device() -> Device:
     """Look at the machine; on a processor bfloat16 is used only where it has instructions for it."""
     accelerators = find_accelerators()

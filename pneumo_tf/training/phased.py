@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, cast
 import keras
 import numpy as np
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, freeze, unfreeze
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
@@ -106,7 +106,7 @@ class Phased:
         """Find a value that has no meaning before any work is spent on the others."""
         if self.head not in HEADS:
             raise OptionError("The head must be one that this program knows.", received=self.head,
-                              remedy=f"Choose one of: {', '.join(HEADS)}.")
+                              remedy=choose_from(HEADS, self.head))
         get_schedule(self.schedule)
         variant_of(self.augment, seed=0)
         build_optimizer(self.optimizer, 1.0, momentum=self.momentum, nesterov=self.nesterov,

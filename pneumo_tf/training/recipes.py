@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
-from pneumo_tf.errors import OptionError, option_of
+from pneumo_tf.errors import OptionError, choose_from, option_of
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.batches import GENERATOR
 from pneumo_tf.training.device import Device
@@ -156,7 +156,7 @@ def choose_recipe(name: str | None, device: Device) -> tuple[str, Recipe]:
     name = name or ("full" if device.accelerator else "fast")
     if name not in RECIPES:
         raise OptionError("The recipe must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(RECIPES)}.")
+                          remedy=choose_from(RECIPES, name))
     return name, RECIPES[name]
 
 
