@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pneumo_tf import places
-from pneumo_tf.errors import FilmError
+from pneumo_tf.errors import FilmError, OptionError
 
 
 @pytest.fixture
@@ -66,3 +66,28 @@ def test_outputs_go_where_typed_or_into_the_project(here: Path) -> None:
 
 def test_the_project_is_the_checkout_that_the_package_lies_in() -> None:
     assert (places.project_root() / "pneumo_tf/places.py").samefile(places.__file__)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [
+    ("clasifcacion", "clasificacion"), ("labels/labels.scv", "labels/labels.csv"),
+    ("lables/labels.cvs", "labels/labels.csv"), ("../project/clasificaciones", "../project/clasificacion"),
+    ("nothing", ""), ("labels/labels.d", "")])
+def test_a_mistyped_path_is_answered_with_the_one_that_was_meant(here: Path, typed: str, meant: str) -> None:
+    (here.parent / "project/clasificacion").mkdir()
+    (here / "labels").mkdir()
+    (here / "labels/labels.csv").touch()
+    with pytest.raises(FilmError) as caught:
+        find(typed)
+    assert (f"Did you mean {meant}? Make it." in str(caught.value)) is bool(meant)
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", ".git", "a/b", "a\\b", "../up", "c:", "nul", "COM1.txt",
+                                  "what?", "a\nb", "dot.", "x" * 101])
+def test_a_name_that_isnt_one_folders_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="must do as a folder's"):
+        places.folder_name(name, what="a comparison")
+
+
+@pytest.mark.parametrize("name", ["clinic", "Clínica 2", "a.b", "console", "batch-size"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert places.folder_name(name, what="a comparison") == name

@@ -10,6 +10,7 @@ from pneumo_tf.cli import command, options
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.plan import StudyOptions
+    from pneumo_tf.training.phased import Phase
 
 _DESCRIPTION = ("Find a learning rate: train for a hundred batches with a growing rate, draw the loss over "
                 "it and mark four suggestions. Takes the options of binary_class.py.")
@@ -61,14 +62,24 @@ def _training(typed: argparse.Namespace, study: StudyOptions, rate: float) -> li
     from pneumo_tf.training.phased import Phased
 
     _add_test(own := command.build("find_lr.py", ""))
+    for option in ("--recipe", "--lr", "--phase"):  # which are written anew
+        own.add_argument(option)
     _, rest = own.parse_known_args(typed.command[2:])
     recipe = settle(study).recipe
     assert isinstance(recipe, Phased)  # no other has steps to be tested
-    tested = recipe.phases[typed.step - 1]
-    named = ["--recipe", typed.recipe, *rest]  # of an option that is given twice the last counts
+    tested, rates = recipe.phases[typed.step - 1], getattr(typed, "rates", "")
     if tested.rates is None and not tested.auto:
-        return [*named, "--lr", f"{rate / tested.factor:.1e}"]
-    phases = [f"{phase.layers}:{phase.epochs or study.epochs}" + (
-        f":{rate:.1e}" if phase is tested else ":auto" if phase.auto else
-        f":{phase.rates.low:g}:{phase.rates.high:g}" if phase.rates else "") for phase in recipe.phases]
-    return [*named, *(word for phase in phases for word in ("--phase", phase))]
+        rates, phases = f"{rate / tested.factor:.1e}", getattr(typed, "phases", [])
+    else:
+        phases = [_phase(phase, study.epochs, rate=rate if phase is tested else None)
+                  for phase in recipe.phases]
+    return ["--recipe", typed.recipe, *rest, *(word for phase in phases for word in ("--phase", phase)),
+            *(["--lr", rates] if rates else [])]
+
+
+def _phase(phase: Phase, epochs: int, *, rate: float | None) -> str:
+    """A phase as `--phase` takes it, with another rate where there is one."""
+    rates = f":{rate:.1e}" if rate else ":auto" if phase.auto else ""
+    if not rates and phase.rates:
+        rates = f":{phase.rates.low:g}:{phase.rates.high:g}"
+    return f"{phase.layers}:{phase.epochs or epochs}{rates}"

@@ -39,13 +39,14 @@ def _everything(folder: Path) -> dict[Path, bytes]:
             if path.is_file() and "cache" not in path.parts}
 
 
-def test_the_tutorials_command_trains_and_tells_its_figures(project: Path,
+def test_the_tutorials_command_trains_and_tells_its_figures(project: Path, printed_commands,
                                                             capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-e", "3", "-p", "clasificacion/", "-l", "labels/labels.csv", "-ex", ".jpeg", *SMALL]) == 0
     printed = capsys.readouterr().out
     assert "sensitivity" in printed
     assert "95 % interval" in printed
     assert str(project / "model/runs") in printed
+    assert len(printed_commands.check(printed.splitlines()[-1])) == 1
     assert (project / "model/modelo.h5").is_file()
     assert (project / "model/report.html").is_file()
 

@@ -93,6 +93,7 @@ def first_test_film(run: Path) -> str:
 
 
 def test_a_film_of_the_last_run_is_explained_by_every_method(run: Path, phantom_films: Path,
+                                                             printed_commands,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
     table = pd.read_csv(run / "predictions.csv")
     name = str(table[table["label"] == "PNEUMONIA"]["id"].iloc[0])
@@ -112,7 +113,9 @@ def test_a_film_of_the_last_run_is_explained_by_every_method(run: Path, phantom_
         assert (run / "explanations" / name / f"superpixels-{segmentation}.png").is_file()
     with Image.open(run / "explanations" / film["panel"]) as panel:
         assert panel.width > 1000
-    assert name in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert name in said
+    assert printed_commands.check(said.splitlines()[-1])
 
 
 def test_the_report_gains_a_section_in_the_runs_language(run: Path) -> None:
@@ -213,6 +216,8 @@ def test_mistakes_are_said_in_one_line(run: Path, project: Path, refused: Callab
     assert "two samples for each superpixel" in refused(name, "--methods", "lime-slic", "--samples", "8")
     assert "no log_odds" in refused(name, "--methods", "lime-slic", "--surrogate", "logistic")
     assert "--worst goes with a run" in refused("--worst", "3", "--imagenet", "file.h5")
+    assert "--run goes with a run" in refused("dog.png", "--imagenet", "file.h5", "--run", str(run))
+    assert "--samples goes with a method of LIME" in refused(name, "--methods", "gradcam", "--samples", "64")
     assert "weights file must exist" in refused("dog.png", "--imagenet", "file.h5")
     (project / "letter.jpeg").write_text("Dear doctor")
     assert "complete image" in refused("letter.jpeg", "--methods", "gradcam")

@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import pytest
 
+from pneumo_tf.__main__ import COMMANDS
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.binary_class import build_parser
 from pneumo_tf.cli.command import UsageError
@@ -93,3 +94,26 @@ def test_positive_numbers_are_finite_and_above_zero(text: str) -> None:
 def test_numbers_are_read_as_typed() -> None:
     assert parsed(options.fraction, "0.3") == 0.3
     assert parsed(options.positive_number, "1e-4") == 1e-4
+
+
+PARSERS = {name: module.build_parser() for name, module in COMMANDS.items()}
+NUMBERS = [(name, action) for name, parser in PARSERS.items() for action in parser._actions
+           if action.option_strings and action.type not in (None, options._operating_point)]
+
+
+@pytest.mark.parametrize("text", ["9" * 30, "9" * 5000, "-1", "nan", "inf", "-inf", "1e999", "", "0x10"])
+@pytest.mark.parametrize(("name", "action"), NUMBERS, ids=lambda part: getattr(part, "dest", part))
+def test_every_option_that_takes_a_number_is_bounded(name, action, text):
+    """A new option with type=int or float fails here."""
+    option = action.option_strings[-1]
+    if text.isdecimal() and action.type is options.positive_number:
+        pytest.skip("a large finite number may have a meaning")
+    with pytest.raises(UsageError, match=f"argument .*{option}"):
+        PARSERS[name].parse_args([f"{option}={text}"])
+
+
+def test_seeds_are_those_that_numpy_and_keras_take():
+    assert options_of("--seed", "4294967295").seed == 2**32 - 1
+    for option in ("--seed", "--split-seed"):
+        with pytest.raises(UsageError, match="at most 4294967295"):
+            options_of(option, "4294967296")
