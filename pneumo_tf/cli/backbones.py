@@ -29,10 +29,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List the networks; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> None:
+    """List the networks."""
     start_keras(None)
     facts = _facts()
     if typed.json:

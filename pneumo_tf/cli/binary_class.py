@@ -31,14 +31,17 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv, to_go_on="")  # said where epochs were kept
+    return command.run(build_parser(), act, argv, to_go_on="")  # said where epochs were kept
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Train; what to do next."""
     options.start_study(typed)
     from pneumo_tf.studies.train import run_study
 
-    _show(run_study(options.study_of(typed)))
+    run = run_study(options.study_of(typed))
+    _show(run)
+    return command.line("evaluate_model", "--run", run)
 
 
 def _show(run: Path) -> None:
@@ -67,4 +70,3 @@ def _show(run: Path) -> None:
     console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)
     console.print(f"Run:    {run}", markup=False)
     console.print(f"Report: {run / REPORT}", markup=False)
-    console.print(f"Next:   {command.line('evaluate_model', '--run', run)}", markup=False)

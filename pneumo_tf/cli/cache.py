@@ -28,10 +28,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List or clear; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> None:
+    """List or clear."""
     from pneumo_tf.training.cache import Cache
 
     cache = Cache(output_path(getattr(typed, "cache", None), default=CACHE_FOLDER))

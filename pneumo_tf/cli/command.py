@@ -61,28 +61,32 @@ def build(prog: str, description: str, *, epilog: str = "") -> Parser:
                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
 
-def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequence[str] | None, *,
-        to_go_on: str = "run the same command again to go on") -> int:
+def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: Sequence[str] | None, *,
+        to_go_on: str = "run the same command again to go on", leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
 
     Args:
         parser: Of the command.
-        act: What it does with the options; their `command` is what was typed, to be repeated.
+        act: What it does with the options, whose `command` is what was typed, to be repeated; it gives back
+            what to do next.
         argv: What was typed behind its name; None takes it from the process.
         to_go_on: What to do after an interruption, in words; empty where that is said elsewhere.
+        leads_on: Whether what to do next is printed.
     """
     speak_plainly()
     arguments = sys.argv[1:] if argv is None else argv
     try:
         options = parser.parse_args(arguments)
         options.command = ("python", f"scripts/{parser.prog}", *arguments)
-        act(options)
+        following = act(options)
     except PneumoError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted" + (f"; {to_go_on}." if to_go_on else "."), file=sys.stderr)
         return 130
+    if following and leads_on:
+        print(f"Next: {following}")
     return 0
 
 

@@ -54,10 +54,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and compare; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Train and compare; what to do next."""
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
@@ -65,7 +66,8 @@ def _act(typed: argparse.Namespace) -> None:
     make_folder(folder)
     runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}", lang=typed.lang)
             for number, cell in enumerate(cells, start=1)}
-    _compare(cells, runs, folder, lang=typed.lang)
+    best = _compare(cells, runs, folder, lang=typed.lang)
+    return command.line("evaluate_model", "--run", best)
 
 
 def _with_seeds(typed: argparse.Namespace) -> argparse.Namespace:
@@ -178,13 +180,14 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
             for group in settings.values()]
 
 
-def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> None:
-    """Write the comparison and print its table."""
+def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> str:
+    """Write the comparison and print its table; the folder of the best row's first run."""
     # Only now, so that little memory is held while the rows train.
     from pneumo_tf.studies.compare import compare, write_comparison
 
     content = compare(_rows(cells, runs), name=folder.name)
     _show(content, write_comparison(content, folder, lang=lang))
+    return str(content["rows"][0]["runs"][0]["folder"])
 
 
 def _show(content: dict[str, Any], page: Path) -> None:
@@ -196,8 +199,6 @@ def _show(content: dict[str, Any], page: Path) -> None:
     console.print(_table(content))
     console.print("Test films are left out: choosing by them would spend them.")
     console.print(f"Comparison: {page}", markup=False)
-    best = content["rows"][0]["runs"][0]["folder"]
-    console.print(f"Next: {command.line('evaluate_model', '--run', best)}", markup=False)
 
 
 def _table(content: dict[str, Any]) -> Table:

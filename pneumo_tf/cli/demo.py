@@ -33,7 +33,7 @@ def build_parser() -> command.Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the pipeline; the exit code of the first command that fails, else 0."""
     try:
-        return command.run(build_parser(), _act, argv)
+        return command.run(build_parser(), act, argv)
     except _CommandError as failure:
         return failure.code
 
@@ -46,7 +46,8 @@ class _CommandError(Exception):
         self.code = code
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> None:
+    """Draw films, then run the commands on them."""
     from pneumo_tf.phantoms.write import write_phantoms
     from pneumo_tf.storage import make_folder
 
@@ -67,6 +68,8 @@ def _run(module: object, *arguments: object) -> None:
     typed = [str(argument) for argument in arguments]
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
     print(f"\n$ {command.line(name, *typed)}", flush=True)
-    code = module.main(typed)  # type: ignore[attr-defined]
+    # What the first ones would do next is done here.
+    code = command.run(module.build_parser(), module.act, typed,  # type: ignore[attr-defined]
+                       leads_on=module is binary_class)
     if code:
         raise _CommandError(code)

@@ -61,10 +61,11 @@ def _add_elsewhere(parser: command.Parser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Evaluate; what to do next."""
     run, given = options.find_run(typed), vars(typed)
     if "path" in given and "repeat" in given:
         raise OptionError("Other films and other splits are two evaluations.", received="--path and --repeat",
@@ -76,6 +77,9 @@ def _act(typed: argparse.Namespace) -> None:
         **{name: given[name] for name in ("threads", "engine") if name in given}}
     evaluate = _elsewhere if kind == _ELSEWHERE else _repeat if kind == _REPEATED else _again
     evaluate(run, typed, common)
+    if kind == _REPEATED:
+        return command.line("explain_pict", "--run", run, "--worst", 10)
+    return command.line("evaluate_model", "--run", run, "--repeat", 5)
 
 
 def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
@@ -94,7 +98,6 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
         print(f"  {row['name']:<14}{row['changed']['value']:>7.1%}"
               + ("" if area is None else f"   area under the ROC curve {area:+.3f}"))
     print(f"Report: {report}")
-    print(f"Next:   {command.line('evaluate_model', '--run', run, '--repeat', 5)}")
 
 
 def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
@@ -118,7 +121,6 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
         if None not in (here, there):
             print(f"  {name:<14}{here:>7.3f} ->{there:>7.3f}")
     print(f"Report: {report}")
-    print(f"Next:   {command.line('evaluate_model', '--run', run, '--repeat', 5)}")
 
 
 def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
@@ -134,7 +136,6 @@ def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> Non
     for name, figure in content["figures"].items():
         print(f"  {name:<14}{figure['value']:>7.3f} ± {figure['sd']:.3f}{figure['own']:>9.3f}")
     print(f"Report: {report}")
-    print(f"Next:   {command.line('explain_pict', '--run', run, '--worst', 10)}")
 
 
 def _language_of(run: Path) -> str:

@@ -81,10 +81,11 @@ def _add_lime(parser: command.Parser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Explain; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str | None:
+    """Explain; what to do next."""
     lime = any(method.startswith("lime") for method in typed.methods)
     options.refuse_unused(typed, _READERS, ["--imagenet" if "imagenet" in typed else "a run",
                                             *(["a method of LIME"] if lime else typed.methods)])
@@ -97,6 +98,7 @@ def _act(typed: argparse.Namespace) -> None:
         remedy="It is the one called masks beside the phantoms.")
     start_keras(getattr(typed, "threads", None))
     _explain(typed, run_path, masks)
+    return None if run_path is None else command.line("evaluate_model", "--run", run_path)
 
 
 def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | None) -> None:
@@ -117,8 +119,6 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     _show(records, folder)
     if run_path is not None and folder == inside:
         print(f"Report: {add_to_report(run_path, lang=lang)}")
-    if run_path is not None:
-        print(f"Next:   {command.line('evaluate_model', '--run', run_path)}")
 
 
 def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network, list[Chosen], str]:

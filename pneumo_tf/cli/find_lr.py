@@ -40,10 +40,11 @@ def _add_test(parser: command.Parser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Test rates; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Test rates; what to do next."""
     options.start_study(typed)
     from pneumo_tf.studies.learning_rate import pictures, try_rates
 
@@ -53,7 +54,7 @@ def _act(typed: argparse.Namespace) -> None:
         print(f"{name:<8}{rate:>10.2e}  {_MEANINGS[name]}")
     for name, path in zip(("Curve", "Schedules"), pictures(study.output), strict=True):
         print(f"{name}: {path}")
-    print(f"Next: {command.line('binary_class', *_training(typed, study, found.valley))}")
+    return command.line("binary_class", *_training(typed, study, found.valley))
 
 
 def _training(typed: argparse.Namespace, study: StudyOptions, rate: float) -> list[str]:

@@ -34,10 +34,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write labels.csv and labels.json; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(options: argparse.Namespace) -> None:
+def act(options: argparse.Namespace) -> str:
+    """Write the table; what to do next."""
     from pneumo_tf.data.audit import check_two_classes
     from pneumo_tf.data.labels import read_folder
     from pneumo_tf.storage import write_json
@@ -52,8 +53,7 @@ def _act(options: argparse.Namespace) -> None:
     write_json(output.with_suffix(".json"), _summary(cohort))
     _say(cohort, output)
     table = ["-l", options.output] if "output" in options else []
-    following = command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table)
-    print(f"Next:    {following}")
+    return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table)
 
 
 def _summary(cohort: Cohort) -> dict[str, object]:

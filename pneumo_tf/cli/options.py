@@ -151,9 +151,10 @@ def refuse_unused(typed: argparse.Namespace, readers: Mapping[str, Sequence[str]
     for reader, names in readers.items():
         for name in names:
             if reader not in chosen and name in typed:
-                raise OptionError(f"{option_of(name)} goes with {reader}.",
-                                  received=f"{option_of(name)} with {' and '.join(chosen)}",
-                                  remedy=f"Leave {option_of(name)} out.")
+                option = "--" + name.replace("_", "-")
+                raise OptionError(f"{option} goes with {reader}.",
+                                  received=f"{option} with {' and '.join(chosen)}",
+                                  remedy=f"Leave {option} out.")
 
 
 def add_study(parser: Parser, *, writes: str, recipe: str | None = None) -> None:

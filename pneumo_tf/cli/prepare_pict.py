@@ -50,7 +50,7 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare films; the exit code."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
 def _add_filters(parser: command.Parser) -> None:
@@ -63,7 +63,8 @@ def _add_filters(parser: command.Parser) -> None:
     parser.add_argument("--color", action="store_true", help="keep colour; else every film becomes grey")
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Prepare films; what to do next."""
     from rich.console import Console
 
     from pneumo_tf.data.preparation.prepare import prepare
@@ -77,6 +78,10 @@ def _act(typed: argparse.Namespace) -> None:
                      workers=given.get("workers", os.cpu_count() or 1),
                      tell=lambda text: console.print(text, markup=False))
     _summarise(cohort, target, console)
+    if len(cohort.classes) < 2:
+        return "prepare the films of another class into the same folder."
+    usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
+    return command.line("get_labels", *([] if usual else ["--path", target]))
 
 
 def _source(typed: str | None) -> tuple[Path, tuple[str, ...]]:
@@ -111,12 +116,6 @@ def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
     for step in cohort.history:
         _print_step(step, console)
     console.print(f"Written to {target}", markup=False)
-    usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
-    if len(cohort.classes) > 1:
-        following = command.line("get_labels", *([] if usual else ["--path", target]))
-        console.print(f"Next: {following}", markup=False)
-    else:
-        console.print("Next: prepare the films of another class into the same folder.", markup=False)
 
 
 def _print_step(step: Step, console: Console) -> None:
