@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import brier_score_loss
 
 from pneumo_tf import places
+from pneumo_tf.cli import options
 from pneumo_tf.cli.binary_class import main
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.calibration.calibrators import METHODS, read_calibrator
@@ -49,6 +50,17 @@ def test_the_tutorials_command_trains_and_tells_its_figures(project: Path, print
     assert len(printed_commands.check(printed.splitlines()[-1])) == 1
     assert (project / "model/modelo.h5").is_file()
     assert (project / "model/report.html").is_file()
+
+
+def test_an_interruption_names_resume_only_where_epochs_were_kept(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """That they were is said by the unfinished run itself (tests/runs/test_unfinished.py)."""
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(options, "start_study", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "binary_class.py: interrupted.\n"
 
 
 def test_the_report_comes_in_spanish(project: Path) -> None:
