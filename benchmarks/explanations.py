@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 from explanation_bench import ASSIGNED, BEST, Bench, Subject, last_run, means, show  # noqa: E402
 from explanation_samples import against_pypi, saving  # noqa: E402
 
-from pneumo_tf.cli.keras_start import start_keras  # noqa: E402
+from pneumo_tf.cli.command import start_keras  # noqa: E402
 
 SHUFFLES = 5
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
 
-COMMANDS = {
-    "prepare_pict": "filter films into one folder, ready to be labelled",
-    "get_labels": "write the table of films and their classes",
-    "binary_class": "train, evaluate, report and export a classifier",
-    "find_lr": "find a learning rate by a range test",
-    "evaluate_model": "see how far a run's figures hold: changed films, other films, other splits",
-    "explain_pict": "show where a network looks, and how far to believe it",
-    "compare_runs": "train several ways on one split and compare them",
-    "cache": "show what is kept for later runs, or clear it",
-    "backbones": "list the networks that a training can start from",
-    "demo": "all of this on synthetic films",
-}
+from pneumo_tf import cli
+from pneumo_tf.cli.command import speak_plainly
+from pneumo_tf.errors import choose_from
+
+
+def _commands() -> dict[str, ModuleType]:
+    """The modules of cli that build a parser; they are light, since a command imports late what it needs."""
+    modules = {name: import_module(f"{cli.__name__}.{name}") for _, name, _ in iter_modules(cli.__path__)}
+    return {name: module for name, module in modules.items() if hasattr(module, "build_parser")}
+
+
+COMMANDS = _commands()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Hand the arguments on to the command that they begin with; its exit code."""
+    speak_plainly()
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0].removesuffix(".py") if arguments else "--help"
     if name in ("-h", "--help"):
@@ -29,13 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         print(f"pneumo_tf: error: The command must be one that exists. Received: {name}. "
-              f"Choose one of: {', '.join(COMMANDS)}.", file=sys.stderr)
+              f"{choose_from(COMMANDS, name)}", file=sys.stderr)
         return 2
-    return int(import_module(f"pneumo_tf.cli.{name}").main(arguments[1:]))
+    return int(COMMANDS[name].main(arguments[1:]))
 
 
 def _usage() -> str:
-    lines = "\n".join(f"  {name:<16}{purpose}" for name, purpose in COMMANDS.items())
+    """Each command with the first line of its module, which begins with the command's name."""
+    lines = "\n".join(f"  {name:<16}{(module.__doc__ or '').partition(': ')[2].splitlines()[0].rstrip('.')}"
+                      for name, module in COMMANDS.items())
     return f"usage: python -m pneumo_tf COMMAND [OPTIONS]\n\n{lines}\n\nCOMMAND --help lists its options."
 
 

@@ -7,6 +7,31 @@ traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+# Options whose names aren't those of the values that they set.
+_OPTIONS = {"films": "--path", "extension": "--ext", "rates": "--lr", "phases": "--phase",
+            "weighted": "--class-weights", "prevalences": "--prevalence"}
+
+
+def option_of(name: str) -> str:
+    """The command line's option for a value that the library knows by `name`: "--batch-size"."""
+    return _OPTIONS.get(name, "--" + name.replace("_", "-"))
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that is spelled most like an unknown one; empty where none is near."""
+    spelled = {other.casefold(): other for other in known}
+    return next((spelled[match] for match in get_close_matches(name.casefold(), spelled, n=1)), "")
+
+
+def choose_from(known: Iterable[str], received: str) -> str:
+    """The remedy for a name that isn't known: what it was probably meant to be, and all there are."""
+    known = list(known)
+    near = closest(received, known)
+    return (f"Did you mean {near}? " if near else "") + f"Choose one of: {', '.join(known)}."
+
 
 class PneumoError(Exception):
     """A broken rule, what was received instead, and what to do about it.

@@ -6,7 +6,6 @@ import pytest
 
 from pneumo_tf import places
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.places import folder_name
 
 
 @pytest.fixture
@@ -69,11 +68,26 @@ def test_the_project_is_the_checkout_that_the_package_lies_in() -> None:
     assert (places.project_root() / "pneumo_tf/places.py").samefile(places.__file__)
 
 
-@pytest.mark.parametrize("name", ["..", ".", ".hidden", "a/b", "a\\b", "C:", "two\nlines", "nul\0", " ", ""])
-def test_a_name_that_would_lead_to_another_folder_is_no_folders(name: str) -> None:
-    with pytest.raises(OptionError, match=r"The name of a comparison must do as a folder's"):
-        folder_name(name, what="a comparison")
+@pytest.mark.parametrize(("typed", "meant"), [
+    ("clasifcacion", "clasificacion"), ("labels/labels.scv", "labels/labels.csv"),
+    ("lables/labels.cvs", "labels/labels.csv"), ("../project/clasificaciones", "../project/clasificacion"),
+    ("nothing", ""), ("labels/labels.d", "")])
+def test_a_mistyped_path_is_answered_with_the_one_that_was_meant(here: Path, typed: str, meant: str) -> None:
+    (here.parent / "project/clasificacion").mkdir()
+    (here / "labels").mkdir()
+    (here / "labels/labels.csv").touch()
+    with pytest.raises(FilmError) as caught:
+        find(typed)
+    assert (f"Did you mean {meant}? Make it." in str(caught.value)) is bool(meant)
 
 
-def test_a_name_in_any_language_does_as_a_folders() -> None:
-    assert folder_name(" clínica 2 ", what="an evaluation") == "clínica 2"
+@pytest.mark.parametrize("name", ["", " ", ".", "..", ".git", "a/b", "a\\b", "../up", "c:", "nul", "COM1.txt",
+                                  "what?", "a\nb", "dot.", "x" * 101])
+def test_a_name_that_isnt_one_folders_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="must do as a folder's"):
+        places.folder_name(name, what="a comparison")
+
+
+@pytest.mark.parametrize("name", ["clinic", "Clínica 2", "a.b", "console", "batch-size"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert places.folder_name(name, what="a comparison") == name

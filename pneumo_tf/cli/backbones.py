@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
-from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.cli.command import start_keras
 
 if TYPE_CHECKING:
     from pneumo_tf.models.backbone import Backbone
@@ -29,10 +29,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List the networks; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> None:
+    """List the networks."""
     start_keras(None)
     facts = _facts()
     if typed.json:
@@ -83,6 +84,8 @@ def _show(facts: list[dict[str, Any]]) -> None:
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, _WIDTH)
     console.print(table)
+    here = next((fact["name"] for fact in facts if fact["weights"]["found_in"]), facts[0]["name"])
+    console.print(f"Train with one: {command.line('binary_class', '--backbone', here)}", soft_wrap=True)
     console.print(f"Parameters and multiply-adds are those below the head. Keras's cache: {cache_folder()}",
                   soft_wrap=True)
 

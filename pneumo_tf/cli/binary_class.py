@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_tf.cli import command, study_options
-from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.cli import command, options
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
@@ -20,41 +18,41 @@ _EPILOG = ("The split is made by patient. More than two classes in the labels si
 def build_parser() -> command.Parser:
     """The options of binary_class.py."""
     parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG)
-    study_options.add_all(parser, writes="the run, the model and the report")
+    options.add_study(parser, writes="the run, the model and the report")
     parser.add_argument("--resume", action="store_true",
                         help="go on with the same command's run that was stopped")
     parser.add_argument("--positive", metavar="CLASS", default=argparse.SUPPRESS,
                         help="class to be found (default: PNEUMONIA, else the last by name)")
-    study_options.add_judgement(parser)
+    options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
-    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the report")
+    options.add_lang(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is 0, or 2 after a mistake said in one line."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    return command.run(build_parser(), lambda typed: _act(typed, arguments), arguments,
-                       to_go_on="add --resume to go on where epochs were finished")
+    return command.run(build_parser(), act, argv, to_go_on="")  # said where epochs were kept
 
 
-def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
-    study_options.check_sources(typed)
-    start_keras(getattr(typed, "threads", None))
-    from pneumo_tf.studies.plan import StudyOptions
+def act(typed: argparse.Namespace) -> str:
+    """Train; what to do next."""
+    options.start_study(typed)
     from pneumo_tf.studies.train import run_study
 
-    repeat = ("python", "scripts/binary_class.py", *arguments)
-    show_run(run_study(StudyOptions(command=repeat, **study_options.typed_options(typed))))
+    run = run_study(options.study_of(typed))
+    _show(run)
+    return command.line("evaluate_model", "--run", run)
 
 
-def show_run(run: Path) -> None:
+def _show(run: Path) -> None:
     """Print the headline figures of a finished run and where its report lies."""
     from rich.console import Console
     from rich.table import Table
 
-    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    test = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
+    from pneumo_tf.runs.folder import METRICS, REPORT, RUN
+
+    facts = json.loads((run / RUN).read_text(encoding="utf-8"))
+    test = json.loads((run / METRICS).read_text(encoding="utf-8"))["test"]
     table = Table(title=f"Test: {test['films']} films of {test['patients']} patients", title_justify="left")
     for heading in ("figure", "value", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
@@ -71,4 +69,4 @@ def show_run(run: Path) -> None:
     memory = max(stage["peak_memory_bytes"] for stage in facts["stages"])
     console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)
     console.print(f"Run:    {run}", markup=False)
-    console.print(f"Report: {run / 'report.html'}", markup=False)
+    console.print(f"Report: {run / REPORT}", markup=False)

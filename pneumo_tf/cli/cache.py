@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,10 +28,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List or clear; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> None:
+    """List or clear."""
     from pneumo_tf.training.store import Cache
 
     cache = Cache(output_path(getattr(typed, "cache", None), default=CACHE_FOLDER))
@@ -68,8 +68,8 @@ def _list(cache: Cache, *, typed: bool) -> None:
         table.add_row(entry.kind, entry.what, amount(entry.bytes), _age(entry))
     Console().print(table)
     print(f"Together {amount(cache.size())} in {cache.folder}")
-    elsewhere = f" --cache {shlex.quote(str(cache.folder))}" if typed else ""
-    print(f"Remove it with: python scripts/cache.py --clear{elsewhere}")
+    elsewhere = ["--cache", cache.folder] if typed else []
+    print(f"Remove it with: {command.line('cache', '--clear', *elsewhere)}")
 
 
 def _age(entry: Kept) -> str:

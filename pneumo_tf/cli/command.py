@@ -1,20 +1,58 @@
-"""What every command does the same way: parse, act, and say a mistake in one line."""
+"""What every command does the same way: start, parse, act, and say a mistake in one line."""
 
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
+import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
 
-from pneumo_tf.errors import PneumoError
+from pneumo_tf.errors import OptionError, PneumoError, closest
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+# What stands for a sign that a terminal can't show; of other letters the accents go.
+_PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "−": "-", "·": "-", "•": "-", "≥": ">=", "≤": "<=",
+                        "±": "+/-", "×": "x", "≈": "~", "’": "'", "‘": "'", "“": '"', "”": '"'})
+
+
+class UsageError(PneumoError):
+    """Words that a command doesn't accept."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, like every other error of ours."""
+    """An ArgumentParser that raises its errors, so that they are said like every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+        raise UsageError(f"{message}.", remedy=f"See {self.prog} --help.")
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """As argparse, but an option that doesn't exist is answered with the one that was meant."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            mistyped = [word for word in unknown if word.startswith("-")] or [""]
+            near = closest(mistyped[0].partition("=")[0], known)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(near)}")
+        return options
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse, in words of ours."""
+        if action.choices is not None and value not in action.choices:
+            names = [str(name) for name in action.choices]
+            raise argparse.ArgumentError(action, f"one of {', '.join(names)} is needed. Received: {value}"
+                                         + _meant(closest(str(value), names)))
+
+
+def _meant(near: str) -> str:
+    return f" (did you mean {near}?)" if near else ""
 
 
 def build(prog: str, description: str, *, epilog: str = "") -> Parser:
@@ -23,60 +61,109 @@ def build(prog: str, description: str, *, epilog: str = "") -> Parser:
                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
 
-def run(parser: Parser, act: Callable[[argparse.Namespace], None], argv: Sequence[str] | None, *,
-        to_go_on: str = "run the same command again to go on") -> int:
+def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: Sequence[str] | None, *,
+        to_go_on: str = "run the same command again to go on", leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
 
     Args:
         parser: Of the command.
-        act: What it does.
-        argv: What was typed behind its name.
-        to_go_on: What to do after an interruption, in words.
+        act: What it does with the options, whose `command` is what was typed, to be repeated; it gives back
+            what to do next.
+        argv: What was typed behind its name; None takes it from the process.
+        to_go_on: What to do after an interruption, in words; empty where that is said elsewhere.
+        leads_on: Whether what to do next is printed.
     """
-    options = parser.parse_args(argv)
+    speak_plainly()
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        act(options)
+        options = parser.parse_args(arguments)
+        options.command = ("python", f"scripts/{parser.prog}", *arguments)
+        following = act(options)
     except PneumoError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; {to_go_on}.", file=sys.stderr)
+        print(f"{parser.prog}: interrupted" + (f"; {to_go_on}." if to_go_on else "."), file=sys.stderr)
         return 130
+    if following and leads_on:
+        print(f"Next: {following}")
     return 0
 
 
-def whole_number(*, at_least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number with a lower bound, whose error names the bound."""
-
-    def parse(text: str) -> int:
-        rule = f"a whole number of at least {at_least} is needed. Received: {text}"
-        try:
-            value = int(text)
-        except ValueError as failure:
-            raise argparse.ArgumentTypeError(rule) from failure
-        if value < at_least:
-            raise argparse.ArgumentTypeError(rule)
-        return value
-
-    return parse
+def line(name: str, *arguments: object) -> str:
+    """What to type for another command, as this one was started: by a door in scripts/ or as a module."""
+    start, words = Path(sys.argv[0]), [str(argument) for argument in arguments]
+    if start.parts[-2:] == ("pneumo_tf", "__main__.py"):
+        return shlex.join(["python", "-m", "pneumo_tf", name, *words])
+    if start.stem == "pneumo-tf":
+        return shlex.join(["pneumo-tf", name, *words])
+    door = start.parent / f"{name}.py"
+    return shlex.join(["python", str(door) if door.is_file() else f"scripts/{name}.py", *words])
 
 
-def fraction(text: str) -> float:
-    """An argparse type: a number strictly between 0 and 1."""
-    return _number(text, below=1, rule="a number between 0 and 1 (neither included)")
+def speak_plainly() -> None:
+    """Let no sign that a terminal can't show end a command: it is written in plain letters instead."""
+    codecs.register_error("plain", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
 
 
-def positive_number(text: str) -> float:
-    """An argparse type: a finite number above 0."""
-    return _number(text, below=float("inf"), rule="a number above 0")
+def _plainly(failure: UnicodeError) -> tuple[str, int]:
+    """What codecs ask for: the replacement of signs that can't be encoded, and where to go on."""
+    assert isinstance(failure, UnicodeEncodeError)
+    signs = failure.object[failure.start:failure.end].translate(_PLAIN)
+    plain = (unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() for sign in signs)
+    return "".join(letters or "?" for letters in plain), failure.end
 
 
-def _number(text: str, *, below: float, rule: str) -> float:
-    message = f"{rule} is needed. Received: {text}"
+def start_keras(threads: int | None) -> None:
+    """Import Keras without the backend's greetings, using so many threads (None: all cores).
+
+    Both must be said before it is imported.
+
+    Raises:
+        OptionError: Keras can't be started as keras.json or its environment variables want it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if threads:
+        for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(threads)
     try:
-        value = float(text)
-    except ValueError as failure:
-        raise argparse.ArgumentTypeError(message) from failure
-    if not 0 < value < below:
-        raise argparse.ArgumentTypeError(message)
-    return value
+        with _quiet():
+            import keras
+
+            keras.ops.zeros(1)  # the backend greets once more when it computes for the first time
+            if keras.backend.backend() not in _BACKENDS:
+                raise ImportError(f"{keras.backend.backend()} is a backend that can't train")
+    except (ImportError, ValueError, AttributeError, AssertionError) as failure:
+        # What each backend raises where it isn't installed, and Keras where keras.json has no meaning.
+        told = " ".join(str(failure).split()) or type(failure).__name__
+        raise OptionError("Keras must find a backend and settings that it can start with.",
+                          received=told.rstrip("."), remedy="Set KERAS_BACKEND=tensorflow, or mend "
+                          "keras.json in ~/.keras (or KERAS_HOME).") from failure
+    from pneumo_tf.training.machine import pin_numbers
+
+    pin_numbers()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what native libraries write to standard error; it is shown only where that ends in a traceback.
+
+    Redirected at the level of the file descriptor, because these lines don't pass through Python.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        started = False
+        try:
+            yield
+            started = True
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            if not started:
+                kept.seek(0)
+                os.write(2, kept.read())

@@ -14,11 +14,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.cli import binary_class, command, study_options
+from pneumo_tf.cli import binary_class, command, options
+from pneumo_tf.cli.command import start_keras
 from pneumo_tf.cli.grid import Cell, add_row_options, expand
-from pneumo_tf.cli.keras_start import start_keras
 from pneumo_tf.errors import OptionError, PneumoError
-from pneumo_tf.places import MODEL_FOLDER, output_path
+from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ _DESCRIPTION = ("Train several ways on one split and compare them on its validat
                 "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
 _EPILOG = ("Each row is a command of binary_class.py, run in a process of its own. Interrupted, the same "
            "command goes on; a larger grid keeps the rows that are there.")
-# What a run folder holds once it is finished.
-_FINISHED = ("run.json", "metrics.json", "predictions.csv")
 _WIDTH = 150
 
 
@@ -47,27 +45,29 @@ def build_parser() -> command.Parser:
     place.add_argument("-o", "--output", metavar="DIR", default=unset,
                        help=f"folder of the comparison (default: {MODEL_FOLDER}/comparisons/NAME)")
     place.add_argument("--name", default=unset, help="NAME of that folder (default: the listed options)")
-    parser.add_argument("--seeds", type=command.whole_number(at_least=1), default=unset, metavar="N",
-                        help="run each row with so many seeds: 42, 43, 44 …")
-    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the reports")
+    parser.add_argument("--seeds", type=options.whole_number(at_least=1, at_most=1000), default=unset,
+                        metavar="N", help="run each row with so many seeds: 42, 43, 44 …")
+    options.add_lang(parser, of="the reports")
     add_row_options(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and compare; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Train and compare; what to do next."""
     cells = expand(_with_seeds(typed))
-    folder = output_path(getattr(typed, "output", None),
-                         default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}")
-    make_folder(folder)
+    folder = (output_path(typed.output, default="") if "output" in typed else
+              output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
     _check([cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)])
+    make_folder(folder)
     runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}", lang=typed.lang)
             for number, cell in enumerate(cells, start=1)}
-    _compare(cells, runs, folder, lang=typed.lang)
+    best = _compare(cells, runs, folder, lang=typed.lang)
+    return command.line("evaluate_model", "--run", best)
 
 
 def _with_seeds(typed: argparse.Namespace) -> argparse.Namespace:
@@ -84,11 +84,8 @@ def _with_seeds(typed: argparse.Namespace) -> argparse.Namespace:
 
 
 def _name(typed: argparse.Namespace, cells: Sequence[Cell]) -> str:
-    name = str(getattr(typed, "name", "")) or "-".join(cells[0].chosen) or "single"
-    if Path(name).name != name:
-        raise OptionError("The name of a comparison becomes the name of a folder.", received=repr(name),
-                          remedy="Leave slashes out, or name the whole folder with --output.")
-    return name
+    usual = "-".join(cells[0].chosen) or "single"
+    return folder_name(getattr(typed, "name", usual), what="a comparison")
 
 
 def _check(rows: Sequence[tuple[str, ...]]) -> None:
@@ -103,15 +100,18 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
 def _settle(rows: Sequence[tuple[str, ...]]) -> None:
     start_keras(1)
-    from pneumo_tf.studies.plan import StudyOptions, settle
+    from pneumo_tf.studies.plan import settle
 
     for arguments in rows:
         typed = binary_class.build_parser().parse_args(arguments)
         try:
-            settle(StudyOptions(**study_options.typed_options(typed)))
+            settle(options.study_of(typed))
         except PneumoError as failure:
+            if len(rows) == 1:
+                raise
+            what = "; ".join(part for part in (failure.rule.rstrip("."), failure.received) if part)
             raise RowError("Every row must be a training that can begin.",
-                           received=f"{shlex.join(arguments)}, of which it is said: {failure}") from failure
+                           received=f"{shlex.join(arguments)} ({what})", remedy=failure.remedy) from failure
 
 
 def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
@@ -136,7 +136,10 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
 
 def _finished(output: Path) -> Path | None:
     """The latest run in a row's folder that has everything a comparison reads."""
-    runs = [run for run in output.glob("runs/[!.]*") if all((run / name).is_file() for name in _FINISHED)]
+    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, RUNS
+
+    runs = [run for run in output.glob(f"{RUNS}/[!.]*")
+            if all((run / name).is_file() for name in (RUN, METRICS, PREDICTIONS))]
     return max(runs, default=None)
 
 
@@ -156,7 +159,8 @@ def _train(arguments: Sequence[str], log: Path) -> int:
             said.flush()
             return subprocess.run([sys.executable, "-m", "pneumo_tf", "binary_class", *arguments],
                                   stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                                  env={**os.environ, "PYTHONPATH": paths}, check=False).returncode
+                                  env={**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"},
+                                  check=False).returncode
 
 
 def _last_line(log: Path) -> str:
@@ -176,13 +180,14 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
             for group in settings.values()]
 
 
-def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> None:
-    """Write the comparison and print its table."""
+def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> str:
+    """Write the comparison and print its table; the folder of the best row's first run."""
     # Only now, so that little memory is held while the rows train.
     from pneumo_tf.studies.compare import compare, write_comparison
 
     content = compare(_rows(cells, runs), name=folder.name)
     _show(content, write_comparison(content, folder, lang=lang))
+    return str(content["rows"][0]["runs"][0]["folder"])
 
 
 def _show(content: dict[str, Any], page: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Sequence
 
-from pneumo_tf.cli import binary_class, command, get_labels, prepare_pict
+from pneumo_tf.cli import binary_class, command, get_labels, options, prepare_pict
 from pneumo_tf.places import output_path
 
 _DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write "
@@ -19,23 +18,22 @@ def build_parser() -> command.Parser:
     parser = command.build("demo.py", _DESCRIPTION)
     parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder for everything it makes (default: demo in the project)")
-    parser.add_argument("--films", type=command.whole_number(at_least=24), default=360, help="films to draw")
-    parser.add_argument("--patients", type=command.whole_number(at_least=24), default=240,
+    parser.add_argument("--films", type=options.whole_number(at_least=24), default=360, help="films to draw")
+    parser.add_argument("--patients", type=options.whole_number(at_least=24), default=240,
                         help="patients they are of")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="network to start from")
     parser.add_argument("--weights", default="imagenet", metavar="PATH", help="its weights")
-    parser.add_argument("-e", "--epochs", type=command.whole_number(at_least=1), default=60,
+    parser.add_argument("-e", "--epochs", type=options.whole_number(at_least=1), default=60,
                         help="most epochs of training")
-    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,
-                        help="of everything random")
-    parser.add_argument("--lang", choices=("en", "es"), default="en", help="language of the report")
+    options.add_seed(parser)
+    options.add_lang(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the pipeline; the exit code of the first command that fails, else 0."""
     try:
-        return command.run(build_parser(), _act, argv)
+        return command.run(build_parser(), act, argv)
     except _CommandError as failure:
         return failure.code
 
@@ -48,7 +46,8 @@ class _CommandError(Exception):
         self.code = code
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> None:
+    """Draw films, then run the commands on them."""
     from pneumo_tf.phantoms.write import write_phantoms
     from pneumo_tf.storage import make_folder
 
@@ -68,7 +67,9 @@ def _run(module: object, *arguments: object) -> None:
     """Print a command and run it in this process."""
     typed = [str(argument) for argument in arguments]
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    print(f"\n$ python scripts/{name}.py {shlex.join(typed)}", flush=True)
-    code = module.main(typed)  # type: ignore[attr-defined]
+    print(f"\n$ {command.line(name, *typed)}", flush=True)
+    # What the first ones would do next is done here.
+    code = command.run(module.build_parser(), module.act, typed,  # type: ignore[attr-defined]
+                       leads_on=module is binary_class)
     if code:
         raise _CommandError(code)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.cli import command
-from pneumo_tf.cli.finished_run import find_run
-from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.cli import command, options
+from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError, WeightsError
 from pneumo_tf.places import find_existing, output_path
 
@@ -24,9 +24,12 @@ _EPILOG = ("Orange speaks for the class, blue against it. A picture that is too 
            "and its place says so. --as-assigned makes LIME as the assignment defines it.")
 _ASSIGNED: dict[str, Any] = {"design": "bernoulli", "absent": "zero", "answers": "kept",
                              "surrogate": "logistic"}
+_FIGURES = {"deletion": "deletion", "insertion": "insertion", "R²": "r2"}
 _CHOICES = {"design": ("bernoulli", "antithetic", "hadamard"), "absent": ("zero", "mean", "blur"),
             "answers": ("kept", "probability", "log_odds"), "surrogate": ("logistic", "ridge", "tree")}
-_FIGURES = {"deletion": "deletion", "insertion": "insertion", "R²": "r2"}
+_DEFAULTS = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
+_READERS = {"a method of LIME": ("samples", "superpixels", *_CHOICES, "sigma", "keep", "stop_early",
+                                 "as_assigned"), "a run": ("run", "worst"), "--imagenet": ()}
 
 
 def build_parser() -> command.Parser:
@@ -35,10 +38,9 @@ def build_parser() -> command.Parser:
 
     parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("films", nargs="*", metavar="FILM", help="id in the run, or path of an image")
-    parser.add_argument("--worst", type=command.whole_number(at_least=1), metavar="N",
+    parser.add_argument("--worst", type=options.whole_number(at_least=1), metavar="N",
                         default=argparse.SUPPRESS, help="explain the N gravest errors among the test films")
-    parser.add_argument("--run", metavar="DIR", default=argparse.SUPPRESS,
-                        help="folder of the run (default: the last one in model/runs)")
+    options.add_run(parser)
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD",
                         default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(METHODS)}")
     parser.add_argument("--class", dest="wanted", metavar="CLASS", default=argparse.SUPPRESS,
@@ -50,61 +52,61 @@ def build_parser() -> command.Parser:
     parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder of the pictures (default: explanations in the run, or here)")
     _add_lime(parser)
-    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=0,
-                        help="of everything random")
-    parser.add_argument("--threads", type=command.whole_number(at_least=1), default=argparse.SUPPRESS,
-                        help="processor threads (default: all cores)")
-    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default=argparse.SUPPRESS,
-                        help="what computes the network (default: what the run was made with)")
-    parser.add_argument("--lang", choices=("en", "es"), default=argparse.SUPPRESS,
-                        help="language of pictures and report (default: the run's)")
+    options.add_seed(parser, default=0)
+    options.add_threads(parser)
+    options.add_engine(parser, default="what the run was made with")
+    options.add_lang(parser, of="pictures and report", default="the run's")
     return parser
 
 
 def _add_lime(parser: command.Parser) -> None:
     """How LIME is made."""
-    parser.add_argument("--samples", type=command.whole_number(at_least=4), default=1000,
-                        help="perturbed films of each LIME")
-    parser.add_argument("--superpixels", type=command.whole_number(at_least=2), default=argparse.SUPPRESS,
+    parser.add_argument("--samples", type=options.whole_number(at_least=4), default=argparse.SUPPRESS,
+                        help="perturbed films of each LIME (default: 1000)")
+    parser.add_argument("--superpixels", type=options.whole_number(at_least=2), default=argparse.SUPPRESS,
                         help="superpixels wanted (default: 80, or 12 colours)")
     helps = {"design": "how presence vectors are drawn", "absent": "what stands for an absent superpixel",
              "answers": "what the surrogate imitates", "surrogate": "the simple model"}
-    defaults = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
     for name, choices in _CHOICES.items():
         parser.add_argument(f"--{name}", choices=choices, default=argparse.SUPPRESS,
-                            help=f"{helps[name]} (default: {defaults[name]})")
-    parser.set_defaults(own=defaults)
-    parser.add_argument("--sigma", type=command.positive_number, default=0.25, help="width of the kernel")
-    parser.add_argument("--keep", type=command.whole_number(at_least=1), metavar="K",
+                            help=f"{helps[name]} (default: {_DEFAULTS[name]})")
+    parser.add_argument("--sigma", type=options.positive_number, default=argparse.SUPPRESS,
+                        help="width of the kernel (default: 0.25)")
+    parser.add_argument("--keep", type=options.whole_number(at_least=1), metavar="K",
                         default=argparse.SUPPRESS, help="superpixels that the surrogate may use")
-    parser.add_argument("--stop-early", action="store_true", help="stop once the ranking stays the same")
-    parser.add_argument("--as-assigned", action="store_true",
+    parser.add_argument("--stop-early", action="store_true", default=argparse.SUPPRESS,
+                        help="stop once the ranking stays the same")
+    parser.add_argument("--as-assigned", action="store_true", default=argparse.SUPPRESS,
                         help="fair coins, black, 1 where the class is kept, logistic regression")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Explain; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace) -> None:
-    run_path = None if hasattr(typed, "imagenet") else find_run(getattr(typed, "run", None))
+def act(typed: argparse.Namespace) -> str | None:
+    """Explain; what to do next."""
+    lime = any(method.startswith("lime") for method in typed.methods)
+    options.refuse_unused(typed, _READERS, ["--imagenet" if "imagenet" in typed else "a run",
+                                            *(["a method of LIME"] if lime else typed.methods)])
+    run_path = None if hasattr(typed, "imagenet") else options.find_run(typed)
     if not typed.films and not hasattr(typed, "worst"):
         raise OptionError("Something must be explained.", received="no film",
                           remedy="Name films, or ask for --worst 10.")
-    if run_path is None and hasattr(typed, "worst"):
-        raise OptionError("The worst errors are those of a run.", received="--worst with --imagenet")
     masks = None if not hasattr(typed, "masks") else find_existing(
         typed.masks, what="folder of masks", error=OptionError,
         remedy="It is the one called masks beside the phantoms.")
     start_keras(getattr(typed, "threads", None))
     _explain(typed, run_path, masks)
+    return None if run_path is None else command.line("evaluate_model", "--run", run_path)
 
 
 def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | None) -> None:
-    from pneumo_tf.explain.films import add_to_report, explain_films
+    from pneumo_tf.explain.films import explain_films
     from pneumo_tf.explain.methods import Explainer
     from pneumo_tf.progress import progress_bar
+    from pneumo_tf.report.page import rewrite_report
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import EXPLANATIONS
 
@@ -119,7 +121,7 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     _show(records, folder)
     failed = [f"{record['name']} ({record['error']})" for record in records if "error" in record]
     if run_path is not None and folder == inside and len(failed) < len(records):
-        print(f"Report: {add_to_report(run_path, lang=lang)}")
+        print(f"Report: {rewrite_report(run_path, lang=lang)}")
     if failed:
         raise FilmError("Every film should be explained.", remedy="Replace those films or leave them out.",
                         received=f"{len(failed)} of {len(records)} that weren't: {'; '.join(failed)}")
@@ -145,10 +147,9 @@ def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network,
 def _lime_options(typed: argparse.Namespace) -> LimeOptions:
     from pneumo_tf.explain.lime import LimeOptions
 
-    chosen = {**(_ASSIGNED if typed.as_assigned else typed.own),
-              **{name: value for name, value in vars(typed).items() if name in _CHOICES}}
-    return LimeOptions(samples=typed.samples, sigma=typed.sigma, keep=getattr(typed, "keep", None),
-                       seed=typed.seed, stop_early=typed.stop_early, **chosen)
+    known = {field.name for field in fields(LimeOptions)}
+    chosen = {name: value for name, value in vars(typed).items() if name in known}
+    return LimeOptions(**(_ASSIGNED if "as_assigned" in typed else _DEFAULTS) | chosen)
 
 
 def _show(records: list[dict[str, Any]], folder: Path) -> None:

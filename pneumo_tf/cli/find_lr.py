@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pneumo_tf.cli import command, study_options
-from pneumo_tf.cli.keras_start import start_keras
+from pneumo_tf.cli import command, options
+
+if TYPE_CHECKING:
+    from pneumo_tf.studies.plan import StudyOptions
+    from pneumo_tf.training.phased import Phase
 
 _DESCRIPTION = ("Find a learning rate: train for a hundred batches with a growing rate, draw the loss over "
                 "it and mark four suggestions. Takes the options of binary_class.py.")
@@ -20,33 +23,64 @@ _MEANINGS = {"minimum": "a tenth of the rate with the least loss", "steep": "whe
 def build_parser() -> command.Parser:
     """The options of find_lr.py."""
     parser = command.build("find_lr.py", _DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--step", type=command.whole_number(at_least=1), default=1,
-                        help="step of the recipe that is tested; those before it are trained first")
-    parser.add_argument("--low", type=command.positive_number, default=1e-7, help="first learning rate")
-    parser.add_argument("--high", type=command.positive_number, default=10.0, help="last learning rate")
-    parser.add_argument("--batches", type=command.whole_number(at_least=20), default=100,
-                        help="batches at most; it ends early where the loss shoots up")
-    study_options.add_all(parser, writes="the drawings and the figures", recipe="fine-tune")
+    _add_test(parser)
+    options.add_study(parser, writes="the drawings and the figures", recipe="fine-tune")
     return parser
+
+
+def _add_test(parser: command.Parser) -> None:
+    """The options of the range test itself."""
+    parser.add_argument("--step", type=options.whole_number(at_least=1), default=1,
+                        help="step of the recipe that is tested; those before it are trained first")
+    parser.add_argument("--low", type=options.positive_number, default=1e-7, help="first learning rate")
+    parser.add_argument("--high", type=options.positive_number, default=10.0, help="last learning rate")
+    parser.add_argument("--batches", type=options.whole_number(at_least=20), default=100,
+                        help="batches at most; it ends early where the loss shoots up")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Test rates; the exit code is 0, or 2 after a mistake said in one line."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    return command.run(build_parser(), lambda typed: _act(typed, arguments), arguments)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(typed: argparse.Namespace, arguments: Sequence[str]) -> None:
-    study_options.check_sources(typed)
-    start_keras(getattr(typed, "threads", None))
+def act(typed: argparse.Namespace) -> str:
+    """Test rates; what to do next."""
+    options.start_study(typed)
     from pneumo_tf.studies.learning_rate import pictures, try_rates
-    from pneumo_tf.studies.plan import StudyOptions
 
-    own = ("step", "low", "high", "batches")
-    options = StudyOptions(command=("python", "scripts/find_lr.py", *arguments),
-                           **study_options.typed_options(typed, leave_out=own))
-    found = try_rates(options, step=typed.step, low=typed.low, high=typed.high, steps=typed.batches)
+    study = options.study_of(typed)
+    found = try_rates(study, step=typed.step, low=typed.low, high=typed.high, steps=typed.batches)
     for name, rate in found.to_json().items():
         print(f"{name:<8}{rate:>10.2e}  {_MEANINGS[name]}")
-    for name, path in zip(("Curve", "Schedules"), pictures(options.output), strict=True):
+    for name, path in zip(("Curve", "Schedules"), pictures(study.output), strict=True):
         print(f"{name}: {path}")
+    return command.line("binary_class", *_training(typed, study, found.valley))
+
+
+def _training(typed: argparse.Namespace, study: StudyOptions, rate: float) -> list[str]:
+    """What to type to train the same study at this rate in the step that was tested."""
+    from pneumo_tf.studies.plan import settle
+    from pneumo_tf.training.phased import Phased
+
+    _add_test(own := command.build("find_lr.py", ""))
+    for option in ("--recipe", "--lr", "--phase"):  # which are written anew
+        own.add_argument(option)
+    _, rest = own.parse_known_args(typed.command[2:])
+    recipe = settle(study).recipe
+    assert isinstance(recipe, Phased)  # no other has steps to be tested
+    tested, rates = recipe.phases[typed.step - 1], getattr(typed, "rates", "")
+    if tested.rates is None and not tested.auto:
+        rates, phases = f"{rate / tested.factor:.1e}", getattr(typed, "phases", [])
+    else:
+        phases = [_phase(phase, study.epochs, rate=rate if phase is tested else None)
+                  for phase in recipe.phases]
+    return ["--recipe", typed.recipe, *rest, *(word for phase in phases for word in ("--phase", phase)),
+            *(["--lr", rates] if rates else [])]
+
+
+def _phase(phase: Phase, epochs: int, *, rate: float | None) -> str:
+    """A phase as `--phase` takes it, with another rate where there is one."""
+    rates = f":{rate:.1e}" if rate else ":auto" if phase.auto else ""
+    if not rates and phase.rates:
+        rates = f":{phase.rates.low:g}:{phase.rates.high:g}"
+    return f"{phase.layers}:{phase.epochs or epochs}{rates}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
-from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, find_existing, output_path
+from pneumo_tf.cli.options import find_films
+from pneumo_tf.errors import OptionError
+from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, output_path
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pneumo_tf.cohort import Cohort
 
 _DESCRIPTION = "Write the table of films and their classes that a training starts from."
@@ -32,10 +34,11 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write labels.csv and labels.json; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
-def _act(options: argparse.Namespace) -> None:
+def act(options: argparse.Namespace) -> str:
+    """Write the table; what to do next."""
     from pneumo_tf.data.audit import check_two_classes
     from pneumo_tf.data.labels import read_folder
     from pneumo_tf.storage import write_json
@@ -44,13 +47,13 @@ def _act(options: argparse.Namespace) -> None:
     if output.suffix.lower() != ".csv":
         raise OptionError("The table must be a CSV file.", received=str(output),
                           remedy="Give --output a name that ends in .csv.")
-    folder = find_existing(options.path, what="folder of films", error=FilmError,
-                           remedy="Fill it with prepare_pict.py, or name another folder with --path.")
-    cohort = read_folder(folder)
+    cohort = read_folder(find_films(options.path))
     check_two_classes(cohort)
     cohort.write_csv(output)
     write_json(output.with_suffix(".json"), _summary(cohort))
-    _say(cohort, output, folder=options.path)
+    _say(cohort, output)
+    table = ["-l", options.output] if "output" in options else []
+    return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table)
 
 
 def _summary(cohort: Cohort) -> dict[str, object]:
@@ -59,14 +62,25 @@ def _summary(cohort: Cohort) -> dict[str, object]:
             "per_class": {label: cohort.labels.count(label) for label in cohort.classes}}
 
 
-def _say(cohort: Cohort, output: Path, *, folder: str) -> None:
-    from rich.console import Console
+def class_table(cohort: Cohort) -> Table:
+    """Films and patients, one row per class; patients that no name tells are said to be unknown."""
+    from rich.table import Table
 
-    from pneumo_tf.cli.class_table import class_table
+    table = Table("class", "films", "patients")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label in cohort.classes:
+        films = [film for film in cohort if film.label == label]
+        patients = {film.patient for film in films} - {""}
+        table.add_row(label, f"{len(films):,}", f"{len(patients):,}" if patients else "unknown")
+    return table
+
+
+def _say(cohort: Cohort, output: Path) -> None:
+    from rich.console import Console
 
     Console().print(class_table(cohort))
     if unknown := cohort.patients.count(""):
         print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
               "of its own, so films of one child may end up on both sides.")
     print(f"Written: {output}")
-    print(f"Next:    python scripts/binary_class.py -e 60 -p {shlex.quote(folder.rstrip('/') + '/')}")

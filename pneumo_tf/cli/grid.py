@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.cli import binary_class, command
-from pneumo_tf.errors import FilmError, LabelError, OptionError
-from pneumo_tf.places import CACHE_FOLDER, find_existing, output_path
+from pneumo_tf.cli import binary_class
+from pneumo_tf.cli.command import Parser, UsageError
+from pneumo_tf.cli.options import find_films, find_labels
+from pneumo_tf.errors import LabelError, OptionError
+from pneumo_tf.places import CACHE_FOLDER, output_path
 
 # What a comparison sets itself for each of its rows.
 _OWN = ("help", "output", "lang", "resume")
@@ -70,7 +70,7 @@ class Cell:
         return shlex.join(["python", "scripts/binary_class.py", *self.arguments, "--output", output])
 
 
-def add_row_options(parser: command.Parser) -> None:
+def add_row_options(parser: Parser) -> None:
     """Give a parser every option of binary_class.py, each as text that may list several values."""
     group = parser.add_argument_group(
         "options of the rows", "Those of binary_class.py. Several values, separated by commas, make a grid "
@@ -156,19 +156,13 @@ def _cell(pairs: Sequence[Pair], differing: Sequence[Pair]) -> Cell:
 
 def _settings(arguments: list[str]) -> dict[str, Any]:
     """The options as binary_class.py understands them, without what doesn't change the outcome."""
-    complaint = io.StringIO()
     try:
-        with redirect_stderr(complaint):
-            typed = binary_class.build_parser().parse_args(arguments)
-    except SystemExit as failure:
-        said = complaint.getvalue().strip().partition("error: ")[2].partition(". See ")[0]
+        typed = binary_class.build_parser().parse_args(arguments)
+    except UsageError as failure:
         raise OptionError("Every row must be a command that binary_class.py accepts.",
-                          received=f"{shlex.join(arguments)}, of which it says: {said}",
-                          remedy="See binary_class.py --help.") from failure
-    films = find_existing(typed.path, what="folder of films", error=FilmError,
-                          remedy="Fill it with prepare_pict.py, or name another folder with --path.")
-    labels = find_existing(typed.labels, what="labels table", error=LabelError,
-                           remedy="Make it with get_labels.py, or name another table with --labels.")
+                          received=f"{shlex.join(arguments)}, of which it says: {failure.rule.rstrip('.')}",
+                          remedy=failure.remedy) from failure
+    films, labels = find_films(typed.path), find_labels(typed.labels)
     own = {name: value for name, value in vars(typed).items() if name not in _OUTCOMELESS}
     return own | {"path": str(films.resolve()), "labels": _hash(labels)}
 

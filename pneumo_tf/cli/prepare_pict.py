@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf import places
-from pneumo_tf.cli import command
+from pneumo_tf.cli import command, options
+from pneumo_tf.cli.get_labels import class_table
 from pneumo_tf.errors import FilmError
 
 if TYPE_CHECKING:
@@ -35,13 +35,12 @@ def build_parser() -> command.Parser:
                         help=f"where to write (default: {places.PREPARED_FOLDER}/ of the project)")
     parser.add_argument("--name", default=unset, help="class of all films, for a folder of one class")
     _add_filters(parser)
-    parser.add_argument("--per-class", type=command.whole_number(at_least=1), default=unset, metavar="N",
+    parser.add_argument("--per-class", type=options.whole_number(at_least=1), default=unset, metavar="N",
                         help="films of each class, whole patients as far as they fit (default: all)")
-    parser.add_argument("--seed", type=command.whole_number(at_least=0), default=42,
-                        help="of the choice that --per-class makes")
+    options.add_seed(parser, purpose="of the choice that --per-class makes")
     parser.add_argument("--exclude", action="append", default=unset, metavar="PATTERN",
                         help="leave files out, e.g. '*virus_9002*'; may be repeated")
-    parser.add_argument("--workers", type=command.whole_number(at_least=1), default=unset, metavar="N",
+    parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
     return parser
@@ -49,20 +48,21 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare films; the exit code."""
-    return command.run(build_parser(), _act, argv)
+    return command.run(build_parser(), act, argv)
 
 
 def _add_filters(parser: command.Parser) -> None:
-    parser.add_argument("--brightness", type=command.positive_number, default=0.7, help="1 changes nothing")
-    parser.add_argument("--contrast", type=command.positive_number, default=2.0, help="1 changes nothing")
-    parser.add_argument("--size", type=command.whole_number(at_least=1), default=299, help="in pixels")
+    parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
+    parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
+    parser.add_argument("--size", type=options.pixels, default=299, help="in pixels")
     parser.add_argument("--fit", choices=("thumbnail", "pad", "squash"), default="thumbnail",
                         help="thumbnail keeps proportions and never enlarges, pad centres on a black square, "
                              "squash stretches to the square")
     parser.add_argument("--color", action="store_true", help="keep colour; else every film becomes grey")
 
 
-def _act(typed: argparse.Namespace) -> None:
+def act(typed: argparse.Namespace) -> str:
+    """Prepare films; what to do next."""
     from rich.console import Console
 
     from pneumo_tf.data.preparation.prepare import prepare
@@ -76,6 +76,10 @@ def _act(typed: argparse.Namespace) -> None:
                      workers=given.get("workers", os.cpu_count() or 1),
                      tell=lambda text: console.print(text, markup=False))
     _summarise(cohort, target, console)
+    if len(cohort.classes) < 2:
+        return "prepare the films of another class into the same folder."
+    usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
+    return command.line("get_labels", *([] if usual else ["--path", target]))
 
 
 def _source(typed: str | None) -> tuple[Path, tuple[str, ...]]:
@@ -97,15 +101,10 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
 
 
 def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
-    from pneumo_tf.cli.class_table import class_table
-
     console.print(class_table(cohort))
     for step in cohort.history:
         _print_step(step, console)
     console.print(f"Written to {target}", markup=False)
-    usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
-    elsewhere = "" if usual else f" --path {shlex.quote(str(target))}"
-    console.print(f"Next: python scripts/get_labels.py{elsewhere}", markup=False)
 
 
 def _print_step(step: Step, console: Console) -> None:

@@ -17,14 +17,13 @@ from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
 from pneumo_tf.data.images import in_mode, read_film_file
-from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.errors import FilmError, OptionError, choose_from
 from pneumo_tf.explain.methods import Explainer, check_methods
 from pneumo_tf.explain.pictures import write_pictures
 from pneumo_tf.places import find_existing
-from pneumo_tf.report.page import write_report
 from pneumo_tf.report.sections.explanations import sentence
 from pneumo_tf.report.words import Language
-from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder, republishing
+from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder
 from pneumo_tf.storage import make_folder, write_json
 
 _BLANK = "all its pixels have one colour"
@@ -146,7 +145,7 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
     classes = explainer.network.classes
     if wanted is not None and wanted not in classes:
         raise OptionError("The class to explain must be one that the network knows.", received=wanted,
-                          remedy=f"Choose one of: {', '.join(classes[:20])}.")
+                          remedy=choose_from(classes[:20], wanted))
     path = make_folder(folder) / EXPLANATIONS_RECORD
     before, records = _read_record(path), []
     for film in _distinct(films, before):
@@ -222,13 +221,3 @@ def _read_record(path: Path) -> list[dict[str, Any]]:
         return [film for film in json.loads(path.read_text(encoding="utf-8"))["films"] if film["name"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def add_to_report(run: Path, *, lang: str) -> Path:
-    """Write a run's report and model card anew; also beside the runs, where this run's lie.
-
-    Returns:
-        The report.
-    """
-    with republishing(run):
-        return write_report(run, lang=lang)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import hadamard
 from scipy.special import logit
 
-from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.errors import FilmError, OptionError, choose_from
 from pneumo_tf.explain.superpixels import (
     BATCH,
     Film,
@@ -235,7 +235,7 @@ def draw_presence(design: str, superpixels: int, samples: int, *, seed: int = 0)
     """
     if design not in DESIGNS:
         raise OptionError("Samples must be drawn by a design that this program knows.", received=design,
-                          remedy=f"Choose one of: {', '.join(DESIGNS)}.")
+                          remedy=choose_from(DESIGNS, design))
     return DESIGNS[design](superpixels, samples, np.random.default_rng(seed))
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.errors import FilmError, OptionError, choose_from
 
 Film = NDArray[np.uint8]
 Films = NDArray[np.uint8]
@@ -47,7 +47,7 @@ def segment(film: Film, method: str = "slic", *, count: int | None = None, seed:
     check_film(film)
     if method not in SEGMENTATIONS:
         raise OptionError("The superpixels must be made in a way that this program knows.", received=method,
-                          remedy=f"Choose one of: {', '.join(SEGMENTATIONS)}.")
+                          remedy=choose_from(SEGMENTATIONS, method))
     count = (COLOURS if method == "colour" else SUPERPIXELS) if count is None else count
     if count < 2:
         raise OptionError("A film must be cut into at least two superpixels.", received=f"{count}")
@@ -145,7 +145,7 @@ def filling(film: Film, absent: str, labels: Labels | None = None) -> Film:
     """
     if absent not in ABSENT:
         raise OptionError("Absent superpixels must be filled in a way that this program knows.",
-                          received=absent, remedy=f"Choose one of: {', '.join(ABSENT)}.")
+                          received=absent, remedy=choose_from(ABSENT, absent))
     if absent == "zero":
         return np.zeros_like(film)
     if absent == "blur":

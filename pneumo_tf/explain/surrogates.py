@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.explain.superpixels import Presence
 
 Numbers = NDArray[np.float64]
@@ -79,7 +79,7 @@ def fit_surrogate(kind: str, samples: Samples, *, strength: float = 1.0, keep: i
     """
     if kind not in SURROGATES:
         raise OptionError("The surrogate must be one that this program knows.", received=kind,
-                          remedy=f"Choose one of: {', '.join(SURROGATES)}.")
+                          remedy=choose_from(SURROGATES, kind))
     superpixels = samples.presence.shape[1]
     if keep is not None and keep < 1:
         raise OptionError("An explanation must keep at least one superpixel.", received=f"{keep}")

@@ -13,7 +13,7 @@ from typing import Literal
 
 import keras
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.models.backbone import (
     CAFFE_OFFSET,
     CAFFE_SCALE,
@@ -171,5 +171,5 @@ def get_backbone(name: str) -> Backbone:
     """
     if name not in BACKBONES:
         raise OptionError("The backbone must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(BACKBONES)}.")
+                          remedy=choose_from(BACKBONES, name))
     return BACKBONES[name]

@@ -16,7 +16,16 @@ from pneumo_tf.report.model_card import model_card
 from pneumo_tf.report.rendering import render_page
 from pneumo_tf.report.sections import comparison, external
 from pneumo_tf.report.words import Language, language
-from pneumo_tf.runs.folder import FIGURES, METRICS, MODEL_CARD, PREDICTIONS, REPORT, RunFolder, read_run
+from pneumo_tf.runs.folder import (
+    FIGURES,
+    METRICS,
+    MODEL_CARD,
+    PREDICTIONS,
+    REPORT,
+    RunFolder,
+    read_run,
+    republishing,
+)
 from pneumo_tf.storage import make_folder, write_text
 
 COMPARISON = "comparison.html"
@@ -51,6 +60,16 @@ def write_report(run_folder: Path, *, lang: str = "en") -> Path:
     write_text(run_folder / REPORT, page)
     write_text(run_folder / MODEL_CARD, card)
     return run_folder / REPORT
+
+
+def rewrite_report(run_folder: Path, *, lang: str) -> Path:
+    """Write a run's report and model card anew, and publish them again where they were published.
+
+    Returns:
+        The path of the page.
+    """
+    with republishing(run_folder):
+        return write_report(run_folder, lang=lang)
 
 
 def write_external_report(folder: Path, run: RunFolder, cohort: Cohort, *, lang: str = "en") -> Path:

@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.evaluation.figures import FIGURES
 
 _LOCALES = Path(__file__).parent / "locales"
@@ -149,7 +149,7 @@ def language(code: str) -> Language:
     """
     if code not in languages():
         raise OptionError("A report is written in a language that it knows.", received=repr(code),
-                          remedy=f"Choose one of {', '.join(languages())}.")
+                          remedy=choose_from(languages(), code))
     parts = sorted((_LOCALES / code).glob("*.json"))
     return Language(code, {key: text for part in parts
                            for key, text in json.loads(part.read_text(encoding="utf-8")).items()})

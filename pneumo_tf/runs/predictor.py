@@ -24,7 +24,7 @@ from pneumo_tf.evaluation.calibration.calibrators import Calibrator, read_calibr
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
-from pneumo_tf.training.machine import describe_device
+from pneumo_tf.training.machine import describe_device, pin_numbers
 from pneumo_tf.training.pixels import load_film, resized
 from pneumo_tf.training.trunk import ahead
 
@@ -97,6 +97,7 @@ def load_network(run: RunFolder) -> keras.Model:
         RunError: The run has none, or one that Keras can't read.
     """
     path = run.path / COMPLETE
+    pin_numbers()
     try:
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as failure:

@@ -14,16 +14,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pneumo_tf.errors import OptionError, TrainingError
+from pneumo_tf.errors import OptionError, TrainingError, option_of
 from pneumo_tf.runs.folder import UNFINISHED
 from pneumo_tf.storage import guarded, make_folder, write_json
 from pneumo_tf.training.loop import Checkpoint
-from pneumo_tf.training.recipes import OPTION_OF
 
 _RECORD, _CHECKPOINT, _LOCK = "options.json", "checkpoint.npz", ".lock"
 # What may differ between the two halves of a run, because the result doesn't depend on it.
 _FREE = {"command", "resume", "lang", "threads", "cache", "output", "synthetic"}
-_OPTIONS = {**OPTION_OF, "films": "--path", "extension": "--ext"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ def _differences(begun: Mapping[str, Any], settled: Mapping[str, Any]) -> Iterat
         if key == "settings":
             yield from _differences(before or {}, now or {})
         else:
-            yield _OPTIONS.get(key, "--" + key.replace("_", "-")), _said(before), _said(now)
+            yield option_of(key), _said(before), _said(now)
 
 
 def _said(value: Any) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.evaluation import benefit, operating_point
 from pneumo_tf.evaluation.calibration import calibrators as calibration
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights
 from pneumo_tf.training.engine import KERAS, choose_engine
-from pneumo_tf.training.machine import StageRecorder, describe_device
+from pneumo_tf.training.machine import StageRecorder, describe_device, pin_numbers
 from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
 from pneumo_tf.training.store import Cache
@@ -86,7 +86,7 @@ class StudyOptions:
             return "PNEUMONIA" if "PNEUMONIA" in classes else classes[-1]
         if self.positive not in classes:
             raise OptionError("The positive class must be one of the labels.", received=self.positive,
-                              remedy=f"Choose one of: {', '.join(classes)}.")
+                              remedy=choose_from(classes, self.positive))
         return self.positive
 
     def to_json(self) -> dict[str, Any]:
@@ -146,6 +146,7 @@ class Plan:
 def settle(options: StudyOptions) -> Plan:
     """Settle the recipe, backbones and weights, so that a mistake shows before any work is spent."""
     _check_judgement(options)
+    pin_numbers()
     device = describe_device()
     engine = choose_engine(options.engine, device)
     name, recipe = choose_recipe(options.recipe, device)

@@ -21,8 +21,8 @@ from pneumo_tf.evaluation.figures import Judged, area_name
 from pneumo_tf.evaluation.learning_curve import balanced_log_loss, nested_order, outlook, sizes
 from pneumo_tf.evaluation.over_splits import over_splits, split_figures
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.explain.films import add_to_report
 from pneumo_tf.progress import progress_bar
+from pneumo_tf.report.page import rewrite_report
 from pneumo_tf.runs.folder import REPEATS, RunFolder, read_run
 from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.studies.refit import Refit, refit
@@ -74,7 +74,7 @@ def repeat_study(run_folder: Path, *, repeats: int = 5, seed: int = 42, threads:
                **_other_splits(study, own, seeds=_seeds(run, repeats, seed)),
                "learning": _learning_curve(study, own["test"], seed=seed)}
     write_json(run_folder / REPEATS, {**content, "seconds": round(time.perf_counter() - start, 1)})
-    return add_to_report(run_folder, lang=lang)
+    return rewrite_report(run_folder, lang=lang)
 
 
 def _seeds(run: RunFolder, repeats: int, seed: int) -> list[int]:

@@ -22,8 +22,8 @@ from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.perturbed import robustness
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.several_views import combined, judge_views
-from pneumo_tf.explain.films import add_to_report
 from pneumo_tf.progress import progress_bar
+from pneumo_tf.report.page import rewrite_report
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFolder, read_run
 from pneumo_tf.runs.predictor import Film, Predictor, Variant, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json
@@ -92,7 +92,7 @@ def rescore_run(folder: Path, options: Rescoring) -> Path:
                   **_judged_views(run, predictor, tested, found[: len(views)], options)}}
     _write_pictures(folder / PERTURBED_FILMS, _first_film(run, predictor, tested), changed)
     write_json(folder / ROBUSTNESS, content)
-    return add_to_report(folder, lang=options.lang)
+    return rewrite_report(folder, lang=options.lang)
 
 
 def chosen_scores(run: RunFolder, split: str, options: Rescoring) -> Scores:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from pneumo_tf.errors import OptionError, TrainingError
+from pneumo_tf.errors import OptionError, TrainingError, choose_from
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.training.machine import Device, find_accelerators, package_versions
 from pneumo_tf.training.store import digest
@@ -172,7 +172,7 @@ def choose_engine(name: str, device: Device) -> str:
     """
     if name not in ENGINES:
         raise OptionError("The engine must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(ENGINES)}.")
+                          remedy=choose_from(ENGINES, name))
     installed, usable = util.find_spec(OPENVINO) is not None, device.backend == "tensorflow"
     if name == AUTO:
         return OPENVINO if installed and usable and not device.accelerator else KERAS

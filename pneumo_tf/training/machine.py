@@ -37,6 +37,14 @@ class Device:
         return asdict(self)
 
 
+def pin_numbers() -> None:
+    """Make Keras compute in float32 with channels last, as what is exported, whatever keras.json says."""
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+
+
 @cache
 def describe_device() -> Device:
     """This machine, looked at once per process; a processor needs instructions for bfloat16 to use it."""

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -117,7 +117,7 @@ def build_optimizer(name: str, rate: float | keras.optimizers.schedules.Learning
 def _check(name: str, *, momentum: float, nesterov: bool, weight_decay: float) -> None:
     if name not in OPTIMIZERS:
         raise OptionError("The optimizer must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(OPTIMIZERS)}.")
+                          remedy=choose_from(OPTIMIZERS, name))
     if not 0 <= momentum < 1:
         raise OptionError("The momentum must lie between 0 and 1.", received=f"{momentum:g}",
                           remedy="Choose, say, 0.9.")

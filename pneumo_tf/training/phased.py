@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, cast
 import keras
 import numpy as np
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, unfreeze
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
@@ -110,7 +110,7 @@ class Phased:
         """Refuse invalid values before any work is done."""
         if self.head not in HEADS:
             raise OptionError("The head must be one that this program knows.", received=self.head,
-                              remedy=f"Choose one of: {', '.join(HEADS)}.")
+                              remedy=choose_from(HEADS, self.head))
         get_schedule(self.schedule)
         variant_of(self.augment, seed=0)
         build_optimizer(self.optimizer, 1.0, momentum=self.momentum, nesterov=self.nesterov,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from, option_of
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.batches import GENERATOR
 from pneumo_tf.training.fast import Ensemble, Fast
@@ -131,7 +131,7 @@ def choose_recipe(name: str | None, device: Device) -> tuple[str, Recipe]:
     name = name or ("full" if device.accelerator else "fast")
     if name not in RECIPES:
         raise OptionError("The recipe must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(RECIPES)}.")
+                          remedy=choose_from(RECIPES, name))
     return name, RECIPES[name]
 
 
@@ -155,7 +155,7 @@ def adapt_recipe(name: str, recipe: Recipe, backbones: Sequence[Backbone],
         if setting not in known:
             having = [other for other, row in RECIPES.items() if setting in {f.name for f in fields(row)}]
             raise OptionError(f"Each option must have a meaning in the recipe {name}.",
-                              received=OPTION_OF[setting],
+                              received=option_of(setting),
                               remedy=f"Leave it out, or choose one of: {', '.join(having)}.")
     views = {"views": backbones[0].views} if isinstance(recipe, Fast | Top) else {}
     return replace(recipe, **_rates_of_another_optimizer(recipe, settings), **{**views, **settings})
@@ -169,10 +169,3 @@ def _rates_of_another_optimizer(recipe: Recipe, settings: Mapping[str, Any]) -> 
     usual = _USUAL_RATES.get(optimizer, 1e-3)
     values = {"rates": Rates(usual * recipe.spread, usual), "momentum": 0.0, "nesterov": False}
     return {name: value for name, value in values.items() if name not in settings}
-
-
-# The command line's option for each value that can be set.
-OPTION_OF = {"optimizer": "--optimizer", "rates": "--lr", "schedule": "--schedule", "momentum": "--momentum",
-             "weight_decay": "--weight-decay", "patience": "--patience", "augment": "--augment",
-             "head": "--head", "weighted": "--class-weights", "phases": "--phase", "views": "--views",
-             "penalty": "--penalty"}

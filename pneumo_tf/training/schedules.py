@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 
 
 class Schedule(Protocol):
@@ -62,7 +62,7 @@ def get_schedule(name: str) -> Schedule:
     """
     if name not in SCHEDULES:
         raise OptionError("The schedule must be one that this program knows.", received=name,
-                          remedy=f"Choose one of: {', '.join(SCHEDULES)}.")
+                          remedy=choose_from(SCHEDULES, name))
     return SCHEDULES[name]
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, choose_from
 
 Range = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -154,7 +154,7 @@ def get_preset(name: str) -> Augmentation:
     """
     if name not in PRESETS:
         raise OptionError("An augmentation is known by one of its names.", received=name,
-                          remedy=f"Choose one of {', '.join(PRESETS)}.")
+                          remedy=choose_from(PRESETS, name))
     return PRESETS[name]
 
 

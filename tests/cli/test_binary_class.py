@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import brier_score_loss
 
 from pneumo_tf import places
+from pneumo_tf.cli import options
 from pneumo_tf.cli.binary_class import main
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.calibration.calibrators import METHODS, read_calibrator
@@ -38,15 +39,27 @@ def _everything(folder: Path) -> dict[Path, bytes]:
             if path.is_file() and "cache" not in path.parts}
 
 
-def test_the_tutorials_command_trains_and_tells_its_figures(project: Path,
+def test_the_tutorials_command_trains_and_tells_its_figures(project: Path, printed_commands,
                                                             capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-e", "3", "-p", "clasificacion/", "-l", "labels/labels.csv", "-ex", ".jpeg", *SMALL]) == 0
     printed = capsys.readouterr().out
     assert "sensitivity" in printed
     assert "95 % interval" in printed
     assert str(project / "model/runs") in printed
+    assert len(printed_commands.check(printed.splitlines()[-1])) == 1
     assert (project / "model/modelo.h5").is_file()
     assert (project / "model/report.html").is_file()
+
+
+def test_an_interruption_names_resume_only_where_epochs_were_kept(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """That they were is said by the unfinished run itself (tests/runs/test_unfinished.py)."""
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(options, "start_study", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "binary_class.py: interrupted.\n"
 
 
 def test_the_report_comes_in_spanish(project: Path) -> None:
@@ -169,10 +182,7 @@ def test_a_mistake_is_said_in_one_line_and_changes_nothing(mistake: str, project
     spoil, said = MISTAKES[mistake]
     options = spoil(project)
     before = _everything(project)
-    try:
-        code = main([*SMALL, *options])
-    except SystemExit as left:  # argparse leaves by itself
-        code = int(str(left.code))
+    code = main([*SMALL, *options])
     printed = capsys.readouterr()
     assert code == 2
     # Where the mistake shows late, the size of the pixel cache has been said before.

@@ -1,29 +1,24 @@
 """Commands parse, act, and say a mistake in one line."""
 
 import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from pneumo_tf.cli import command
+from pneumo_tf.cli import binary_class, command
 from pneumo_tf.errors import FilmError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parser_with(**option: object) -> command.Parser:
     parser = command.build("film.py", "Look at films.")
     parser.add_argument("--value", **option)  # type: ignore[arg-type]
     return parser
-
-
-def parsed(parse: object, text: str) -> object:
-    return parser_with(type=parse).parse_args([f"--value={text}"]).value
-
-
-def refused(parse: object, text: str, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit, match="2"):
-        parsed(parse, text)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
 
 
 def test_a_command_that_acts_leaves_with_zero() -> None:
@@ -59,8 +54,7 @@ def test_a_defect_of_ours_keeps_its_traceback() -> None:
 
 
 def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        command.run(parser_with(), print, ["--colour"])
+    assert command.run(parser_with(), print, ["--colour"]) == 2
     assert capsys.readouterr().err == (
         "film.py: error: unrecognized arguments: --colour. See film.py --help.\n")
 
@@ -69,27 +63,74 @@ def test_help_shows_the_defaults() -> None:
     assert "(default: 7)" in parser_with(default=7, help="how many").format_help()
 
 
-@pytest.mark.parametrize(("text", "value"), [("0", 0), ("12", 12), (" 3 ", 3)])
-def test_whole_numbers_are_read(text: str, value: int) -> None:
-    assert parsed(command.whole_number(at_least=0), text) == value
+@pytest.mark.parametrize(("mistyped", "meant"), [
+    (["--epocs", "3"], "--epochs"), (["--epocs=3"], "--epochs"),
+    (["--kalibration", "platt"], "--calibration"),
+    (["--calibration", "Temprature"], "temperature"), (["--split-by", "patients"], "patient"),
+    (["--martian"], "")])
+def test_a_mistyped_option_or_choice_is_answered_with_the_one_that_was_meant(
+        mistyped: list[str], meant: str) -> None:
+    with pytest.raises(command.UsageError) as refusal:
+        binary_class.build_parser().parse_args(mistyped)
+    assert (f"(did you mean {meant}?)" in str(refusal.value)) is bool(meant)
 
 
-@pytest.mark.parametrize("text", ["-1", "--1", "1.5", "many", "", "1e3"])
-def test_whole_numbers_name_their_bound(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(command.whole_number(at_least=0), text, capsys)
-    assert f"a whole number of at least 0 is needed. Received: {text}" in said
+SIGNS = "AUC 0.9 – 1.0 → ≥ 3 ± 1 × 2 · … Neumonía ñ 膜 \udcff"
 
 
-@pytest.mark.parametrize("text", ["0", "1", "-0.5", "nan", "inf", "half"])
-def test_fractions_lie_strictly_between_none_and_all(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "a number between 0 and 1" in refused(command.fraction, text, capsys)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "cp850", "cp1252", "utf-8"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_no_sign_ends_a_command_on_any_terminal(encoding: str, stream: str) -> None:
+    code = ("import sys; from pneumo_tf.cli import command\n"
+            f"def act(_): print({SIGNS!r}, file=sys.{stream})\n"
+            "sys.exit(command.run(command.build('x.py', ''), act, []))")
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True,
+                              env={**os.environ, "PYTHONIOENCODING": encoding})
+    said = getattr(finished, stream).decode(encoding)
+    if encoding == "ascii":
+        assert said.strip() == "AUC 0.9 - 1.0 -> >= 3 +/- 1 x 2 - ... Neumonia n ? ?"
+    assert "Neumon" in said
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])
-def test_positive_numbers_are_finite_and_above_zero(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "a number above 0" in refused(command.positive_number, text, capsys)
+def started(home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command that starts Keras and says how it computes."""
+    code = ("import sys; from pneumo_tf.cli import command\n"
+            "def act(_):\n"
+            "    command.start_keras(1); import keras\n"
+            "    print(keras.config.floatx(), keras.config.image_data_format(), "
+            "keras.layers.Dense(1).variable_dtype, keras.backend.backend())\n"
+            "sys.exit(command.run(command.build('x.py', ''), act, []))")
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
+                          env={**os.environ, "KERAS_HOME": str(home), **environment})
 
 
-def test_numbers_are_read_as_typed() -> None:
-    assert parsed(command.fraction, "0.3") == 0.3
-    assert parsed(command.positive_number, "1e-4") == 1e-4
+def test_no_settings_of_the_machine_decide_how_keras_computes(tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text(json.dumps({
+        "floatx": "float16", "epsilon": 1e-3, "image_data_format": "channels_first",
+        "backend": "tensorflow"}))
+    finished = started(tmp_path)
+    assert finished.stdout.split() == ["float32", "channels_last", "float32", "tensorflow"]
+
+
+@pytest.mark.parametrize(("settings", "environment"), [
+    ({"backend": "theano"}, {}), ({}, {"KERAS_BACKEND": "numpy"}), ({"floatx": "float8"}, {})])
+def test_a_start_of_keras_that_cant_be_had_is_one_line(
+        settings: dict[str, str], environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    finished = started(tmp_path, **environment)
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1
+    assert "KERAS_BACKEND=tensorflow" in finished.stderr
+
+
+@pytest.mark.parametrize(("start", "typed"), [
+    ("scripts/demo.py", "python scripts/cache.py --clear 'a b'"),
+    ("demo.py", "python cache.py --clear 'a b'"),
+    ("/x/pneumo_tf/__main__.py", "python -m pneumo_tf cache --clear 'a b'"),
+    ("/x/bin/pneumo-tf", "pneumo-tf cache --clear 'a b'"), ("-c", "python scripts/cache.py --clear 'a b'"),
+    ("", "python scripts/cache.py --clear 'a b'")])
+def test_another_command_is_printed_as_this_one_was_started(
+        start: str, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / ("scripts" if start == "demo.py" else ""))
+    monkeypatch.setattr(sys, "argv", [start])
+    assert command.line("cache", "--clear", "a b") == typed

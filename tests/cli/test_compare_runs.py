@@ -152,18 +152,26 @@ def test_a_name_that_no_one_knows_is_said_before_the_first_row_trains(
     (("--seeds", "0"), "at least 1"),
     (("--seeds", "2", "--seed", "1"), "--seeds and --seed"),
     (("--name", "a/b"), "'a/b'"),
+    (("--name", ".."), "'..'"),
+    (("--name", ""), "must do as a folder's"),
     (("--name", "a", "--output", "b"), "not allowed with"),
     (("--path", "nowhere"), "nowhere"),
     (("--test-fraction", "0.2,0.3"), "one split"),
 ])
 def test_a_mistake_is_said_in_one_line_and_nothing_is_written(
         typed: tuple[str, ...], said: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        code = main(typed)
-    except SystemExit as left:  # argparse leaves by itself
-        code = int(str(left.code))
+    code = main(typed)
     printed = capsys.readouterr()
     assert code == 2
     assert said in printed.err
     assert printed.err.count("\n") == 1
+    assert not (project / "model").exists()
+
+
+def test_a_single_row_that_cant_begin_says_why_in_its_own_words(
+        project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--recipe", "fastt"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("compare_runs.py: error: The recipe must be one that this program knows. "
+                           "Received: fastt. Did you mean fast?")
     assert not (project / "model").exists()

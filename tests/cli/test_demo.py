@@ -11,14 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_demo_ends_with_figures_and_the_path_of_a_report(tmp_path: Path) -> None:
+def test_the_demo_ends_with_figures_and_the_path_of_a_report(tmp_path: Path, printed_commands) -> None:
     finished = subprocess.run(
         [sys.executable, "scripts/demo.py", "--output", str(tmp_path / "demo"), "--films", "40", "--patients",
          "30", "--weights", "none", "--epochs", "3"], cwd=ROOT, capture_output=True, text=True, check=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
     for command in ("prepare_pict.py", "get_labels.py", "binary_class.py"):
         assert f"$ python scripts/{command}" in finished.stdout
-    report = Path(finished.stdout.rpartition("Report: ")[2].strip())
+    *_, following = printed_commands.check(finished.stdout)  # whatever they name exists by now
+    assert finished.stdout.count("Next: ") == 1
+    assert following.startswith("scripts/evaluate_model.py --run ")
+    report = Path(finished.stdout.rpartition("Report: ")[2].splitlines()[0])
     assert report.is_file()
     assert json.loads((report.parent / "run.json").read_text())["phantoms"] is True
     assert "sensitivity" in finished.stdout

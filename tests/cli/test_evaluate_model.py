@@ -138,6 +138,7 @@ def test_the_predictor_gives_the_scores_of_the_run(run: Path) -> None:
 
 
 def test_the_last_run_is_rescored_and_its_report_written_anew(run: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              printed_commands,
                                                               capsys: pytest.CaptureFixture[str]) -> None:
     (run / "report.html").write_text("the report")
     (run.parents[1] / "report.html").write_text("the report")  # this run's was published
@@ -155,6 +156,7 @@ def test_the_last_run_is_rescored_and_its_report_written_anew(run: Path, monkeyp
         assert max(picture.size) <= 112
     said = capsys.readouterr().out
     assert "negative" in said
+    assert len(printed_commands.check(said)) == 1
     assert str(run / "report.html") in said
 
 
@@ -264,6 +266,10 @@ def test_an_unreadable_film_is_named_and_nothing_is_written(
 
 def test_mistakes_with_runs_and_options(run: Path, refused: Callable[..., str]) -> None:
     assert "The run must exist" in refused("--run", "nowhere")
+    for option in ("films", "views", "augment"):
+        for kind in (["-p", "films", "-l", "labels.csv"], ["--repeat", "3"]):
+            said = refused(*kind, f"--{option}", "films" if option == "augment" else "20")
+            assert f"--{option} goes with the run's own test films" in said
     assert "--recalibrate goes with --path" in refused("--recalibrate", "20")
     assert "--cache goes with --repeat" in refused("--cache", "x")
     assert "two evaluations" in refused("--repeat", "3", "-p", "films", "-l", "labels.csv")
@@ -282,7 +288,7 @@ def test_a_film_that_is_gone_is_named(run: Path, refused: Callable[..., str]) ->
     assert "A film must still be there to be scored again" in refused(*FAST)
 
 
-def test_other_splits_are_handed_on(run: Path, monkeypatch: pytest.MonkeyPatch,
+def test_other_splits_are_handed_on(run: Path, monkeypatch: pytest.MonkeyPatch, printed_commands,
                                     capsys: pytest.CaptureFixture[str]) -> None:
     from pneumo_tf.studies import resplit as repeats
 
@@ -290,10 +296,16 @@ def test_other_splits_are_handed_on(run: Path, monkeypatch: pytest.MonkeyPatch,
 
     def noted(folder: Path, **options: object) -> Path:
         told.update(options, folder=folder)
+        (folder / "repeats.json").write_text(json.dumps({"repeats": 4, "figures": {
+            "auc": {"value": 0.91, "sd": 0.03, "own": 0.95}}}))
         return folder / "report.html"
 
     monkeypatch.setattr(repeats, "repeat_study", noted)
     assert main(["--repeat", "4", "--cache", "kept", "--seed", "7", "--threads", "1"]) == 0
     assert told == {"folder": run, "repeats": 4, "seed": 7, "threads": 1, "lang": "es",
                     "cache": Path.cwd() / "kept"}
-    assert "report.html" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "report.html" in said
+    assert "0.910 ± 0.030" in said
+    following, = printed_commands.check(said.splitlines()[-1])
+    assert following == f"scripts/explain_pict.py --run {run} --worst 10"

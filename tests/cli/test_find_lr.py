@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_tf.cli import find_lr
+from pneumo_tf.cli import find_lr, options
 
 
 def arguments(films: Path, labels: Path, output: Path, *more: str) -> list[str]:
@@ -22,12 +22,15 @@ def arguments(films: Path, labels: Path, output: Path, *more: str) -> list[str]:
     ("fine-tune", 1, "head"), ("full", 2, "all layers"), ("top", 2, "all layers")])
 def test_it_suggests_four_rates_and_draws_them(
         prepared_films: Path, labels_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-        recipe: str, step: int, layers: str) -> None:
+        printed_commands, recipe: str, step: int, layers: str) -> None:
     typed = arguments(prepared_films, labels_table, tmp_path, "--recipe", recipe, "--step", str(step),
                       "--batches", "60")
     assert find_lr.main(typed) == 0
     found = json.loads((tmp_path / "find_lr.json").read_text())
-    lines = capsys.readouterr().out.splitlines()[-6:]
+    *lines, following = capsys.readouterr().out.splitlines()[-7:]
+    printed_commands.check(following)
+    assert following.endswith(f"--lr {found['suggestions']['valley']:.1e}")
+    assert "--step" not in following
     assert " ".join(line.split()[0] for line in lines) == "minimum steep valley slide Curve: Schedules:"
     assert all(found["rates"][0] <= rate <= found["rates"][-1] for rate in found["suggestions"].values())
     said = [line.split()[1] for line in lines[:4]]
@@ -56,6 +59,26 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 
 def test_missing_films_are_said_before_keras_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_lr, "start_keras", None)
+    monkeypatch.setattr(options, "start_keras", None)
     assert find_lr.main(["-p", str(tmp_path / "nowhere")]) == 2
     assert "The folder of films must exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("typed", "following"), [
+    (("--batches", "30", "-e", "3"), "--recipe fine-tune -e 3 --lr 2.0e-02"),
+    (("--step", "2", "--lr", "auto"), "--recipe fine-tune --lr 4.0e-02"),  # whose rates are halved there
+    (("--recipe=full", "-e", "3"), "--recipe full -e 3 --phase head:2:2.0e-02 --phase all:3"),
+    (("--phase", "head:1", "--low=1e-6", "--phase", "all:2:1e-4"),
+     "--recipe fine-tune --phase head:1 --phase all:2:1e-4 --lr 2.0e-02"),
+    (("--phase", "head:1", "--step", "2", "--phase", "all:2:1e-4"),
+     "--recipe fine-tune --phase head:1 --phase all:2:2.0e-02")])
+def test_the_training_that_follows_takes_the_rate_in_the_step_that_was_tested(
+        prepared_films: Path, labels_table: Path, monkeypatch: pytest.MonkeyPatch,
+        typed: tuple[str, ...], following: str) -> None:
+    monkeypatch.chdir(prepared_films.parent)
+    arguments = [*typed, "--backbone", "efficientnet_lite0", "--weights", "none"]
+    options_typed = find_lr.build_parser().parse_args([*arguments, "-p", str(prepared_films), "-l",
+                                                       str(labels_table)])
+    options_typed.command = ("python", "scripts/find_lr.py", *arguments)
+    words = " ".join(find_lr._training(options_typed, options.study_of(options_typed), 0.02))
+    assert words.replace(" --backbone efficientnet_lite0 --weights none", "") == following

@@ -35,7 +35,7 @@ def everything_below(folder: Path) -> set[Path]:
 
 
 def test_the_defaults_are_the_folders_of_the_tutorial(
-        project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        project: Path, printed_commands, capsys: pytest.CaptureFixture[str]) -> None:
     put(project / "clasificacion", "NORMAL-1.jpeg", "NORMAL-2.jpeg", "PNEUMONIA-1.jpeg")
     assert get_labels.main([]) == 0
     lines = (project / "labels/labels.csv").read_text(encoding="utf-8").splitlines()
@@ -43,7 +43,8 @@ def test_the_defaults_are_the_folders_of_the_tutorial(
         ["id", "clase"], ["NORMAL-1", "NORMAL"], ["NORMAL-2", "NORMAL"], ["PNEUMONIA-1", "PNEUMONIA"]]
     said = capsys.readouterr().out
     assert f"Written: {project / 'labels/labels.csv'}" in said
-    assert "python scripts/binary_class.py -e 60 -p clasificacion/" in said
+    following, = printed_commands.check(said.splitlines()[-1])
+    assert following == "scripts/binary_class.py -e 60 -p clasificacion/"
 
 
 def test_the_summary_beside_the_table_counts_films_and_patients(project: Path) -> None:
@@ -54,6 +55,14 @@ def test_the_summary_beside_the_table_counts_films_and_patients(project: Path) -
         "classes": ["NORMAL", "PNEUMONIA"], "films": 4, "patients": 2, "films_without_patient": 1,
         "per_class": {"NORMAL": 2, "PNEUMONIA": 2}}
     assert Cohort.read_csv(project / "out/mine.csv").patients == ["IM-0115", "", "virus-1", "virus-1"]
+
+
+def test_the_next_command_names_a_table_that_lies_elsewhere(
+        project: Path, printed_commands, capsys: pytest.CaptureFixture[str]) -> None:
+    put(project / "my films", "NORMAL/a.jpeg", "PNEUMONIA/b.jpeg")
+    assert get_labels.main(["-p", "my films", "-o", "out/it's.csv"]) == 0
+    line, = printed_commands.check(capsys.readouterr().out)
+    assert line.endswith("""-l 'out/it'"'"'s.csv'""")
 
 
 def test_unknown_patients_are_said_plainly(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,6 +61,7 @@ def test_options_reach_the_films(home: Path) -> None:
 
 def test_one_class_after_the_other(home: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["--source", "normal", "--name", "normal"]) == 0
+    assert "Next: prepare the films of another class" in capsys.readouterr().out  # no labels of one class
     assert main(["--source", "Pneumonia", "--name", "PNEUMONIA"]) == 0
     assert main(["--source", "Pneumonia", "--name", "PNEUMONIA"]) == 0
     assert "Already prepared" in capsys.readouterr().out

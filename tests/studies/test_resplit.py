@@ -57,7 +57,7 @@ def reports() -> Iterator[list[tuple[Path, str]]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_of_films, "write_report", ask)
-        patch.setattr(repeats, "add_to_report", ask)
+        patch.setattr(repeats, "rewrite_report", ask)
         yield asked
 
 

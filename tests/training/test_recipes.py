@@ -6,14 +6,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from pneumo_tf.cli import study_options
+from pneumo_tf.cli import options
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.training.fast import Ensemble, Fast
 from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import OPTIMIZERS, Rates
 from pneumo_tf.training.phased import Phased, Top
-from pneumo_tf.training.recipes import OPTION_OF, RECIPES, adapt_recipe, choose_recipe
+from pneumo_tf.training.recipes import RECIPES, adapt_recipe, choose_recipe
 
 
 @pytest.fixture
@@ -102,4 +102,4 @@ def test_several_backbones_make_an_ensemble_and_one_does_not(
 
 def test_every_value_that_can_be_typed_belongs_to_some_recipe() -> None:
     known = {field.name for recipe in RECIPES.values() for field in fields(recipe)}
-    assert set(OPTION_OF) == set(study_options.SETTINGS) <= known
+    assert set(options.SETTINGS) <= known

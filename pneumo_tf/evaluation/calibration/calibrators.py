@@ -14,7 +14,7 @@ from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from pneumo_tf.errors import OptionError, PneumoError
+from pneumo_tf.errors import OptionError, PneumoError, choose_from
 from pneumo_tf.evaluation.calibration.logits import EDGE, columns_of, from_columns, logits_of, why_unfit
 from pneumo_tf.evaluation.scores import Scores
 
@@ -275,7 +275,7 @@ def check_method(method: str) -> None:
     """Raises OptionError where no calibrator has this name."""
     if method not in _KINDS:
         raise OptionError("Scores are calibrated by a method that is known.", received=repr(method),
-                          remedy=f"Choose one of: {', '.join(METHODS)}.")
+                          remedy=choose_from(METHODS, method))
 
 
 def fit_calibrator(method: str, validation: Scores) -> Calibrator:

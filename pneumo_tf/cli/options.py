@@ -1,0 +1,325 @@
+"""Options that several commands share: their types, the run a command is about, and those of a study."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo_tf.cli.command import Parser, start_keras
+from pneumo_tf.errors import FilmError, LabelError, OptionError, option_of
+from pneumo_tf.places import (
+    LABELS_FILE,
+    MODEL_FOLDER,
+    PREPARED_FOLDER,
+    find_existing,
+    output_path,
+)
+
+if TYPE_CHECKING:
+    from pneumo_tf.studies.plan import StudyOptions
+
+_UNSET = argparse.SUPPRESS  # what isn't typed is left to the library, and --help shows no empty default
+_IMAGE = "any image"
+_LONGEST = 60  # characters of a value that a message repeats
+
+
+def whole_number(*, at_least: int, at_most: int = 1_000_000) -> Callable[[str], int]:
+    """An argparse type: a whole number between two bounds, whose error names the bound."""
+
+    def parse(text: str) -> int:
+        bound = f"of at least {at_least}"
+        try:
+            value = int(text)
+        except ValueError:  # which a number of too many digits is, too
+            value = at_least - 1
+        if value > at_most:
+            bound = f"of at most {at_most}"
+        if not at_least <= value <= at_most:
+            raise argparse.ArgumentTypeError(f"a whole number {bound} is needed. Received: {_short(text)}")
+        return value
+
+    return parse
+
+
+pixels = whole_number(at_least=1, at_most=4096)
+processes = whole_number(at_least=1, at_most=1024)
+seed = whole_number(at_least=0, at_most=2**32 - 1)  # the largest that NumPy and Keras take
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number strictly between 0 and 1."""
+    return _number(text, lambda value: 0 < value < 1, "a number between 0 and 1 (neither included)")
+
+
+def positive_number(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    return _number(text, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def _share(text: str) -> float:
+    """An argparse type: a number from 0 to below 1."""
+    return _number(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+
+def _number(text: str, holds: Callable[[float], bool], rule: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not holds(value):
+        raise argparse.ArgumentTypeError(f"{rule} is needed. Received: {_short(text)}")
+    return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+def add_seed(parser: Parser, *, default: int = 42, purpose: str = "of everything random") -> None:
+    parser.add_argument("--seed", type=seed, default=default, help=purpose)
+
+
+def add_threads(parser: Parser) -> None:
+    parser.add_argument("--threads", type=processes, default=_UNSET,
+                        help="processor threads (default: all cores)")
+
+
+def add_engine(parser: Parser, *, default: str, purpose: str = "what computes the network") -> None:
+    """The engine; `default` says in words which one it is."""
+    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default=_UNSET,
+                        help=f"{purpose} (default: {default})")
+
+
+def add_lang(parser: Parser, *, of: str = "the report", default: str = "en") -> None:
+    """The language; a `default` of other words than a language is for the command to find."""
+    known = default in ("en", "es")
+    parser.add_argument("--lang", choices=("en", "es"), default=default if known else _UNSET,
+                        help=f"language of {of}" + ("" if known else f" (default: {default})"))
+
+
+def add_run(parser: Parser) -> None:
+    parser.add_argument("--run", metavar="DIR", default=_UNSET,
+                        help=f"folder of the run (default: the last one in {MODEL_FOLDER}/runs)")
+
+
+def find_run(typed: argparse.Namespace) -> Path:
+    """The run that was named, else the last one.
+
+    Raises:
+        OptionError: It doesn't exist.
+    """
+    from pneumo_tf.runs.folder import RUN, RUNS
+
+    remedy = "Train with binary_class.py first, or name a run with --run."
+    if "run" in typed:
+        return find_existing(typed.run, what="run", error=OptionError, remedy=remedy)
+    runs = find_existing(f"{MODEL_FOLDER}/{RUNS}", what="folder of runs", error=OptionError, remedy=remedy)
+    finished = [run for run in runs.glob("[!.]*") if (run / RUN).is_file()]
+    if not finished:
+        raise OptionError("A finished run must exist.", received=f"none in {runs}", remedy=remedy)
+    return max(finished, key=lambda run: run.name)
+
+
+def find_films(typed: str) -> Path:
+    """A folder of films, here or in the project; a FilmError where there is none."""
+    return find_existing(typed, what="folder of films", error=FilmError,
+                         remedy="Fill it with prepare_pict.py, or name another folder with --path.")
+
+
+def find_labels(typed: str) -> Path:
+    """A labels table, here or in the project; a LabelError where there is none."""
+    return find_existing(typed, what="labels table", error=LabelError,
+                         remedy="Make it with get_labels.py, or name another table with --labels.")
+
+
+def refuse_unused(typed: argparse.Namespace, readers: Mapping[str, Sequence[str]],
+                  chosen: Sequence[str]) -> None:
+    """Refuse options that nothing of what was asked for would read.
+
+    Args:
+        typed: Options; those that weren't typed are missing.
+        readers: The options that only one kind of work reads, by that kind in words.
+        chosen: Kinds of work that were asked for.
+
+    Raises:
+        OptionError: One of them belongs to another kind.
+    """
+    for reader, names in readers.items():
+        for name in names:
+            if reader not in chosen and name in typed:
+                option = "--" + name.replace("_", "-")
+                raise OptionError(f"{option} goes with {reader}.",
+                                  received=f"{option} with {' and '.join(chosen)}",
+                                  remedy=f"Leave {option} out.")
+
+
+def add_study(parser: Parser, *, writes: str, recipe: str | None = None) -> None:
+    """Every option of a study.
+
+    Args:
+        parser: That gets them.
+        writes: What goes into the output folder, in words.
+        recipe: The usual one; None lets the machine choose.
+    """
+    _add_films(parser, writes=writes)
+    _add_network(parser, recipe=recipe)
+    group = parser.add_argument_group("values of the recipe (default: its own)")
+    for name, about in SETTINGS.items():
+        group.add_argument(option_of(name), dest=name, default=_UNSET, **about)
+    _add_split(parser)
+    _add_running(parser)
+
+
+def _add_films(parser: Parser, *, writes: str) -> None:
+    """Where films and labels are, and where results go."""
+    parser.add_argument("-e", "--epochs", type=whole_number(at_least=1), default=60,
+                        help="most epochs of the recipe's main phase")
+    parser.add_argument("-p", "--path", metavar="DIR", default=PREPARED_FOLDER, help="folder of films")
+    parser.add_argument("-l", "--labels", metavar="CSV", default=LABELS_FILE, help="table of labels")
+    parser.add_argument("-ex", "--ext", default=_IMAGE, metavar="EXT",
+                        help="extension of the films, e.g. .jpeg")
+    parser.add_argument("-o", "--output", metavar="DIR", default=_UNSET,
+                        help=f"folder for {writes} (default: {MODEL_FOLDER})")
+
+
+def _add_network(parser: Parser, *, recipe: str | None) -> None:
+    """Recipe, backbone and batches; without a `recipe` the machine chooses one."""
+    parser.add_argument("--recipe", default=recipe or _UNSET,
+                        help="fast, full, reference, last-layer, fine-tune, scratch-dwsep, ensemble or top"
+                        + ("" if recipe else " (default: fast, or full where there is a GPU)"))
+    parser.add_argument("--backbone", default=_UNSET, metavar="NAME",
+                        help="a name that backbones.py lists, or several joined by + for an ensemble "
+                        "(default: the recipe's own, mostly inception_v3)")
+    parser.add_argument("--weights", default="imagenet", metavar="PATH",
+                        help="weights file of the backbone, imagenet (look for it) or none; joined by + for "
+                        "those of an ensemble")
+    parser.add_argument("--image-size", type=pixels, default=_UNSET,
+                        metavar="PIXELS", help="side of the films (default: the backbone's own)")
+    parser.add_argument("--batch-size", type=whole_number(at_least=1), default=32,
+                        help="films per training step")
+
+
+# The values of a recipe that can be typed, by their names in it.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "optimizer": {"help": "sgd, adam, adamw, adadelta, adagrad or rmsprop"},
+    "rates": {"metavar": "RATE", "help": "learning rate, LOW:HIGH for the first and the last layers, or auto "
+              "(a range test)"},
+    "schedule": {"help": "one-cycle, cosine or constant"},
+    "momentum": {"type": _share, "help": "of sgd and rmsprop"},
+    "weight_decay": {"type": _share, "help": "decoupled in adamw, L2 in the others"},
+    "phases": {"action": "append", "metavar": "LAYERS:EPOCHS[:RATE]",
+               "help": "one phase, head or all, e.g. --phase head:3:5e-3 --phase all:8:1e-5:1e-3"},
+    "patience": {"type": whole_number(at_least=1),
+                 "help": "epochs without a better validation loss until training stops"},
+    "augment": {"metavar": "PRESET", "help": "films, tutorial, skin, assignment, none or generator"},
+    "head": {"help": "softmax, linear, tutorial, fastai or dwsep"},
+    "weighted": {"action": argparse.BooleanOptionalAction,
+                 "help": "whether rare classes count like frequent ones"},
+    "views": {"type": whole_number(at_least=0, at_most=1000),
+              "help": "augmented views of each film, computed once"},
+    "penalty": {"type": positive_number, "help": "L2 penalty of the linear head"},
+}
+
+
+def _add_split(parser: Parser) -> None:
+    """Who is tested."""
+    parser.add_argument("--test-fraction", type=fraction, default=0.30, help="of all films")
+    parser.add_argument("--validation-fraction", type=fraction, default=0.15, help="of the rest")
+    parser.add_argument("--split-by", choices=("patient", "film"), default="patient",
+                        help="film only to see what a split that ignores patients pretends")
+    parser.add_argument("--keep-test", action="store_true",
+                        help="test on the films that the source had in its test folder")
+
+
+def add_judgement(parser: Parser) -> None:
+    """What is made of the scores, all of it fixed before the test films are read."""
+    point = parser.add_mutually_exclusive_group()
+    point.add_argument("--operating-point", type=_operating_point, default="sensitivity=0.95", metavar="RULE",
+                       help="how the threshold is fixed on the validation films: youden, sensitivity=0.95, "
+                       "specificity=0.9, cost=10 (a missed film is as bad as 10 false alarms) or "
+                       "cost=10@0.02 (where 2 %% of the films are positive)")
+    point.add_argument("--sensitivity", type=_least_sensitivity, dest="operating_point", metavar="SHARE",
+                       default=_UNSET, help="short for --operating-point sensitivity=SHARE")
+    parser.add_argument("--calibration", choices=("temperature", "platt", "isotonic", "none"),
+                        default="temperature", help="how scores are made into probabilities, on the "
+                        "validation films; the exported model isn't changed by it")
+    parser.add_argument("--prevalence", type=fraction, nargs="+", dest="prevalences", metavar="SHARE",
+                        default=_UNSET, help="shares of positives that predictive values are "
+                        "given for (default: 0.01 0.05 0.1 0.3)")
+
+
+def _operating_point(text: str) -> str:
+    """An argparse type: a rule as the evaluation reads it."""
+    from pneumo_tf.evaluation.operating_point import parse_rule
+
+    try:
+        return str(parse_rule(text))
+    except OptionError as failure:
+        raise argparse.ArgumentTypeError(str(failure).rstrip(".")) from failure
+
+
+def _least_sensitivity(text: str) -> str:
+    """An argparse type: a share as the rule that it is short for."""
+    return f"sensitivity>={fraction(text):g}"
+
+
+def _add_running(parser: Parser) -> None:
+    """What chance, the machine and earlier runs have to do with it."""
+    add_seed(parser)
+    parser.add_argument("--split-seed", type=seed, default=_UNSET,
+                        help="of the split alone (default: the seed)")
+    add_threads(parser)
+    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default="keras",
+                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]'; auto: "
+                        "openvino where it is installed and there is no GPU")
+    parser.add_argument("--cache", metavar="DIR", default=_UNSET,
+                        help="folder for pixels and activations that later runs reuse (default: cache "
+                        "in the output folder)")
+
+
+def start_study(typed: argparse.Namespace) -> None:
+    """Find films and labels before Keras is started, which takes seconds.
+
+    Raises:
+        PneumoError: They don't exist.
+    """
+    find_films(typed.path)
+    find_labels(typed.labels)
+    start_keras(getattr(typed, "threads", None))
+
+
+def study_of(typed: argparse.Namespace) -> StudyOptions:
+    """The study that was typed; what wasn't typed is left to it.
+
+    Raises:
+        PneumoError: Films or labels don't exist, or a value has no meaning.
+    """
+    from pneumo_tf.studies.plan import StudyOptions
+
+    extension = None if typed.ext == _IMAGE else typed.ext
+    if extension is not None and not extension.strip(". "):
+        raise OptionError("The extension must name a kind of image.", received=repr(extension),
+                          remedy="Give --ext .jpeg, or leave it out for any image.")
+    output = output_path(getattr(typed, "output", None), default=MODEL_FOLDER)
+    cache = output_path(getattr(typed, "cache", output / "cache"), default="")
+    found = {"films": find_films(typed.path), "labels": find_labels(typed.labels), "extension": extension,
+             "output": output, "cache": cache, "settings": _settings(typed)}
+    known = {field.name for field in fields(StudyOptions)}
+    return StudyOptions(**{name: value for name, value in vars(typed).items() if name in known} | found)
+
+
+def _settings(typed: argparse.Namespace) -> dict[str, Any]:
+    """The typed values of the recipe, as the recipe holds them."""
+    from pneumo_tf.training.optimizers import parse_rates
+    from pneumo_tf.training.phased import parse_phase
+
+    settings = {name: value for name, value in vars(typed).items() if name in SETTINGS}
+    if "rates" in settings:
+        settings["rates"] = parse_rates(settings["rates"])
+    if "phases" in settings:
+        settings["phases"] = tuple(parse_phase(text) for text in settings["phases"])
+    return settings
