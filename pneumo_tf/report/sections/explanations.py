@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.report.charts.pictures import panel_picture
+from pneumo_tf.report.charts.pictures import large_picture, panel_picture
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS, EXPLANATIONS_RECORD, RunFolder
 
-_BUDGET = 2_500_000  # characters of all pictures, so that the page stays below 5 MB
+_BUDGET = 1_500_000  # characters of all pictures, so that the page stays below 5 MB
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
@@ -27,6 +27,19 @@ def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
             shown.append({"name": record["name"], "sentence": sentence(record, words), "picture": picture,
                           "rows": _rows(record, words)})
     return {"explained": shown} if shown else None
+
+
+def overlays(run: RunFolder, words: Language) -> dict[str, tuple[str, str]]:
+    """Where the network looked, as a picture with its words, by the ids of the films that were explained."""
+    folder, found = run.path / EXPLANATIONS, {}
+    for record in _records(folder / EXPLANATIONS_RECORD):
+        shown = [method for method, numbers in record["methods"].items() if numbers["verdict"] == "shown"]
+        picture = large_picture((folder / record["panel"]).with_name(f"{shown[0]}.png"), mode="RGB") \
+            if shown else None
+        if picture:
+            found[record["name"]] = (picture, words.say("explain.overlay", label=record["explained"],
+                                                        method=words.named("explain.method", shown[0])))
+    return found
 
 
 def sentence(record: Mapping[str, Any], words: Language) -> str:
