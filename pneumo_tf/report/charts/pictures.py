@@ -47,12 +47,12 @@ class Captioned:
 
 def thumbnails(run: RunFolder, names: Iterable[str]) -> dict[str, str | None]:
     """Films by their ids, as data URIs; None where a film is gone or unreadable."""
-    return {name: path and _small(path, (_SIDE, _SIDE)) for name, path in _paths(run, names).items()}
+    return {name: _small(path, (_SIDE, _SIDE)) if path else None for name, path in _paths(run, names).items()}
 
 
 def large_pictures(run: RunFolder, names: Iterable[str]) -> dict[str, str | None]:
     """The same films, large enough to be read."""
-    return {name: path and large_picture(path) for name, path in _paths(run, names).items()}
+    return {name: large_picture(path) if path else None for name, path in _paths(run, names).items()}
 
 
 def large_picture(path: Path, *, mode: str = "L") -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from pneumo_tf.report.charts.pictures import Captioned, large_pictures, spread_indices, thumbnails
+from pneumo_tf.report.charts.pictures import Captioned, spread_indices, thumbnails
 from pneumo_tf.report.rendering import Section
-from pneumo_tf.report.sections.explanations import overlays
+from pneumo_tf.report.sections.explanations import enlarged
 from pneumo_tf.report.sections.films import films_of, tested_films
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
@@ -30,7 +29,7 @@ def errors(run: RunFolder, words: Language) -> dict[str, Any] | None:
                      films=words.count(found["films"], "film"))
     # Pairs of classes, most often confused first; for two the confusion matrix says it all.
     confused = [] if run.is_binary else found["most_confused"][:_PAIRS]
-    return {"lead": lead, "galleries": [(title, _enlarged(films, run, words)) for title, films in galleries
+    return {"lead": lead, "galleries": [(title, enlarged(films, run, words)) for title, films in galleries
                                         if films],
             "confused": [(pair["actual"], pair["predicted"], words.number(pair["films"]))
                          for pair in confused]}
@@ -49,7 +48,7 @@ def doubts(run: RunFolder, words: Language) -> dict[str, Any] | None:
     rest = number - len(named)
     return {"lead": lead, "asked": asked,
             "more": words.say("doubt.more", films=words.count(rest, "film")) if rest else "",
-            "films": _enlarged([_doubt(film, pictures[film["id"]], words) for film in named], run, words)}
+            "films": enlarged([_doubt(film, pictures[film["id"]], words) for film in named], run, words)}
 
 
 def _kinds(wrong: Sequence[Record], run: RunFolder) -> dict[str, Sequence[Record]]:
@@ -88,12 +87,6 @@ def _right_ones(run: RunFolder, words: Language) -> list[Captioned]:
         shown.append(Captioned(film.id, pictures[film.id], alt, f"✓ {said}",
                                [f"{words.say('errors.score')} {score}"]))
     return shown
-
-
-def _enlarged(films: Sequence[Captioned], run: RunFolder, words: Language) -> list[Captioned]:
-    """The films with their large pictures, and where the network looked beside those that were explained."""
-    large, found = large_pictures(run, [film.id for film in films]), overlays(run, words)
-    return [replace(film, large=large[film.id], overlay=found.get(film.id)) for film in films]
 
 
 def _doubt(film: Record, picture: str | None, words: Language) -> Captioned:
