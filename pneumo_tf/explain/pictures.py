@@ -19,7 +19,7 @@ from PIL import Image
 from pneumo_tf.errors import FilmError
 from pneumo_tf.explain.methods import Finding
 from pneumo_tf.explain.superpixels import Film, check_film, outlined
-from pneumo_tf.report.charts.drawing import style
+from pneumo_tf.report.charts.drawing import make_legible, style
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import PANEL
 from pneumo_tf.storage import replacing
@@ -63,6 +63,7 @@ def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, wor
     with style("panel"):
         figure = panel(pictures, title=title, for_label=words.say("explain.for", label=explained),
                        against_label=words.say("explain.against"))
+        make_legible(figure)
         with replacing(folder / PANEL) as temporary:
             figure.savefig(temporary, dpi=_DPI, facecolor="white")
 

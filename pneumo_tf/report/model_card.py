@@ -16,14 +16,17 @@ def model_card(run: RunFolder, words: Language) -> str:
     shortcuts = [words.say(f"card.shortcut.{kind}", best=words.decimals(best["value"]),
                            fact=words.named("shortcut", best["name"]))
                  for kind, best in best_facts(run).items()]
+    groups, split = made.fact_groups(run, words), data.split(run, words)
+    versions = ", ".join(f"{name} {version}" for name, version in groups.pop("versions", [])[:4])
     content = {
-        "run": run, "moment": words.moment(str(run.facts.get("created") or "")),
-        "question": overview.question(run, words), "tested": overview.tested(run, words),
-        "frequencies": overview.frequencies(run, words), "shortcuts": shortcuts,
+        "run": run, "question": overview.question(run, words), "sought": overview.sought(run, words),
+        "tested": overview.tested(run, words), "frequencies": overview.frequencies(run, words),
+        "headlines": overview.headlines(run, words), "expected": overview.expected(run, words),
         # The notes, which hold for every run, stand among the limits here; the use has its own chapter.
         "cautions": [caution for caution in cautions(run, words) if caution.level != "note"],
-        "limits": made.LIMITS[1:],
-        "figure_rows": result.figure_rows(run, words), "class_rows": result.class_rows(run, words),
-        "point_rule": result.rule(run, words), **data.flow(run, words), **data.split(run, words),
-        "fact_groups": made.fact_groups(run, words), "command": made.command(run)}
+        "shortcuts": shortcuts, "limits": made.LIMITS[1:], "class_rows": result.class_rows(run, words),
+        "point_rule": result.rule(run, words), "splits": split["splits"],
+        "made": [(words.say("card.made"), words.moment(str(run.facts.get("created") or ""))),
+                 *groups.get("model", []), *split["split_facts"],
+                 (words.say("cost.versions"), versions)]}
     return render_markdown("model_card.md.j2", content, words)

@@ -8,6 +8,7 @@ from typing import Any
 from pneumo_tf.report.words import FigureRow, Language, figure_row
 from pneumo_tf.runs.folder import RunFolder
 
+_RARE = 0.05
 _HEADLINES = ("sensitivity", "specificity", "auc", "accuracy", "macro_auc", "balanced_accuracy", "macro_f1")
 
 
@@ -20,14 +21,17 @@ class Frequency:
         sentence: The share in words.
         detail: Its interval and counts, or nothing.
         good: How many of the 100 dots are right; None where the share doesn't exist.
+        low, high: Ends of the interval of `good`: the dots between them may as well be the other kind.
         alt: The picture in words.
     """
 
     kind: str
     sentence: str
-    detail: str
-    good: int | None
-    alt: str
+    detail: str = ""
+    good: int | None = None
+    low: int = 0
+    high: int = 0
+    alt: str = ""
 
 
 def question(run: RunFolder, words: Language) -> str:
@@ -35,6 +39,13 @@ def question(run: RunFolder, words: Language) -> str:
     if not run.is_binary:
         return words.say("overview.question.several", n=len(run.classes))
     return words.say(f"overview.question.{_kind(run)}", **_names(run))
+
+
+def sought(run: RunFolder, words: Language) -> str:
+    """The class that is looked for, or all of several."""
+    if not run.is_binary:
+        return words.say("overview.sought.several", classes=", ".join(run.classes))
+    return words.say("overview.sought", **_names(run))
 
 
 def tested(run: RunFolder, words: Language) -> str:
@@ -56,6 +67,18 @@ def frequencies(run: RunFolder, words: Language) -> list[Frequency]:
             _frequency("alarm", f"frequency.alarm.{kind}", _complement(figures["specificity"]), run, words)]
 
 
+def expected(run: RunFolder, words: Language) -> list[str]:
+    """How many alarms would be right where the class looked for is rare; nothing where that isn't known."""
+    rows = [row for row in run.test.get("predictive_values") or [] if row["prevalence"] <= _RARE]
+    figure = max(rows, key=lambda row: float(row["prevalence"]))["ppv"] if rows else None
+    if not isinstance(figure, dict) or figure["value"] is None:
+        return []
+    share = words.short(100 * max(row["prevalence"] for row in rows))
+    low, high = (words.number(100 * figure[end]) for end in ("low", "high"))
+    return [words.say("overview.rare", positive=run.positive, share=share, low=low, high=high,
+                      n=words.number(100 * figure["value"]))]
+
+
 def headlines(run: RunFolder, words: Language) -> list[FigureRow]:
     """The four figures that come first."""
     figures = run.test["figures"]
@@ -66,16 +89,17 @@ def headlines(run: RunFolder, words: Language) -> list[FigureRow]:
 def _frequency(kind: str, key: str, figure: dict[str, Any], run: RunFolder, words: Language) -> Frequency:
     if figure["value"] is None:
         absent = words.say("frequency.absent", why=words.say(f"why.{figure['why']}"))
-        return Frequency(kind, absent, "", None, "")
+        return Frequency(kind, absent)
     shown = _of_hundred(figure["value"])
     low, high = round(100 * figure["low"]), round(100 * figure["high"])
-    good = 100 - shown if kind == "alarm" else shown
     detail = words.say("frequency.range", low=low, high=high, count=words.number(figure["count"]),
                        of=words.number(figure["of"]))
-    alt = words.say("frequency.alt", good=good, bad=100 - good,
+    good, ends = (100 - shown, (100 - high, 100 - low)) if kind == "alarm" else (shown, (low, high))
+    low, high = min(ends[0], good), max(ends[1], good)
+    alt = words.say("frequency.alt", good=good, bad=100 - good, unsure=high - low,
                     good_name=words.say(f"frequency.key.{kind}.good"),
                     bad_name=words.say(f"frequency.key.{kind}.bad"))
-    return Frequency(kind, words.say(key, n=shown, **_names(run)), detail, good, alt)
+    return Frequency(kind, words.say(key, n=shown, **_names(run)), detail, good, low, high, alt)
 
 
 def _of_hundred(share: float) -> int:

@@ -121,7 +121,8 @@ def write_comparison_page(record: dict[str, Any], folder: Path, *, lang: str = "
 
 def _figures(run: RunFolder, words: Language) -> dict[str, Any]:
     """What the first screens of a run and of films from elsewhere have in common."""
-    return {"name": run.name, "frequencies": overview.frequencies(run, words),
+    return {"name": run.name, "sought": overview.sought(run, words),
+            "frequencies": overview.frequencies(run, words), "expected": overview.expected(run, words),
             "headlines": overview.headlines(run, words)}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from pneumo_tf.report.page import write_report
@@ -18,6 +21,8 @@ NASTY = "<script>alert(1)</script>"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Without these Chromium looks up hosts of its own at every start.
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+# What the margins leave of A4, in pixels of 1/96 inch.
+PAPER = {"width": 695, "height": 1024}
 # WCAG 2.2 A and AA, and what screen readers need beside it.
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
@@ -44,7 +49,25 @@ def reports(make_finished_run: Callable[..., Path],
     run = make_finished_run(folder / "plain", per_class=40)
     pages = {lang: write_report(run, lang=lang).rename(folder / f"{lang}.html") for lang in LANGUAGES}
     nasty = make_finished_run(folder / "nasty", classes=("NORMAL", NASTY), per_class=40)
-    return pages | {"nasty": write_report(nasty)}
+    several = make_finished_run(folder / "several", classes=tuple(f"class {k:02}" for k in range(12)),
+                                per_class=20)
+    explained = make_finished_run(folder / "explained", per_class=40)
+    explain_errors(explained)
+    return pages | {"nasty": write_report(nasty), "explained": write_report(explained),
+                    "several": write_report(several)}
+
+
+def explain_errors(run: Path) -> None:
+    """What explain_pict.py leaves for the test films that the network got wrong."""
+    errors = json.loads((run / "metrics.json").read_text())["test"]["errors"]["top_losses"]
+    place = run / "explanations" / "all"
+    place.mkdir(parents=True)
+    for name in ("panel", "gradcam"):
+        Image.new("RGB", (64, 48), "orange").save(place / f"{name}.png")
+    films = [{"name": film["id"], "label": film["actual"], "predicted": film["predicted"],
+              "explained": "PNEUMONIA", "score": 0.5, "panel": "all/panel.png",
+              "methods": {"gradcam": {"verdict": "shown"}}} for film in errors]
+    (run / "explanations" / "explanations.json").write_text(json.dumps({"films": films}))
 
 
 @pytest.fixture
@@ -103,10 +126,10 @@ def test_nothing_sticks_out_at_the_side(page, reports, name, width):
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_headings_that_a_telephone_hides_take_no_room(page, reports):
+def test_long_headings_take_no_more_room_than_a_telephone_has(page, reports):
     page.set_viewport_size({"width": 390, "height": 844})
     show(page, reports["en"])
-    page.evaluate("document.querySelector('.stack thead th').textContent = 'a heading '.repeat(80)")
+    page.evaluate("for (const th of document.querySelectorAll('thead th')) th.append('heading '.repeat(80))")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
@@ -141,8 +164,62 @@ def test_paper_gets_all_of_it_and_no_dark_ground(page, reports):
     page.emulate_media(media="print", color_scheme="dark")
     show(page, reports["en"])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not page.locator("nav").is_visible()
-    assert not page.locator("#flow table").first.is_visible()  # the list of files is for the screen
-    folded = page.locator("#checklist table")
-    assert folded.count() > 5
-    assert all(table.bounding_box()["height"] > 50 for table in folded.all())
+    assert page.locator("nav").is_visible()
+    folded = page.locator("details :is(table, dl)")
+    assert folded.count() > 10
+    assert all((box := content.bounding_box()) and box["height"] > 8 for content in folded.all())
+    assert not page.locator(".enlarged").first.is_visible()
+
+
+@pytest.mark.parametrize("name", [*LANGUAGES, "nasty", "several"])
+def test_the_first_page_is_one_page_of_paper_and_the_appendix_no_book(page, reports, name):
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    hero = show(page, reports[name]).locator("#overview").bounding_box()
+    assert hero["y"] + hero["height"] < PAPER["height"]
+    assert page.evaluate("getComputedStyle(document.querySelector('#overview')).breakAfter") == "page"
+    paper = page.pdf(prefer_css_page_size=True)
+    assert 2 < len(re.findall(rb"/Type\s*/Page\b", paper)) <= 14
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_what_to_expect_elsewhere_needs_no_scrolling(page, reports, lang):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    box = show(page, reports[lang]).locator(".beside .note").bounding_box()
+    assert box["y"] + box["height"] < 800
+
+
+@pytest.mark.parametrize("name", [*LANGUAGES, "nasty"])
+def test_no_table_is_cut_or_loses_a_column_on_a_telephone(page, reports, name):
+    page.set_viewport_size({"width": 390, "height": 844})
+    show(page, reports[name])
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    cut = page.evaluate("""[...document.querySelectorAll('.scroll')].filter(
+        found => found.scrollWidth > found.clientWidth).map(found => found.closest('section').id)""")
+    lost = page.evaluate("""[...document.querySelectorAll('tbody :is(th, td):not(.drawing)')].filter(
+        cell => cell.textContent.trim() && !cell.getBoundingClientRect().height).map(cell => cell.id)""")
+    assert (cut, lost) == ([], [])
+    assert page.locator("#split .total td").last.is_visible()
+
+
+def test_a_film_is_enlarged_and_closed_by_the_keyboard(page, reports):
+    show(page, reports["en"])
+    opener = page.locator("#errors .opens").first
+    opener.focus()
+    page.keyboard.press("Enter")
+    opened = page.locator(".enlarged:popover-open")
+    assert opened.count() == 1
+    assert opened.locator("img").first.bounding_box()["width"] > 300
+    assert page.evaluate("document.activeElement.textContent") == "Close"
+    page.keyboard.press("Enter")
+    assert opened.count() == 0
+    assert page.evaluate("document.activeElement.className") == "opens"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert opened.count() == 0
+
+
+def test_where_the_network_looked_stands_beside_the_error(page, reports):
+    opened = show(page, reports["explained"]).locator(".enlarged").filter(has_text="Where the network looked")
+    assert opened.count() > 0
+    assert opened.first.locator("img").count() == 2

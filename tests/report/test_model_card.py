@@ -34,6 +34,15 @@ def test_the_card_has_use_limits_cautions_figures_data_and_versions(finished_run
     assert "efficientnet_lite0" in html
 
 
+def test_the_card_is_one_page_and_names_one_backbone_once(finished_run, changed):
+    changed(finished_run, name="20250304-fast-efficientnet_lite0", options={"backbone": None, "settings": {}},
+            command=["python", "--backbone", "efficientnet_lite0"])
+    card = card_of(finished_run)
+    assert card.count("efficientnet_lite0") == 1
+    assert len(card.split()) < 650
+    assert len(card.splitlines()) < 75
+
+
 def test_its_figures_are_those_of_the_report_with_their_intervals(finished_run):
     figure = json.loads((finished_run / "metrics.json").read_text())["test"]["figures"]["sensitivity"]
     low, high = (f"{100 * figure[end]:.1f}%" for end in ("low", "high"))
@@ -44,12 +53,12 @@ def test_its_figures_are_those_of_the_report_with_their_intervals(finished_run):
 def test_several_classes_are_carded_one_by_one(run_of):
     card = card_of(run_of(classes=("COVID", "NORMAL", "PNEUMONIA")))
     assert "| COVID: Sensitivity |" in card
-    assert "The one with the highest score wins." in card
+    assert "It chooses among COVID, NORMAL, PNEUMONIA." in card
 
 
 def test_names_are_text_in_the_card(finished_run, changed):
-    changed(finished_run, name=NASTY, command=["python", NASTY], backbone=NASTY, seed=NASTY,
-            flow=[{"stage": NASTY, "kept": 1, "dropped": [{"file": NASTY, "reason": NASTY}]}])
+    changed(finished_run, recipe=NASTY, backbone=NASTY, seed=NASTY, weights={"source": NASTY},
+            versions={NASTY: "1"})
     html = rendered(card_of(finished_run))
     assert "<script" not in html
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;|`x`") >= 5

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pneumo_tf.errors import OptionError
 from pneumo_tf.report.page import write_report
+from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import RunError
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -159,6 +160,41 @@ def test_markup_in_names_is_shown_as_text(finished_run, changed):
     text = write_report(finished_run).read_text(encoding="utf-8")
     assert "<script" not in text
     assert nasty in Page(text).text
+
+
+def test_values_within_values_are_told_as_names_and_values(finished_run, changed):
+    changed(finished_run, options={"settings": {}, "epochs": 60, "prevalences": [0.01, 0.3], "nested": {}},
+            preparation={"source": "x", "options": {"brightness": 0.7, "color": False, "crop": {"top": 3}}})
+    for lang in ("en", "es"):
+        text = page_of(finished_run, lang=lang).text
+        assert "brightness 0.7 color no top 3" in text
+        assert "--prevalence 0.01, 0.3" in text
+        assert not re.search(r"[{}]|\[0|--settings", text)
+
+
+def test_the_first_page_says_which_class_is_looked_for_and_each_caution_once(finished_run):
+    page = page_of(finished_run)
+    assert "It looks for PNEUMONIA; otherwise it says NORMAL." in page.text
+    said = language("en").say("caution.device")
+    assert page.text.count(said) == 1
+
+
+def test_dots_between_the_ends_of_the_interval_are_faded(finished_run):
+    figure = json.loads((finished_run / "metrics.json").read_text())["test"]["figures"]["specificity"]
+    page = page_of(finished_run)
+    *_, dots = [[found["class"] for tag, found, inner in page.elements if tag in ("circle", "path")
+                 and any(each.get("aria-label") == picture for each in inner)]
+                for picture in page.values("aria-label") if picture.startswith("100 dots")]
+    low, value, high = (round(100 * figure[part]) for part in ("low", "value", "high"))
+    assert [name.endswith("unsure") for name in dots] == [low <= place < high for place in range(100)]
+    assert sum(name.startswith("dot-good") for name in dots) == value
+
+
+def test_where_the_class_is_rare_the_first_page_says_how_many_alarms_would_be_right(finished_run):
+    rows = json.loads((finished_run / "metrics.json").read_text())["test"]["predictive_values"]
+    ppv = next(row["ppv"] for row in rows if row["prevalence"] == 0.05)
+    assert f"Where only 5 of 100 films are PNEUMONIA, some {100 * ppv['value']:.0f} of 100 alarms" \
+        in page_of(finished_run).text
 
 
 def test_headings_go_down_one_step_at_a_time(finished_run):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -74,14 +76,63 @@ def without_box(axes: Axes) -> None:
 
 
 def drawn(name: str, draw: Callable[[], Figure], folder: Path) -> Markup:
-    """Draw a figure, write `folder/name.png`, and give its SVG for the page."""
-    with style(name):
+    """Draw a figure, write `folder/name.png`, and give its SVG for the page.
+
+    A name that no installed font can write is a letter in the PNG; below the SVG, whose fonts are the
+    reader's, stands what the letters mean.
+    """
+    with style(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # those of the SVG are the reader's
         figure = draw()
-        with replacing(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=160, facecolor="white")
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Markup(for_page(buffer.getvalue(), name))
+        letters = make_legible(figure)
+        with replacing(folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=160, facecolor="white")
+    key = "; ".join(f"{letter} = {written}" for written, letter in letters.items())
+    return Markup(for_page(buffer.getvalue(), name)) + \
+        (Markup('<small class="quiet">{}.png: {}</small>').format(name, key) if key else "")
+
+
+def make_legible(figure: Figure) -> dict[str, str]:
+    """Give every text of a figure fonts that can write it; what none can write becomes a letter.
+
+    Returns:
+        The letter, A, B, C …, that stands for what can't be written.
+    """
+    from matplotlib.text import Text
+
+    letters: dict[str, str] = {}
+    for text in figure.findobj(Text):
+        families, missing = _fonts_for(frozenset(text.get_text()))
+        text.set_fontfamily(families)
+        if missing:
+            text.set_text(re.sub(f"[{re.escape(missing)}]+",
+                                 lambda run: letters.setdefault(run[0], chr(ord("A") + len(letters) % 26)),
+                                 text.get_text()))
+    return letters
+
+
+@cache
+def _fonts_for(signs: frozenset[str]) -> tuple[tuple[str, ...], str]:
+    """The installed fonts that write some signs between them, the usual one first, and the signs without."""
+    from matplotlib.font_manager import fontManager, get_font
+
+    families, missing = ["DejaVu Sans"], {sign for sign in signs if sign.isprintable()}
+    # The last resort has a box for every sign.
+    listed = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
+    for font in sorted(listed, key=lambda font: (font.name != "DejaVu Sans", font.style != "normal",
+                                                 font.weight != 400, font.name)):
+        if not missing:
+            break
+        try:
+            able = {sign for sign in missing if get_font(font.fname).get_char_index(ord(sign))}
+        except (OSError, RuntimeError):
+            continue  # listed, but gone or not a font that can be opened
+        if able and font.name not in families:
+            families.append(font.name)
+        missing -= able
+    return tuple(families), "".join(sorted(missing))
 
 
 def for_page(svg: str, name: str) -> str:

@@ -14,6 +14,9 @@ from pneumo_tf.errors import FilmError
 from pneumo_tf.runs.folder import RunFolder
 
 _SIDE = 180
+# Sides of an enlarged film; of a film that compresses badly the first that fits is taken, so that the page
+# stays below 5 MB.
+_LARGE_SIDES, _LARGE_CHARACTERS = (640, 512, 384, 256), 45_000
 _PANEL_WIDTH = 1100
 
 
@@ -28,6 +31,8 @@ class Captioned:
         title: The first line below it.
         lines: The others.
         is_wrong: It is framed as an error.
+        large: The picture to enlarge it to, where there is one.
+        overlay: A picture of where the network looked, with its words, where the film was explained.
     """
 
     id: str
@@ -36,12 +41,24 @@ class Captioned:
     title: str = ""
     lines: Sequence[str] = ()
     is_wrong: bool = False
+    large: str | None = None
+    overlay: tuple[str, str] | None = None
 
 
 def thumbnails(run: RunFolder, names: Iterable[str]) -> dict[str, str | None]:
     """Films by their ids, as data URIs; None where a film is gone or unreadable."""
-    paths = {film.id: run.film_path(film.file) for film in run.cohort}
-    return {name: _small(path, (_SIDE, _SIDE)) if (path := paths.get(name)) else None for name in names}
+    return {name: _small(path, (_SIDE, _SIDE)) if path else None for name, path in _paths(run, names).items()}
+
+
+def large_pictures(run: RunFolder, names: Iterable[str]) -> dict[str, str | None]:
+    """The same films, large enough to be read."""
+    return {name: large_picture(path) if path else None for name, path in _paths(run, names).items()}
+
+
+def large_picture(path: Path, *, mode: str = "L") -> str | None:
+    """A film or its overlay, large enough to be read, as a data URI; None where it is gone or unreadable."""
+    pictures = (_small(path, (side, side), mode=mode, quality=72) for side in _LARGE_SIDES)
+    return next((picture for picture in pictures if len(picture or "") <= _LARGE_CHARACTERS), None)
 
 
 def panel_picture(path: Path) -> str | None:
@@ -60,6 +77,12 @@ def stored_picture(path: Path) -> str | None:
 def spread_indices(length: int, size: int) -> list[int]:
     """At most `size` of so many places, evenly spread."""
     return np.unique(np.linspace(0, length - 1, min(size, length)).round().astype(int)).tolist()
+
+
+def _paths(run: RunFolder, names: Iterable[str]) -> dict[str, Path | None]:
+    wanted = list(names)
+    found = {film.id: run.film_path(film.file) for film in run.cohort if film.id in wanted}
+    return {name: found.get(name) for name in wanted}
 
 
 def _small(path: Path, size: tuple[int, int], *, mode: str = "L", quality: int = 78) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -14,7 +16,7 @@ from pneumo_tf.report.charts.curves import PANEL_METRICS, PanelAxes, last_values
 from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language
-from pneumo_tf.runs.folder import FIGURES
+from pneumo_tf.runs.folder import FIGURES, REPORT
 
 _MARGIN = 0.06  # on either side of the drawn intervals
 _PAGES = ("comparison",)
@@ -83,7 +85,16 @@ def table(compared: Comparison, words: Language) -> dict[str, Any]:
     columns = {"auc": f"comparison.{area}", "runs": "comparison.runs", "accuracy": "figure.accuracy",
                "log_loss": "figure.log_loss", "epochs": "comparison.epochs", "seconds": "comparison.seconds"}
     return {"columns": [(key, words.say(heading)) for key, heading in columns.items()],
-            "rows": [_cells(row, words) for row in compared.rows]}
+            "rows": [_cells(row, words) | {"reports": _reports(row, compared.folder)}
+                     for row in compared.rows]}
+
+
+def _reports(row: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
+    """The seed of each run whose report is there, and the way to it from the folder of the comparison."""
+    reports = [(str(run["seed"]), Path(run["folder"]) / REPORT) for run in row["runs"] if run.get("folder")]
+    # Relative, so that the folders can be moved together.
+    return [(seed, quote(Path(os.path.relpath(path, folder)).as_posix())) for seed, path in reports
+            if path.is_file()]
 
 
 def _cells(row: dict[str, Any], words: Language) -> dict[str, Any]:

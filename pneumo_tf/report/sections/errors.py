@@ -7,6 +7,7 @@ from typing import Any
 
 from pneumo_tf.report.charts.pictures import Captioned, spread_indices, thumbnails
 from pneumo_tf.report.rendering import Section
+from pneumo_tf.report.sections.explanations import enlarged
 from pneumo_tf.report.sections.films import films_of, tested_films
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
@@ -28,7 +29,8 @@ def errors(run: RunFolder, words: Language) -> dict[str, Any] | None:
                      films=words.count(found["films"], "film"))
     # Pairs of classes, most often confused first; for two the confusion matrix says it all.
     confused = [] if run.is_binary else found["most_confused"][:_PAIRS]
-    return {"lead": lead, "galleries": [(title, films) for title, films in galleries if films],
+    return {"lead": lead, "galleries": [(title, enlarged(films, run, words)) for title, films in galleries
+                                        if films],
             "confused": [(pair["actual"], pair["predicted"], words.number(pair["films"]))
                          for pair in confused]}
 
@@ -46,7 +48,7 @@ def doubts(run: RunFolder, words: Language) -> dict[str, Any] | None:
     rest = number - len(named)
     return {"lead": lead, "asked": asked,
             "more": words.say("doubt.more", films=words.count(rest, "film")) if rest else "",
-            "films": [_doubt(film, pictures[film["id"]], words) for film in named]}
+            "films": enlarged([_doubt(film, pictures[film["id"]], words) for film in named], run, words)}
 
 
 def _kinds(wrong: Sequence[Record], run: RunFolder) -> dict[str, Sequence[Record]]:
@@ -65,7 +67,6 @@ def _wrong_ones(films: Sequence[Record], run: RunFolder, words: Language) -> lis
         alt = words.say("errors.alt", id=film["id"], label=label, predicted=predicted,
                         score=words.number(film["score"], 3))
         lines = [words.say("errors.is", label=label),
-                 words.say("errors.loss", loss=words.number(film["loss"], 2)),
                  words.say("errors.probability", label=label,
                            probability=_probability(film["probability"], words))]
         said = words.say("errors.said", predicted=predicted)

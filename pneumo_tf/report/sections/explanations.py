@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pneumo_tf.report.charts.pictures import panel_picture
+from pneumo_tf.report.charts.pictures import Captioned, large_picture, large_pictures, panel_picture
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS, EXPLANATIONS_RECORD, RunFolder
 
-_BUDGET = 2_500_000  # characters of all pictures, so that the page stays below 5 MB
+_BUDGET = 1_500_000  # characters of all pictures, so that the page stays below 5 MB
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
@@ -29,6 +30,12 @@ def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
     return {"explained": shown} if shown else None
 
 
+def enlarged(films: Sequence[Captioned], run: RunFolder, words: Language) -> list[Captioned]:
+    """The films with their large pictures, and where the network looked beside those that were explained."""
+    large, found = large_pictures(run, [film.id for film in films]), _overlays(run, films, words)
+    return [replace(film, large=large[film.id], overlay=found.get(film.id)) for film in films]
+
+
 def sentence(record: Mapping[str, Any], words: Language) -> str:
     """What a film is called, which class is explained, its score and probability, and the true class."""
     threshold, probability = record.get("threshold"), record.get("calibrated_probability")
@@ -40,6 +47,20 @@ def sentence(record: Mapping[str, Any], words: Language) -> str:
         probability="" if probability is None else words.say("explain.title.probability",
                                                              probability=words.number(probability, 4)))
     return f"{said} {words.say('explain.title.label', label=record['label'])}" if record["label"] else said
+
+
+def _overlays(run: RunFolder, films: Sequence[Captioned], words: Language) -> dict[str, tuple[str, str]]:
+    """Where the network looked, as a picture with its words, by the ids of the films that were explained."""
+    wanted, found = {film.id for film in films}, {}
+    for record in _records(run.path / EXPLANATIONS / EXPLANATIONS_RECORD):
+        shown = [method for method, numbers in record["methods"].items() if numbers["verdict"] == "shown"]
+        if record["name"] not in wanted or not shown:
+            continue
+        path = (run.path / EXPLANATIONS / record["panel"]).with_name(f"{shown[0]}.png")
+        if picture := large_picture(path, mode="RGB"):
+            found[record["name"]] = (picture, words.say("explain.overlay", label=record["explained"],
+                                                        method=words.named("explain.method", shown[0])))
+    return found
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

@@ -67,10 +67,9 @@ def _captioned(film: Tested, picture: str | None, run: RunFolder, words: Languag
     kind = "wrong" if not run.is_binary else "missed" if film.label == run.positive else "alarm"
     score = words.number(film.score, 2)
     alt = words.say("grid.alt", id=film.id, label=film.label, predicted=film.predicted, score=score)
-    lines = [f"{words.say('grid.actual')} {film.label}", f"{words.say('grid.predicted')} {film.predicted}",
-             f"{words.say('grid.score')} {score}"]
+    names = f"{film.label} → {film.predicted}" if is_wrong else film.label
     verdict = f"✕ {words.say(f'grid.{kind}')}" if is_wrong else f"✓ {words.say('grid.right')}"
-    return Captioned(film.id, picture, alt, verdict, lines, is_wrong)
+    return Captioned(film.id, picture, alt, verdict, [f"{names} · {score}"], is_wrong)
 
 
 SAMPLE = Section("sample", sample, "films", 50)

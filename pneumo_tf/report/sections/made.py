@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
+from pneumo_tf.errors import option_of
 from pneumo_tf.report.charts.curves import epoch_curve, recorded
 from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.rendering import Section
@@ -14,6 +14,8 @@ from pneumo_tf.runs.folder import FIGURES, RunFolder
 
 LIMITS = ("use", "device", "elsewhere", "people", "labels", "scores")
 _CURVES = ("loss", "accuracy", "auc")
+# Options that stand elsewhere in the page; older runs have their command among them.
+_TOLD = ("command", "films", "labels", "backbone", "recipe", "weights", "seed")
 Pairs = list[tuple[str, str]]
 
 
@@ -42,12 +44,12 @@ def command(run: RunFolder) -> str:
     return shlex.join(map(str, run.facts.get("command") or []))
 
 
-def fact_groups(run: RunFolder, words: Language) -> list[tuple[str, Pairs]]:
-    """Titled groups of facts; empty groups are left out."""
+def fact_groups(run: RunFolder, words: Language) -> dict[str, Pairs]:
+    """Facts by "model", "data", "device", "options", "preparation", "versions"; empty groups are left out."""
     facts = run.facts
     data, device = facts.get("data") or {}, facts.get("device") or {}
-    # The command, which older runs have among their options, has its own place in the page.
-    options = {name: value for name, value in (facts.get("options") or {}).items() if name != "command"}
+    options = {option_of(name): value for name, value in (facts.get("options") or {}).items()
+               if name not in _TOLD}
     groups = {
         "model": _model(facts, words),
         "data": _known({key: data.get(key) for key in ("films", "labels", "labels_sha256")}, words),
@@ -55,7 +57,7 @@ def fact_groups(run: RunFolder, words: Language) -> list[tuple[str, Pairs]]:
                    ("processor", "cores", "accelerator", "backend", "precision") if key in device],
         "options": _typed(options, words), "preparation": _typed(facts.get("preparation"), words),
         "versions": _typed(facts.get("versions"), words)}
-    return [(words.say(f"cost.{name}"), pairs) for name, pairs in groups.items() if pairs]
+    return {name: pairs for name, pairs in groups.items() if pairs}
 
 
 def _spoken_curve(run: RunFolder, metric: str, words: Language) -> str:
@@ -99,8 +101,17 @@ def _known(pairs: dict[str, Any], words: Language) -> Pairs:
 
 
 def _typed(content: dict[str, Any] | None, words: Language) -> Pairs:
-    """Names and values as the command knows them: they are what one types, so they aren't translated."""
-    return [(str(name), _text(value, words)) for name, value in (content or {}).items()]
+    """Names and values as the command knows them: they are what one types, so they aren't translated.
+
+    What is inside of a value has a line of its own; what wasn't given, none.
+    """
+    pairs: Pairs = []
+    for name, value in (content or {}).items():
+        if isinstance(value, dict):
+            pairs += _typed(value, words)
+        elif value not in (None, "", []):
+            pairs.append((str(name), _text(value, words)))
+    return pairs
 
 
 def _text(value: Any, words: Language) -> str:
@@ -108,7 +119,9 @@ def _text(value: Any, words: Language) -> str:
         return words.say("page.none")
     if isinstance(value, bool):
         return words.say("page.yes" if value else "page.no")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(inner, words)}" for name, inner in value.items())
+    return ", ".join(_text(inner, words) for inner in value) if isinstance(value, list) else str(value)
 
 
 CURVE = Section("curve", curve, "made", 10, answers=("training",))

@@ -1,12 +1,18 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 from PIL import Image
 
+from pneumo_tf.report.charts import drawing
 from pneumo_tf.report.charts.curves import epoch_curve, recorded
 from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.charts.results import roc
@@ -48,6 +54,40 @@ def test_a_class_keeps_its_name_whatever_it_is_called(tmp_path):
     texts = [text.text for text in ElementTree.fromstring(svg).iter("text")]
     assert [*names[:-1], "bell"] == [text for text in texts if text in (*names, "bell")]
     assert "<script" not in svg
+
+
+def test_names_that_no_font_can_write_are_letters_in_the_file_and_explained_beside_it(tmp_path, monkeypatch):
+    usual = [font for font in fontManager.ttflist if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(fontManager, "ttflist", usual)
+    drawing._fonts_for.cache_clear()
+    written: list[str] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig",
+                        lambda figure, *args, save=Figure.savefig, **options:
+                        (written.append(" ".join(text.get_text() for text in figure.findobj(Text))),
+                         save(figure, *args, **options)))
+    curves = {name: {"fpr": [0, 1], "tpr": [0, 1]} for name in ("肺炎", "健康 (normal)", "Neumonía")}
+    page = drawn("roc", lambda: roc(curves, language("en")), tmp_path)
+    on_page, in_file = written
+    assert "肺炎" in on_page
+    assert "肺炎" in page
+    assert not re.search("[肺炎健康]", in_file)
+    assert "B (normal)" in in_file
+    assert "Neumonía" in in_file
+    assert "roc.png: A = 肺炎; B = 健康" in page
+    drawing._fonts_for.cache_clear()
+
+
+def test_signs_that_the_usual_font_lacks_are_written_by_another_that_is_installed(monkeypatch):
+    able = {"DejaVu Sans": "abc", "Songti": "肺炎", "Bold": "肺炎"}
+    listed = [font_manager.FontEntry(fname=name, name=name, weight=900 if name == "Bold" else 400,
+                                     style="normal") for name in reversed(able)]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", listed)
+    monkeypatch.setattr(font_manager, "get_font",
+                        lambda name: SimpleNamespace(get_char_index=lambda code: chr(code) in able[name]))
+    drawing._fonts_for.cache_clear()
+    assert drawing._fonts_for(frozenset("a肺炎")) == (("DejaVu Sans", "Songti"), "")
+    assert drawing._fonts_for(frozenset("aж")) == (("DejaVu Sans",), "ж")
+    drawing._fonts_for.cache_clear()
 
 
 def test_a_drawing_has_no_style_sheet_that_would_reach_the_page(tmp_path):

@@ -142,6 +142,19 @@ def test_the_page_refers_to_nothing_outside_itself_and_its_ids_are_unique(page: 
     assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
 
 
+def test_each_row_leads_to_the_reports_of_its_runs(tmp_path: Path) -> None:
+    row = make_row("one", 0.9, seeds=(42, 43))
+    for run in row["runs"]:
+        run["folder"] = str(tmp_path / "rows" / f"a b {run['seed']}")
+    (tmp_path / "rows" / "a b 42").mkdir(parents=True)
+    (tmp_path / "rows" / "a b 42" / "report.html").touch()  # the other one is gone
+    (tmp_path / "comparison").mkdir()
+    page = page_of(make_content(row), tmp_path / "comparison")
+    assert [address for address in page.values("href") if not address.startswith("#")] == \
+        ["../rows/a%20b%2042/report.html"]
+    assert "Report, seed 42" in page.text
+
+
 def test_every_command_can_be_copied(page: Page) -> None:
     for row in THREE:
         for run in row["runs"]:

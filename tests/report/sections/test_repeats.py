@@ -103,8 +103,9 @@ def test_luck_is_told_by_the_place_among_the_others(run_of, record, own, said):
 @pytest.mark.usefixtures("undrawn")
 def test_the_spread_is_told_apart_from_a_standard_error(run_of, record):
     said = shown(run_of(), record)["overlap"]
-    assert "isn't the standard error of 2 independent samples" in said
-    assert "1/2 + 0.43 times" in said
+    assert "allows for the films that the 2 splits share" in said
+    means = language("en").say("methods.splits.means")
+    assert "wider than that of independent samples" in means
 
 
 @pytest.mark.usefixtures("undrawn")
