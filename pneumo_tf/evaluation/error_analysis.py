@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from pneumo_tf.evaluation.calibration.logits import log_losses
 from pneumo_tf.evaluation.scores import Scores
 
 _LOSSES, _DOUBTS = 25, 100
@@ -57,7 +56,7 @@ def error_analysis(scores: Scores, probabilities: Scores, threshold: float | Non
         `probability` is that of the actual class; `score` the uncalibrated one of the positive class, for
         several classes of the predicted one.
     """
-    predicted, losses = scores.predicted(threshold), log_losses(probabilities)
+    predicted, losses = scores.predicted(threshold), probabilities.log_losses
     wrong = predicted != scores.labels
     confusion = confusion_matrix(scores.labels, predicted, labels=range(len(scores.classes)))
     return {"films": len(losses), "wrong": int(wrong.sum()),

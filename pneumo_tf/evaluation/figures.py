@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.evaluation.calibration.logits import log_losses
 from pneumo_tf.evaluation.intervals import Estimate, proportion
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import (
@@ -161,7 +160,7 @@ FIGURES: dict[str, Figure] = {
     "average_precision": Figure("area", lambda of: average_precision_of(of.own, of.values), ("two", "rest")),
     "macro_auc": Figure("area", lambda of: macro_auc_of(of.scores.labels, of.scores.values), ("several",)),
     "brier": Figure("loss", lambda of: FilmMean(_squares(of.scores), of.every)),
-    "log_loss": Figure("loss", lambda of: FilmMean(log_losses(of.scores), of.every)),
+    "log_loss": Figure("loss", lambda of: FilmMean(of.scores.log_losses, of.every)),
 }
 
 

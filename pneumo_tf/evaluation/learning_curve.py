@@ -12,8 +12,7 @@ from scipy.optimize import curve_fit
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from pneumo_tf.evaluation.calibration.logits import EDGE
-from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.scores import EDGE, Scores
 
 Floats = NDArray[np.float64]
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pneumo_tf.evaluation.calibration.logits import EDGE
 from pneumo_tf.evaluation.figures import Judged
 from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Estimate, resampled, wilson
-from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.scores import EDGE, Scores
 from pneumo_tf.evaluation.statistics import Statistic
 
 Floats = NDArray[np.float64]

@@ -212,9 +212,10 @@ def _fragile(run: RunFolder, words: Language) -> list[Caution]:
 
 
 def _costly(run: RunFolder, words: Language) -> list[Caution]:
-    """The small change that lowers a headline figure most, beyond chance."""
+    """The small change that lowers a headline figure most, and beyond chance."""
     costs = [(row[name]["value"], name, row) for row in _small_changes(run)
-             for name in ("sensitivity", "specificity", "auc") if name in row and row[name]["high"] is not None
+             for name in ("sensitivity", "specificity", "auc")
+             if name in row and row[name]["high"] is not None
              and row[name]["value"] < -_COST and row[name]["high"] < 0]
     if not costs:
         return []
