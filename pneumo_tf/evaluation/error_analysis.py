@@ -109,20 +109,14 @@ def label_doubts(probabilities: Mapping[str, Scores]) -> dict[str, Any]:
     films = dict(Counter(splits))
     if len(np.unique(labels)) < len(classes):
         return {"films": films, "doubtful": {}, "found": [], "why": "missing_class"}
-    rows, quality = _doubted(labels, values)
-    found = [{"id": ids[row], "split": splits[row], "label": classes[int(labels[row])],
-              "suggested": classes[int(values[row].argmax())], "probability": float(values[row].max()),
-              "quality": float(quality[row])} for row in rows[:_DOUBTS]]
-    return {"films": films, "doubtful": dict(Counter(splits[row] for row in rows)), "found": found,
-            "method": "confident learning (cleanlab), pruned by noise rate, ranked by normalised margin"}
-
-
-def _doubted(labels: NDArray[np.integer],
-             values: NDArray[np.float64]) -> tuple[list[int], NDArray[np.float64]]:
-    """Rows, the most doubtful first, and the quality of every label."""
     # Half a second that a command's --help shouldn't wait for.
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     rows = find_label_issues(labels, values, n_jobs=1, return_indices_ranked_by="normalized_margin")
-    return [int(row) for row in rows], get_label_quality_scores(labels, values, method="normalized_margin")
+    quality = get_label_quality_scores(labels, values, method="normalized_margin")
+    named = [{"id": ids[row], "split": splits[row], "label": classes[int(labels[row])],
+              "suggested": classes[int(values[row].argmax())], "probability": float(values[row].max()),
+              "quality": float(quality[row])} for row in rows[:_DOUBTS]]
+    return {"films": films, "doubtful": dict(Counter(splits[row] for row in rows)), "found": named,
+            "method": "confident learning (cleanlab), pruned by noise rate, ranked by normalised margin"}

@@ -181,7 +181,7 @@ def _law(axes: Axes, outlook: Mapping[str, Any], *, is_area: bool, words: Langua
     """The law from the largest measured size on to twice as many."""
     import numpy as np
 
-    from pneumo_tf.evaluation.learning_curve import PowerLaw
+    from pneumo_tf.evaluation.refits import PowerLaw
 
     x = np.geomspace(outlook["patients"] / 2, outlook["patients"], 30)
     errors = PowerLaw(**outlook["law"]).at(x)

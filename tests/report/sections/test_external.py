@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.drop import drop
+from pneumo_tf.evaluation.external_validation import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo_tf.evaluation.perturbed import robustness
+from pneumo_tf.evaluation.robustness import combined, judge_views, robustness
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.report.page import write_report
 from pneumo_tf.report.sections import robustness as robustness_section
 from pneumo_tf.report.sections.robustness import perturbed, views
