@@ -58,12 +58,16 @@ def error_analysis(scores: Scores, probabilities: Scores, threshold: float | Non
     """
     predicted, losses = scores.predicted(threshold), probabilities.log_losses
     wrong = predicted != scores.labels
+    shown = np.full_like(predicted, scores.positive_index) if scores.is_binary else predicted
     confusion = confusion_matrix(scores.labels, predicted, labels=range(len(scores.classes)))
     return {"films": len(losses), "wrong": int(wrong.sum()),
             "method": "log loss of the calibrated probability of the actual class",
             "most_confused": [pair._asdict() for pair in most_confused(confusion, scores.classes)],
-            "top_losses": [_record(scores, int(row), predicted=int(predicted[row]), loss=float(losses[row]))
-                           for row in _gravest(losses, scores, wrong)]}
+            "top_losses": [{
+                "id": scores.ids[row], "actual": scores.classes[scores.labels[row]],
+                "predicted": scores.classes[predicted[row]], "loss": float(losses[row]),
+                "probability": float(np.exp(-losses[row])), "score": float(scores.values[row, shown[row]])}
+                for row in _gravest(losses, scores, wrong)]}
 
 
 def _gravest(losses: NDArray[np.float64], scores: Scores, wrong: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -74,13 +78,6 @@ def _gravest(losses: NDArray[np.float64], scores: Scores, wrong: NDArray[np.bool
     for label in range(len(scores.classes)):
         chosen |= set(order[(wrong & (scores.labels == label))[order]][:_LOSSES].tolist())
     return np.array([row for row in order if int(row) in chosen], dtype=np.intp)
-
-
-def _record(scores: Scores, row: int, *, predicted: int, loss: float) -> dict[str, Any]:
-    shown = scores.positive_index if scores.is_binary else predicted
-    return {"id": scores.ids[row], "actual": scores.classes[int(scores.labels[row])],
-            "predicted": scores.classes[predicted], "loss": loss, "probability": float(np.exp(-loss)),
-            "score": float(scores.values[row, shown])}
 
 
 def label_doubts(probabilities: Mapping[str, Scores]) -> dict[str, Any]:

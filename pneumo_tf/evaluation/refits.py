@@ -60,8 +60,8 @@ def over_splits(values: Sequence[float], *, ratio: float) -> dict[str, Any]:
     has_width = each.min() < each.max()
     return {"value": mean, "sd": sd, "least": float(each.min()), "most": float(each.max()),
             "low": float(max(mean - reach, 0)) if has_width else None,
-            "high": float(min(mean + reach, 1)) if has_width else None, "n": splits,
-            "method": "corrected resampled t (Nadeau and Bengio 2003)"}
+            "high": float(min(mean + reach, 1)) if has_width else None,
+            "method": "corrected resampled t (Nadeau and Bengio 2003)", "n": splits}
 
 
 def sizes(patients: int, *, fewest: int = 10) -> list[int]:
@@ -166,8 +166,8 @@ def outlook(patients: Sequence[int], errors: Floats, *, smallest: float) -> dict
         "grows" where every draw gains so much, "flat" where none does, or "unclear" with a reason as `why`:
         "apart" (the draws differ), or, without a `value`, "few" (sizes) or "unlawful".
     """
-    absent = {"value": None, "low": None, "high": None, "n": len(errors),
-              "method": "inverse power law (Figueroa 2012), range over the draws",
+    absent = {"value": None, "low": None, "high": None,
+              "method": "inverse power law (Figueroa 2012), range over the draws", "n": len(errors),
               "patients": 2 * patients[-1], "smallest": smallest, "verdict": "unclear"}
     half = [place for place, size in enumerate(patients) if size <= patients[-1] / 2 + 0.5]
     if len(half) < _FITTED:

@@ -36,7 +36,12 @@ def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dic
         since in a resample chance adds to it, so that it would lie above its own value; `chance` instead is
         the range where it would lie if the scores were probabilities.
     """
-    happened, values = _events(scores)
+    # What the scores give a chance for, whether it is so, and that chance; (n,) each.
+    if scores.is_binary:
+        happened, values = scores.labels == scores.positive_index, scores.positive_scores
+    else:
+        happened = scores.values.argmax(axis=1) == scores.labels
+        values = scores.values.max(axis=1).astype(np.float64)
     summaries = {name: Judged(scores).statistic(name) for name in ("log_loss", "brier")}
     if scores.is_binary:
         line = calibration_line(happened, values)
@@ -50,13 +55,6 @@ def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dic
     figures["ece"] = _calibration_error(scores, values, bins, seed=seed, resamples=resamples)
     return {"judged": "positive" if scores.is_binary else "top_label",
             "figures": {name: figures[name] for name in order if name in figures}, "bins": bins}
-
-
-def _events(scores: Scores) -> tuple[NDArray[np.bool_], Floats]:
-    """What the scores give a chance for, whether it is so, and that chance; (n,) each."""
-    if scores.is_binary:
-        return scores.labels == scores.positive_index, scores.positive_scores
-    return scores.values.argmax(axis=1) == scores.labels, scores.values.max(axis=1).astype(np.float64)
 
 
 def _calibration_error(scores: Scores, values: Floats, bins: list[dict[str, Any]], *, seed: int,

@@ -164,6 +164,15 @@ def test_a_level_end_is_called_flat():
     assert (found["verdict"], found["value"] < 0.001) == ("flat", True)
 
 
+def test_draws_that_disagree_on_what_is_worth_a_word_are_told_apart():
+    laws = [PowerLaw(limit=0.03, drop=drop, decay=0.5, unit=1811) for drop in (0.001, 0.02)]
+    errors = np.array([law.at(np.array(PATIENTS)) for law in laws])
+    found = outlook(PATIENTS, errors, smallest=0.001)
+    assert (found["verdict"], found["why"]) == ("unclear", "apart")
+    assert found["low"] < 0.001 < found["high"]
+    assert "law" not in found
+
+
 def test_a_law_that_does_not_foretell_the_last_size_is_not_carried_on():
     errors = PowerLaw(limit=0.03, drop=0.02, decay=0.5, unit=1811).at(np.array(PATIENTS))
     errors[-1] += 0.015
