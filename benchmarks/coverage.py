@@ -24,8 +24,7 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pneumo_tf.evaluation.area_intervals import delong
-from pneumo_tf.evaluation.intervals import bootstrap, proportion, wilson
+from pneumo_tf.evaluation.intervals import bootstrap, delong, proportion, wilson
 from pneumo_tf.evaluation.statistics import Statistic, auc_of, confusion_of, mean_of_films, recalls
 
 MOST_FILMS = 10

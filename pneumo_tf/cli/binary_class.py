@@ -64,7 +64,7 @@ def _show(run: Path) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     if facts["split_by"] == "film" or facts["films_without_patient"]:
-        console.print("Split by film where patients are unknown: these figures are too good to be true.")
+        console.print("The same patient may be on both sides of the split: these figures may be too good.")
     seconds = sum(stage["seconds"] for stage in facts["stages"])
     memory = max(stage["peak_memory_bytes"] for stage in facts["stages"])
     console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)

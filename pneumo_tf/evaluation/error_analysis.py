@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from pneumo_tf.evaluation.calibration.logits import log_losses
 from pneumo_tf.evaluation.scores import Scores
 
 _LOSSES, _DOUBTS = 25, 100
@@ -57,14 +56,18 @@ def error_analysis(scores: Scores, probabilities: Scores, threshold: float | Non
         `probability` is that of the actual class; `score` the uncalibrated one of the positive class, for
         several classes of the predicted one.
     """
-    predicted, losses = scores.predicted(threshold), log_losses(probabilities)
+    predicted, losses = scores.predicted(threshold), probabilities.log_losses
     wrong = predicted != scores.labels
+    shown = np.full_like(predicted, scores.positive_index) if scores.is_binary else predicted
     confusion = confusion_matrix(scores.labels, predicted, labels=range(len(scores.classes)))
     return {"films": len(losses), "wrong": int(wrong.sum()),
             "method": "log loss of the calibrated probability of the actual class",
             "most_confused": [pair._asdict() for pair in most_confused(confusion, scores.classes)],
-            "top_losses": [_record(scores, int(row), predicted=int(predicted[row]), loss=float(losses[row]))
-                           for row in _gravest(losses, scores, wrong)]}
+            "top_losses": [{
+                "id": scores.ids[row], "actual": scores.classes[scores.labels[row]],
+                "predicted": scores.classes[predicted[row]], "loss": float(losses[row]),
+                "probability": float(np.exp(-losses[row])), "score": float(scores.values[row, shown[row]])}
+                for row in _gravest(losses, scores, wrong)]}
 
 
 def _gravest(losses: NDArray[np.float64], scores: Scores, wrong: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -75,13 +78,6 @@ def _gravest(losses: NDArray[np.float64], scores: Scores, wrong: NDArray[np.bool
     for label in range(len(scores.classes)):
         chosen |= set(order[(wrong & (scores.labels == label))[order]][:_LOSSES].tolist())
     return np.array([row for row in order if int(row) in chosen], dtype=np.intp)
-
-
-def _record(scores: Scores, row: int, *, predicted: int, loss: float) -> dict[str, Any]:
-    shown = scores.positive_index if scores.is_binary else predicted
-    return {"id": scores.ids[row], "actual": scores.classes[int(scores.labels[row])],
-            "predicted": scores.classes[predicted], "loss": loss, "probability": float(np.exp(-loss)),
-            "score": float(scores.values[row, shown])}
 
 
 def label_doubts(probabilities: Mapping[str, Scores]) -> dict[str, Any]:
@@ -110,20 +106,14 @@ def label_doubts(probabilities: Mapping[str, Scores]) -> dict[str, Any]:
     films = dict(Counter(splits))
     if len(np.unique(labels)) < len(classes):
         return {"films": films, "doubtful": {}, "found": [], "why": "missing_class"}
-    rows, quality = _doubted(labels, values)
-    found = [{"id": ids[row], "split": splits[row], "label": classes[int(labels[row])],
-              "suggested": classes[int(values[row].argmax())], "probability": float(values[row].max()),
-              "quality": float(quality[row])} for row in rows[:_DOUBTS]]
-    return {"films": films, "doubtful": dict(Counter(splits[row] for row in rows)), "found": found,
-            "method": "confident learning (cleanlab), pruned by noise rate, ranked by normalised margin"}
-
-
-def _doubted(labels: NDArray[np.integer],
-             values: NDArray[np.float64]) -> tuple[list[int], NDArray[np.float64]]:
-    """Rows, the most doubtful first, and the quality of every label."""
     # Half a second that a command's --help shouldn't wait for.
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     rows = find_label_issues(labels, values, n_jobs=1, return_indices_ranked_by="normalized_margin")
-    return [int(row) for row in rows], get_label_quality_scores(labels, values, method="normalized_margin")
+    quality = get_label_quality_scores(labels, values, method="normalized_margin")
+    named = [{"id": ids[row], "split": splits[row], "label": classes[int(labels[row])],
+              "suggested": classes[int(values[row].argmax())], "probability": float(values[row].max()),
+              "quality": float(quality[row])} for row in rows[:_DOUBTS]]
+    return {"films": films, "doubtful": dict(Counter(splits[row] for row in rows)), "found": named,
+            "method": "confident learning (cleanlab), pruned by noise rate, ranked by normalised margin"}

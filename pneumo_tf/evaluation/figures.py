@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.evaluation.calibration.logits import log_losses
 from pneumo_tf.evaluation.intervals import Estimate, proportion
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import (
@@ -89,24 +88,24 @@ class Judged:
 
     def statistic(self, name: str) -> Statistic:
         """The figure of this name as a function of how often each film counts."""
-        found = FIGURES[name].compute(self)
-        if not isinstance(found, FilmMean):
-            return found
-        return mean_of_films(found.numbers) if found.rows.all() else mean_within(*found)
+        computed = FIGURES[name].compute(self)
+        if not isinstance(computed, FilmMean):
+            return computed
+        return mean_of_films(computed.numbers) if computed.rows.all() else mean_within(*computed)
 
     def value(self, name: str) -> float:
         """The figure of this name on all films, NaN where it doesn't exist."""
-        found = FIGURES[name].compute(self)
-        if not isinstance(found, FilmMean):
-            return float(found(np.ones((1, len(self.scores.ids))))[0])
-        return float(np.mean(found.numbers[found.rows])) if found.rows.any() else float("nan")
+        computed = FIGURES[name].compute(self)
+        if not isinstance(computed, FilmMean):
+            return float(computed(np.ones((1, len(self.scores.ids))))[0])
+        return float(np.mean(computed.numbers[computed.rows])) if computed.rows.any() else float("nan")
 
     def share(self, name: str, *, within: Flags | None = None) -> Estimate:
         """A share of films, or of some of them, (n,) bool, with its interval; as `proportion` gives it."""
-        found = FIGURES[name].compute(self)
-        assert isinstance(found, FilmMean), f"{name} is no share of films"
-        kept = found.rows if within is None else found.rows & within
-        return proportion(found.numbers[kept], self.scores.groups[kept], why=FIGURES[name].why)
+        computed = FIGURES[name].compute(self)
+        assert isinstance(computed, FilmMean), f"{name} is no share of films"
+        kept = computed.rows if within is None else computed.rows & within
+        return proportion(computed.numbers[kept], self.scores.groups[kept], why=FIGURES[name].why)
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ FIGURES: dict[str, Figure] = {
     "average_precision": Figure("area", lambda of: average_precision_of(of.own, of.values), ("two", "rest")),
     "macro_auc": Figure("area", lambda of: macro_auc_of(of.scores.labels, of.scores.values), ("several",)),
     "brier": Figure("loss", lambda of: FilmMean(_squares(of.scores), of.every)),
-    "log_loss": Figure("loss", lambda of: FilmMean(log_losses(of.scores), of.every)),
+    "log_loss": Figure("loss", lambda of: FilmMean(of.scores.log_losses, of.every)),
 }
 
 

@@ -1,18 +1,19 @@
-"""How far a figure may be off: Wilson for proportions, a bootstrap over patients for everything else."""
+"""How far a figure may be off: Wilson for shares, DeLong and Newcombe for areas, a bootstrap of patients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import norm, rankdata, t
 
 from pneumo_tf.evaluation.statistics import Statistic, less
 
-Weights = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Estimate = dict[str, Any]
 """A figure as metrics.json holds it: its value, the ends of its interval, its counts and its method."""
 
@@ -25,8 +26,7 @@ _CHUNK = 100
 _BLOCKS = 200
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A 95 % interval; None where no resample gave a number, or the patients are too few for any.
 
     Attributes:
@@ -139,12 +139,12 @@ def resampled(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, 
             "method": f"patient bootstrap (BCa), {resamples} resamples"}
     figures: dict[str, Estimate] = {}
     for name, value in values.items():
-        found = intervals.get(name)
-        if found is None:
+        if name not in intervals:
             figures[name] = {"value": None, "low": None, "high": None, **made, "why": why}
             continue
-        ends = (None, None) if found.low == found.high else (found.low, found.high)
-        figures[name] = {"value": value, "low": ends[0], "high": ends[1], **made, "skipped": found.skipped}
+        low, high, skipped = intervals[name]
+        low, high = (None, None) if low == high else (low, high)
+        figures[name] = {"value": value, "low": low, "high": high, **made, "skipped": skipped}
     return figures
 
 
@@ -157,25 +157,24 @@ def changes(pairs: Mapping[str, tuple[Statistic, Statistic]], groups: NDArray[np
 
     Args:
         pairs: Before and after, by name.
-        groups: (n,) the patient of each film.
 
     Returns:
-        Figures as `resampled` gives them; no ends where every resample gave the same.
+        Figures as `resampled` gives them.
     """
     differences = {name: less(after, before) for name, (before, after) in pairs.items()}
     return resampled(differences, groups, seed=seed, resamples=resamples, why="one_class_only")
 
 
-def _over(statistics: Mapping[str, Statistic], chunks: Iterator[Weights]) -> dict[str, Weights]:
+def _over(statistics: Mapping[str, Statistic], chunks: Iterator[Floats]) -> dict[str, Floats]:
     """Every statistic of every row of weights."""
-    found: dict[str, list[Weights]] = {name: [] for name in statistics}
+    values: dict[str, list[Floats]] = {name: [] for name in statistics}
     for weights in chunks:
         for name, statistic in statistics.items():
-            found[name].append(statistic(weights))
-    return {name: np.concatenate(values) for name, values in found.items()}
+            values[name].append(statistic(weights))
+    return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
-def _resamples(patients: int, member: NDArray[np.intp], *, seed: int, resamples: int) -> Iterator[Weights]:
+def _resamples(patients: int, member: NDArray[np.intp], *, seed: int, resamples: int) -> Iterator[Floats]:
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - start)
@@ -183,7 +182,7 @@ def _resamples(patients: int, member: NDArray[np.intp], *, seed: int, resamples:
         yield counts[:, member].astype(np.float64)
 
 
-def _left_out(patients: int, member: NDArray[np.intp]) -> Iterator[Weights]:
+def _left_out(patients: int, member: NDArray[np.intp]) -> Iterator[Floats]:
     """The films without each block of patients in turn; few patients are a block each."""
     blocks = min(patients, _BLOCKS)
     for start in range(0, blocks, _CHUNK):
@@ -191,7 +190,7 @@ def _left_out(patients: int, member: NDArray[np.intp]) -> Iterator[Weights]:
         yield (member % blocks != rows[:, None]).astype(np.float64)
 
 
-def _ends(drawn: Weights, without: Weights, value: float) -> Interval:
+def _ends(drawn: Floats, without: Floats, value: float) -> Interval:
     """The ends among the resamples that have a value."""
     valid = drawn[np.isfinite(drawn)]
     skipped = len(drawn) - len(valid)
@@ -203,7 +202,7 @@ def _ends(drawn: Weights, without: Weights, value: float) -> Interval:
     return Interval(float(low), float(high), skipped)
 
 
-def _shares(drawn: Weights, without: Weights, value: float) -> Weights:
+def _shares(drawn: Floats, without: Floats, value: float) -> Floats:
     """The shares of resamples below the two ends, (2,): 0.025 and 0.975, moved by the bias of the resamples
     and by how much the spread changes with the value (acceleration, by the jackknife).
     """
@@ -216,3 +215,86 @@ def _shares(drawn: Weights, without: Weights, value: float) -> Weights:
     moved = bias + norm.ppf(plain)
     scale = 1 - acceleration * moved
     return norm.cdf(bias + moved / scale) if (scale > 0).all() else plain
+
+
+
+
+def placements(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """DeLong's structural components, by midranks (Sun and Xu 2014, IEEE Signal Process Lett 21:1389).
+
+    Args:
+        is_positive: (n,) bool.
+        scores: (n,) float, higher for the positives.
+
+    Returns:
+        For each of the m positives the share of negatives below it, and for each of the n − m negatives the
+        share of positives above it, ties half. The mean of either is the area.
+    """
+    positives, negatives = scores[is_positive], scores[~is_positive]
+    ranks = rankdata(np.concatenate([positives, negatives]))
+    m, n = len(positives), len(negatives)
+    above = (ranks[:m] - rankdata(positives)) / n
+    below = 1 - (ranks[m:] - rankdata(negatives)) / m
+    return above, below
+
+
+def variance(is_positive: NDArray[np.bool_], scores: NDArray[np.floating],
+             groups: NDArray[np.str_] | None = None) -> float:
+    """The variance of the area (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837).
+
+    Args:
+        is_positive: (n,) bool.
+        scores: (n,) float.
+        groups: (n,) the patient of each film, whose films may resemble each other (Obuchowski 1997,
+            Biometrics 53:567); None takes films as independent, which is the same with one film a patient.
+
+    Returns:
+        NaN with fewer than two patients of a class.
+    """
+    keys = np.arange(len(scores)) if groups is None else groups
+    _, member = np.unique(keys, return_inverse=True)
+    patients = int(member.max()) + 1
+    sides = (is_positive, ~is_positive)
+    counts = [len(np.unique(member[side])) for side in sides]
+    if min(counts) < 2:
+        return float("nan")
+    sums = [np.bincount(member[side], (share - share.mean()) / len(share), minlength=patients)
+            for side, share in zip(sides, placements(is_positive, scores), strict=True)]
+    own = sum(count / (count - 1) * (part**2).sum() for count, part in zip(counts, sums, strict=True))
+    return float(own + 2 * patients / (patients - 1) * (sums[0] * sums[1]).sum())
+
+
+def delong(is_positive: NDArray[np.bool_], scores: NDArray[np.floating],
+           groups: NDArray[np.str_] | None = None) -> tuple[float, float] | None:
+    """The 95 % interval of the area, symmetric on the logit so that it stays within 0 and 1.
+
+    None where it doesn't exist: fewer than two films (or patients, with `groups`) of a class, or an area of 0
+    or 1, of which the data show no spread.
+    """
+    spread = variance(is_positive, scores, groups)
+    if not spread > 0:
+        return None
+    area = float(placements(is_positive, scores)[0].mean())
+    # The delta method: the logit's derivative is 1 / (area · (1 − area)).
+    reach = norm.ppf(0.975) * np.sqrt(spread) / (area * (1 - area))
+    low, high = expit(logit(area) + np.array([-reach, reach]))
+    return float(low), float(high)
+
+
+def newcombe_auc(area: float, positives: int, negatives: int) -> tuple[float, float]:
+    """The 95 % interval of an area under the ROC curve that holds at 0 and 1 too.
+
+    Newcombe 2006, Stat Med 25:559, method 5: the areas whose distance from `area` is at most 1.96 of their
+    own standard errors. A bootstrap finds no width where every resample separates the classes as well.
+    """
+    extra = (positives + negatives) / 2 - 1
+
+    def beyond(candidate: float) -> float:
+        spread = 1 + extra * ((1 - candidate) / (2 - candidate) + candidate / (1 + candidate))
+        variance = candidate * (1 - candidate) * spread / (positives * negatives)
+        return float((area - candidate) ** 2 - norm.ppf(0.975) ** 2 * variance)
+
+    edge = 1e-12
+    low = brentq(beyond, edge, area - edge) if area > edge else 0.0
+    high = brentq(beyond, area + edge, 1 - edge) if area < 1 - edge else 1.0
+    return float(low), float(high)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_curve
+from sklearn.metrics import classification_report, confusion_matrix, roc_curve
 
-from pneumo_tf.evaluation.area_intervals import delong, newcombe_auc
 from pneumo_tf.evaluation.figures import FIGURES, Judged, Setting
-from pneumo_tf.evaluation.intervals import Estimate, resampled
+from pneumo_tf.evaluation.intervals import Estimate, delong, newcombe_auc, resampled
 from pneumo_tf.evaluation.scores import Scores
 
 _ROC_POINTS = 200
@@ -86,23 +84,14 @@ def _area(auc: Estimate, judged: Judged) -> Estimate:
 
 def _classification_report(scores: Scores, predicted: NDArray[np.intp]) -> list[dict[str, Any]]:
     """The rows of scikit-learn's table: each class, the accuracy, and the two averages."""
-    indices, films = list(range(len(scores.classes))), len(scores.ids)
-    table = precision_recall_fscore_support(scores.labels, predicted, labels=indices, zero_division=0)
-    rows = [_report_row(name, values)
-            for name, values in zip(scores.classes, np.transpose(table), strict=True)]
-    rows.append({"class": "accuracy", "precision": None, "recall": None,
-                 "f1": float(np.mean(scores.labels == predicted)), "support": films})
-    for average in ("macro", "weighted"):
-        means = precision_recall_fscore_support(scores.labels, predicted, labels=indices, average=average,
-                                                zero_division=0)
-        rows.append(_report_row(f"{average} avg", [*means[:3], films]))
-    return rows
-
-
-def _report_row(name: str, values: Sequence[float]) -> dict[str, Any]:
-    precision, recall, f1, support = values
-    return {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1),
-            "support": int(support)}
+    indices = [str(index) for index in range(len(scores.classes))]  # since a class may be called "accuracy"
+    table = classification_report(scores.labels, predicted, labels=range(len(indices)), target_names=indices,
+                                  output_dict=True, zero_division=0)
+    accuracy = {"precision": None, "recall": None, "f1-score": table["accuracy"], "support": len(predicted)}
+    rows = [*zip(scores.classes, map(table.get, indices), strict=True), ("accuracy", accuracy),
+            *((name, table[name]) for name in ("macro avg", "weighted avg"))]
+    return [{"class": name, "precision": row["precision"], "recall": row["recall"], "f1": row["f1-score"],
+             "support": int(row["support"])} for name, row in rows]
 
 
 def _per_class(scores: Scores, threshold: float | None, *, seed: int,

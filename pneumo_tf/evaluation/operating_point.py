@@ -50,17 +50,17 @@ def parse_rule(text: str) -> Rule:
     Raises:
         OptionError: Anything else, or a number that has no meaning there.
     """
-    found = _RULE.fullmatch(text.strip())
+    read = _RULE.fullmatch(text.strip())
+    kind, *numbers = read.groups() if read else ("", None, None)
     try:
-        parts = {name: float(value) for name, value in (found.groupdict() if found else {}).items()
-                 if name != "kind" and value is not None}
+        rule = Rule(kind, *(None if number is None else float(number) for number in numbers))
     except ValueError:
-        found = None
-    if not found:
-        raise _misread(text)
-    rule = Rule(found["kind"], parts.get("bound"), parts.get("share"))
+        rule = Rule("")
     if not _has_meaning(rule):
-        raise _misread(text)
+        raise OptionError("The operating point is fixed by youden, by a sensitivity or specificity above 0 "
+                          "and not above 1, or by a cost above 0, if need be at a share of positives between "
+                          "0 and 1.", received=repr(text),
+                          remedy="Give youden, sensitivity=0.95, specificity=0.9, cost=10 or cost=10@0.02.")
     return rule
 
 
@@ -70,13 +70,6 @@ def _has_meaning(rule: Rule) -> bool:
     if rule.kind == "cost":
         return 0 < rule.bound < float("inf") and (rule.prevalence is None or 0 < rule.prevalence < 1)
     return 0 < rule.bound <= 1 and rule.prevalence is None
-
-
-def _misread(text: str) -> OptionError:
-    return OptionError("The operating point is fixed by youden, by a sensitivity or specificity above 0 and "
-                       "not above 1, or by a cost above 0, if need be at a share of positives between 0 and "
-                       "1.", received=repr(text),
-                       remedy="Give youden, sensitivity=0.95, specificity=0.9, cost=10 or cost=10@0.02.")
 
 
 @dataclass(frozen=True)
@@ -121,7 +114,10 @@ def choose(validation: Scores, *, rule: str = "youden") -> OperatingPoint:
     thresholds = _candidates(validation.positive_scores)
     sensitivity, specificity = _rates(validation, thresholds)
     share = float(np.mean(validation.labels == validation.positive_index))
-    best = _best(thresholds, _worth(wanted, sensitivity, specificity, share=share))
+    # Rounded, because sums of ratios that are equal on paper differ in the last digit. At 0.5 the classes
+    # weigh the same, so it lies farthest from both when films from elsewhere score a little otherwise.
+    worth = np.round(_worth(wanted, sensitivity, specificity, share=share), 9)
+    best = np.lexsort((np.abs(thresholds - 0.5), -worth))[0]
     return OperatingPoint(float(thresholds[best]), str(wanted), float(sensitivity[best]),
                           float(specificity[best]), len(validation.ids))
 
@@ -168,13 +164,3 @@ def _rates(scores: Scores, thresholds: Floats) -> tuple[Floats, Floats]:
     missed = np.searchsorted(positives, thresholds, side="left")
     rejected = np.searchsorted(negatives, thresholds, side="left")
     return 1 - missed / len(positives), rejected / len(negatives)
-
-
-def _best(thresholds: Floats, worth: Floats) -> int:
-    """Index of the threshold with the highest worth, of equal ones the nearest to 0.5.
-
-    0.5 is where the classes weigh the same, so it lies farthest from both when films from elsewhere score a
-    little higher or lower than these.
-    """
-    # Rounded, because sums of ratios that are equal on paper differ in the last digit.
-    return int(np.lexsort((np.abs(thresholds - 0.5), -np.round(worth, 9)))[0])

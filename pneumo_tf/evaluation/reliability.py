@@ -8,17 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pneumo_tf.evaluation.calibration.logits import EDGE
 from pneumo_tf.evaluation.figures import Judged
 from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Estimate, resampled, wilson
-from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.scores import EDGE, Scores
 from pneumo_tf.evaluation.statistics import Statistic
 
 Floats = NDArray[np.float64]
 
 BINS = 15
 _STEPS, _SETTLED = 25, 1e-6
-_ECE_METHOD = f"{BINS} groups of equal size"
 
 
 def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
@@ -38,32 +36,25 @@ def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dic
         since in a resample chance adds to it, so that it would lie above its own value; `chance` instead is
         the range where it would lie if the scores were probabilities.
     """
-    happened, values = _events(scores)
+    # What the scores give a chance for, whether it is so, and that chance; (n,) each.
+    if scores.is_binary:
+        happened, values = scores.labels == scores.positive_index, scores.positive_scores
+    else:
+        happened = scores.values.argmax(axis=1) == scores.labels
+        values = scores.values.max(axis=1).astype(np.float64)
     summaries = {name: Judged(scores).statistic(name) for name in ("log_loss", "brier")}
     if scores.is_binary:
         line = calibration_line(happened, values)
         summaries |= {"slope": lambda weights: line(weights)[:, 1],
                       "intercept": lambda weights: line(weights)[:, 0]}
-    figures = resampled(summaries, scores.groups, seed=seed, resamples=resamples,
-                        why=_why_no_line(happened, values))
+    has_both = happened.any() and not happened.all()
+    why_no_line = "one_class_only" if not has_both else "separated" if np.ptp(values) else "tied_scores"
+    figures = resampled(summaries, scores.groups, seed=seed, resamples=resamples, why=why_no_line)
     bins = equal_mass_bins(happened, values)
     order = ("log_loss", "brier", "ece", "slope", "intercept")
     figures["ece"] = _calibration_error(scores, values, bins, seed=seed, resamples=resamples)
     return {"judged": "positive" if scores.is_binary else "top_label",
             "figures": {name: figures[name] for name in order if name in figures}, "bins": bins}
-
-
-def _events(scores: Scores) -> tuple[NDArray[np.bool_], Floats]:
-    """What the scores give a chance for, whether it is so, and that chance; (n,) each."""
-    if scores.is_binary:
-        return scores.labels == scores.positive_index, scores.positive_scores
-    return scores.values.argmax(axis=1) == scores.labels, scores.values.max(axis=1).astype(np.float64)
-
-
-def _why_no_line(happened: NDArray[np.bool_], values: Floats) -> str:
-    if happened.all() or not happened.any():
-        return "one_class_only"
-    return "separated" if np.ptp(values) else "tied_scores"
 
 
 def _calibration_error(scores: Scores, values: Floats, bins: list[dict[str, Any]], *, seed: int,
@@ -73,7 +64,7 @@ def _calibration_error(scores: Scores, values: Floats, bins: list[dict[str, Any]
     _, member = np.unique(scores.groups, return_inverse=True)
     patients = int(member.max()) + 1
     figure = {"value": value, "low": None, "high": None, "films": len(values), "patients": patients,
-              "method": _ECE_METHOD}
+              "method": f"{BINS} groups of equal size"}
     if patients < FEWEST_PATIENTS:
         return figure
     low, high = np.percentile(_chance_errors(values, member, seed=seed, resamples=resamples), [2.5, 97.5])
@@ -96,10 +87,10 @@ def equal_mass_bins(is_positive: NDArray[np.bool_], values: Floats) -> list[dict
     order = np.argsort(values, kind="stable")
     content = []
     for part in np.array_split(order, min(BINS, len(order))):
-        found = int(is_positive[part].sum())
-        low, high = wilson(found, len(part))
+        positives = int(is_positive[part].sum())
+        low, high = wilson(positives, len(part))
         content.append({"films": len(part), "mean_score": float(values[part].mean()),
-                        "share": found / len(part), "low": low, "high": high})
+                        "share": positives / len(part), "low": low, "high": high})
     return content
 
 

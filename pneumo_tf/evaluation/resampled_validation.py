@@ -38,7 +38,6 @@ class ReplicateTestSampling:
         test_labels: (m,) class of every test film, of any type that can be compared.
         validation_indices: (n,) int, what is drawn from, e.g. rows of a cohort.
         validation_labels: (n,) class of each of these.
-        seed: The same seed gives the same draw.
 
     Raises:
         LabelError: No test or no validation films, lengths that differ, or a class of the test films that no
@@ -51,9 +50,14 @@ class ReplicateTestSampling:
         wanted, labels = np.asarray(test_labels), np.asarray(validation_labels)
         indices = np.asarray(validation_indices)
         _check(wanted, indices, labels)
-        generator = np.random.default_rng(seed)
-        drawn = [_repeated(indices[labels == name], number, generator)
-                 for name, number in _numbers(wanted, labels).items()]
+        names, test = np.unique(wanted, return_counts=True)
+        films = [indices[labels == name] for name in names]
+        # As few of each class as will do without leaving one out.
+        most = max(len(mine) / count for mine, count in zip(films, test, strict=True))
+        generator, drawn = np.random.default_rng(seed), []
+        for mine, number in zip(films, np.rint(most * test), strict=True):
+            rounds, rest = divmod(int(number), len(mine))
+            drawn += [np.tile(mine, rounds), generator.choice(mine, rest, replace=False)]
         self.indices: NDArray[np.integer] = generator.permutation(np.concatenate(drawn))
 
     def __iter__(self) -> Iterator[int]:
@@ -71,8 +75,7 @@ def resampled_validation(validation: Scores, test_labels: NDArray[np.integer], t
         validation: Uncalibrated scores.
         test_labels: (m,) int, indices of the test films' classes; nothing else of these is looked at.
         threshold: As for `Scores.predicted`.
-        seed: Of the draw and of the resamples.
-        resamples: Number of resamples of patients; within one, a film counts as often as it was drawn.
+        resamples: Of patients; within one, a film counts as often as it was drawn.
 
     Returns:
         `films`, `drawn`, `shares` by class of {"validation", "test", "drawn"}, and `figures`; or nothing but
@@ -86,8 +89,13 @@ def resampled_validation(validation: Scores, test_labels: NDArray[np.integer], t
     judged = Judged(validation, threshold)
     figures = {name: _counted(judged.statistic(name), copies)
                for name in (FOR_TWO if validation.is_binary else FOR_SEVERAL)}
-    return {"films": films, "drawn": len(sampler),
-            "shares": _shares(validation, test_labels, copies),
+    classes = len(validation.classes)
+    counts = {"validation": np.bincount(validation.labels, minlength=classes),
+              "test": np.bincount(test_labels, minlength=classes),
+              "drawn": np.bincount(validation.labels, weights=copies, minlength=classes)}
+    shares = {name: {split: float(count[index] / count.sum()) for split, count in counts.items()}
+              for index, name in enumerate(validation.classes)}
+    return {"films": films, "drawn": len(sampler), "shares": shares,
             "figures": resampled(figures, validation.groups, seed=seed, resamples=resamples)}
 
 
@@ -103,27 +111,5 @@ def _check(wanted: NDArray[Any], indices: NDArray[np.integer], labels: NDArray[A
                          remedy="Split the films again so that each class is in every split.")
 
 
-def _numbers(wanted: NDArray[Any], labels: NDArray[Any]) -> dict[Any, int]:
-    """How many films of each class are drawn: as few as will do without leaving one out."""
-    names, test = np.unique(wanted, return_counts=True)
-    there = np.array([(labels == name).sum() for name in names])
-    total = (there / test).max()
-    return {name: int(number) for name, number in zip(names, np.rint(total * test), strict=True)}
-
-
-def _repeated(films: NDArray[np.integer], number: int, generator: np.random.Generator) -> NDArray[np.integer]:
-    rounds, rest = divmod(number, len(films))
-    return np.concatenate([np.tile(films, rounds), generator.choice(films, rest, replace=False)])
-
-
 def _counted(figure: Statistic, copies: Floats) -> Statistic:
     return lambda weights: figure(weights * copies)
-
-
-def _shares(validation: Scores, test_labels: NDArray[np.integer], copies: Floats) -> dict[str, Any]:
-    classes = len(validation.classes)
-    counts = {"validation": np.bincount(validation.labels, minlength=classes),
-              "test": np.bincount(test_labels, minlength=classes),
-              "drawn": np.bincount(validation.labels, weights=copies, minlength=classes)}
-    return {name: {split: float(count[index] / count.sum()) for split, count in counts.items()}
-            for index, name in enumerate(validation.classes)}

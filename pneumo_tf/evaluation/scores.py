@@ -8,9 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import OptionError, PneumoError
+
+# The exported model computes in float32: nearer to 0 or 1 its scores hold no information.
+EDGE = 1e-7
 
 
 class ScoreError(PneumoError):
@@ -105,6 +109,21 @@ class Scores:
     def positive_scores(self) -> NDArray[np.float64]:
         """(n,) float: the score of the positive class."""
         return np.asarray(self.values[:, self.positive_index], dtype=np.float64)
+
+    @property
+    def logits(self) -> NDArray[np.float64]:
+        """(n, K) float: two classes by the positive's score alone; other layers than a softmax exist."""
+        if not self.is_binary:
+            return np.log(np.clip(self.values.astype(np.float64), EDGE, 1))
+        return np.outer(logit(np.clip(self.positive_scores, EDGE, 1 - EDGE)), np.eye(2)[self.positive_index])
+
+    @property
+    def log_losses(self) -> NDArray[np.float64]:
+        """(n,) float: minus the logarithm of the probability that each film's own class was given."""
+        logits = self.logits
+        top = logits.max(axis=1, keepdims=True)
+        total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+        return total - logits[np.arange(len(logits)), self.labels]
 
     @property
     def groups(self) -> NDArray[np.str_]:

@@ -152,15 +152,14 @@ def pixel_facts(films: Iterable[NDArray[np.uint8]]) -> dict[str, Floats]:
         in 0–255; `border`, the share of the picture in near-black rows and columns at its edges, in 0–1;
         `sharpness`, the logarithm of 1 + the variance of the Laplacian (Pech-Pacheco et al. 2000, ICPR).
     """
-    rows = [_facts_of(_grey(film)) for film in films]
+    rows = []
+    for film in films:
+        grey = _grey(film)
+        mean, deviation = cv2.meanStdDev(grey)
+        sharpness = np.log1p(cv2.Laplacian(grey, cv2.CV_32F).var())
+        rows.append((mean[0, 0], deviation[0, 0], _border(grey), sharpness))
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(PIXEL_FACTS))
     return {name: table[:, column] for column, name in enumerate(PIXEL_FACTS)}
-
-
-def _facts_of(grey: NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    mean, deviation = cv2.meanStdDev(grey)
-    edges = cv2.Laplacian(grey, cv2.CV_32F)
-    return float(mean[0, 0]), float(deviation[0, 0]), _border(grey), float(np.log1p(edges.var()))
 
 
 def _grey(film: NDArray[np.uint8]) -> NDArray[np.uint8]:

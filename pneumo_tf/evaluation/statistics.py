@@ -45,8 +45,8 @@ def average_precision_of(is_positive: NDArray[np.bool_], scores: Floats) -> Stat
         positive = np.add.reduceat(sorted_weights * is_positive[order], starts, axis=1)
         called = np.cumsum(np.add.reduceat(sorted_weights, starts, axis=1), axis=1)
         precision = np.nan_to_num(_ratio(np.cumsum(positive, axis=1), called))
-        found = positive.sum(axis=1)
-        return _ratio((positive * precision).sum(axis=1), np.where(found < called[:, -1], found, 0))
+        positives = positive.sum(axis=1)
+        return _ratio((positive * precision).sum(axis=1), np.where(positives < called[:, -1], positives, 0))
 
     return average_precision
 

@@ -20,7 +20,8 @@ from pneumo_tf.data.images import prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError
-from pneumo_tf.evaluation.calibration.calibrators import Calibrator, read_calibrator
+from pneumo_tf.evaluation.calibration.calibrators import Calibrator
+from pneumo_tf.evaluation.calibration.choice import read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine

@@ -16,9 +16,8 @@ from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
-from pneumo_tf.evaluation.drop import drop
+from pneumo_tf.evaluation.external_validation import REPEATS, check_labelled, drop, recalibration
 from pneumo_tf.evaluation.metrics import evaluate
-from pneumo_tf.evaluation.recalibration import REPEATS, check_labelled, recalibration
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import folder_name

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import OptionError, choose_from
 from pneumo_tf.evaluation import benefit, operating_point
-from pneumo_tf.evaluation.calibration import calibrators as calibration
+from pneumo_tf.evaluation.calibration import choice as calibration
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights

@@ -14,8 +14,7 @@ import pandas as pd
 from pneumo_tf.data.near_duplicates import near_duplicates
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.splits import SPLITS, split_hash
-from pneumo_tf.evaluation.calibration.calibrators import fit_calibrator
-from pneumo_tf.evaluation.calibration.cross_fitting import cross_fitted
+from pneumo_tf.evaluation.calibration.choice import choose_calibrator, cross_fitted
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import choose
 from pneumo_tf.evaluation.scores import Scores
@@ -47,15 +46,16 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
         if trained.held_out else None
     judged = Scores.of_cohort(cohort, unseen, positive, rows=[*task.rows("validation"), *trained.held_out])
     point = choose(judged, rule=options.operating_point)
-    calibrator = fit_calibrator(options.calibration, judged)
     cohort.write_csv(folder / SPLIT)
     pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
     predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
     predictions.to_csv(folder / PREDICTIONS, index=False)
     with task.stages.measure("figures"):
+        compared = cross_fitted(judged, seed=options.seed)
+        calibrator = choose_calibrator(options.calibration, judged, compared)
         metrics = dossier(scores, point.threshold, calibrator=calibrator, cohort=cohort, films=_films(task),
                           held_out=held_out, prevalences=options.prevalences, seed=options.seed)
-        metrics["validation"]["calibrators"] = cross_fitted(judged, seed=options.seed)
+        metrics["validation"]["calibrators"] = compared
         metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
         write_json(folder / METRICS, metrics)
     seen = {"cross_validated_films": len(trained.held_out)}

@@ -18,8 +18,14 @@ from pneumo_tf.data.patients import owner
 from pneumo_tf.data.splits import SPLITS, split_cohort
 from pneumo_tf.errors import OptionError
 from pneumo_tf.evaluation.figures import Judged, area_name
-from pneumo_tf.evaluation.learning_curve import balanced_log_loss, nested_order, outlook, sizes
-from pneumo_tf.evaluation.over_splits import over_splits, split_figures
+from pneumo_tf.evaluation.refits import (
+    balanced_log_loss,
+    nested_order,
+    outlook,
+    over_splits,
+    sizes,
+    split_figures,
+)
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.page import rewrite_report

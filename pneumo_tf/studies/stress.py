@@ -19,9 +19,8 @@ from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
 from pneumo_tf.errors import FilmError
-from pneumo_tf.evaluation.perturbed import robustness
+from pneumo_tf.evaluation.robustness import combined, judge_views, robustness
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.page import rewrite_report
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFolder, read_run

@@ -16,7 +16,7 @@ from pneumo_tf import places
 from pneumo_tf.cli import options
 from pneumo_tf.cli.binary_class import main
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.evaluation.calibration.calibrators import METHODS, read_calibrator
+from pneumo_tf.evaluation.calibration.choice import METHODS, read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 
 SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "--recipe", "fast")

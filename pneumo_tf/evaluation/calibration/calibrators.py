@@ -14,9 +14,7 @@ from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from pneumo_tf.errors import OptionError, PneumoError, choose_from
-from pneumo_tf.evaluation.calibration.logits import EDGE, columns_of, from_columns, logits_of, why_unfit
-from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.scores import EDGE, Scores
 
 Floats = NDArray[np.float64]
 
@@ -24,8 +22,37 @@ Floats = NDArray[np.float64]
 _COLDEST, _HOTTEST = 0.05, 20.0
 
 
-class CalibrationError(PneumoError):
-    """A calibrator that can't be read from a run."""
+def columns_of(scores: Scores) -> tuple[Floats, NDArray[np.bool_]]:
+    """What is calibrated: the positive's scores, or of several classes each against the rest.
+
+    Returns:
+        Scores (n, 1) or (n, K) in [0, 1], and whether each film is of that class, of the same shape.
+    """
+    indices = [scores.positive_index] if scores.is_binary else list(range(len(scores.classes)))
+    values = np.asarray(scores.values[:, indices], dtype=np.float64)
+    return values, scores.labels[:, None] == np.array(indices)
+
+
+def from_columns(scores: Scores, columns: Floats) -> Scores:
+    """The same films with probabilities from calibrated columns; of several classes they are scaled to sum
+    to 1 (Zadrozny and Elkan 2002, KDD).
+    """
+    if not scores.is_binary:
+        return replace(scores, values=columns / columns.sum(axis=1, keepdims=True))
+    pair = np.column_stack([1 - columns[:, 0], columns[:, 0]])
+    return replace(scores, values=pair if scores.positive_index == 1 else pair[:, ::-1])
+
+
+def why_unfit(validation: Scores) -> str:
+    """Why no calibrator can be fitted on these films; "" where one can.
+
+    "one_class_only", "missing_class" (of several), or "tied_scores": all films have the same.
+    """
+    present = len(np.unique(validation.labels))
+    if present < len(validation.classes):
+        return "one_class_only" if present == 1 else "missing_class"
+    values, _ = columns_of(validation)
+    return "tied_scores" if (np.ptp(values, axis=0) == 0).any() else ""
 
 
 @dataclass(frozen=True)
@@ -76,9 +103,14 @@ class Calibrator(ABC):
 
 @dataclass(frozen=True)
 class Uncalibrated(Calibrator):
-    """Leaves the scores as the model gives them."""
+    """Leaves the scores as the model gives them.
+
+    Attributes:
+        tried: What another calibrator holds that was fitted and then not used; `why` is "worse".
+    """
 
     method: ClassVar[str] = "none"
+    tried: Mapping[str, Any] | None = None
 
     @classmethod
     def fit(cls, validation: Scores) -> Self:
@@ -88,11 +120,11 @@ class Uncalibrated(Calibrator):
         return scores
 
     def parameters(self) -> dict[str, Any]:
-        return {}
+        return {"tried": self.tried} if self.tried else {}
 
     @classmethod
     def of_parameters(cls, content: Mapping[str, Any]) -> Self:
-        return cls()
+        return cls(content.get("tried"))
 
 
 @dataclass(frozen=True)
@@ -115,7 +147,7 @@ class Temperature(Calibrator):
         why = why_unfit(validation)
         if why:
             return cls(films=films, why=why)
-        logits, rows = logits_of(validation), np.arange(films)
+        logits, rows = validation.logits, np.arange(films)
 
         def loss(log_temperature: float) -> float:
             chances = log_softmax(logits / np.exp(log_temperature), axis=1)
@@ -128,7 +160,7 @@ class Temperature(Calibrator):
         return cls(float(np.exp(best.x)), films=films)
 
     def apply(self, scores: Scores) -> Scores:
-        return replace(scores, values=softmax(logits_of(scores) / self.temperature, axis=1))
+        return replace(scores, values=softmax(scores.logits / self.temperature, axis=1))
 
     def parameters(self) -> dict[str, Any]:
         return {"temperature": self.temperature}
@@ -263,52 +295,3 @@ def _curve(values: Floats, is_own: NDArray[np.bool_]) -> Curve:
     least = 1 / (len(values) + 2)
     fitted = IsotonicRegression(y_min=least, y_max=1 - least).fit(values, is_own)
     return Curve(tuple(fitted.X_thresholds_.tolist()), tuple(fitted.y_thresholds_.tolist()))
-
-
-_KINDS: Mapping[str, type[Calibrator]] = {
-    kind.method: kind for kind in (Temperature, Platt, Isotonic, Uncalibrated)}
-METHODS = tuple(_KINDS)
-DEFAULT = Temperature.method
-
-
-def check_method(method: str) -> None:
-    """Raises OptionError where no calibrator has this name."""
-    if method not in _KINDS:
-        raise OptionError("Scores are calibrated by a method that is known.", received=repr(method),
-                          remedy=choose_from(METHODS, method))
-
-
-def fit_calibrator(method: str, validation: Scores) -> Calibrator:
-    """A calibrator with the least loss on the validation films.
-
-    Every film counts alike, because a probability is asked of a film, and the figures that judge it count
-    films; where patients own several, that estimate stays unbiased (Liang and Zeger 1986, Biometrika 73:13).
-    By patient is what it is fitted on, patients that neither training nor test has, and how it is judged:
-    `cross_fitted` leaves out whole patients, and every interval draws them.
-
-    Args:
-        method: One of `METHODS`.
-        validation: Uncalibrated scores of films that training hasn't seen.
-
-    Raises:
-        OptionError: An unknown method.
-    """
-    check_method(method)
-    return _KINDS[method].fit(validation)
-
-
-def read_calibrator(content: Mapping[str, Any] | None) -> Calibrator:
-    """The calibrator that a run.json tells of; without a record the scores stay.
-
-    Raises:
-        CalibrationError: An unknown method, or a record that isn't whole.
-    """
-    content = content or {"method": Uncalibrated.method}
-    try:
-        return replace(_KINDS[content["method"]].of_parameters(content), films=int(content.get("films", 0)),
-                       why=str(content.get("why", "")))
-    except (KeyError, TypeError, ValueError) as failure:
-        raise CalibrationError("The record of a run's calibration must be whole.",
-                               received=f"{content.get('method')!r} with {failure}",
-                               remedy="Name a run whose run.json hasn't been edited, or train again."
-                               ) from failure

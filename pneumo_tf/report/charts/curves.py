@@ -139,7 +139,7 @@ def split_dots(found: Mapping[str, Any], words: Language) -> Figure:
         values = [split["figures"][name] for split in found["splits"]]
         axes.plot(values, [place] * len(values), linestyle="", marker="o", markersize=6, alpha=0.6,
                   color=SERIES[0], label="" if place else words.say("repeat_splits.others"))
-        axes.plot(found["figures"][name]["own"], place, linestyle="", marker="o", markersize=10,
+        axes.plot([found["figures"][name]["own"]], [place], linestyle="", marker="o", markersize=10,
                   markerfacecolor="none", markeredgewidth=2, color=SERIES[1],
                   label="" if place else words.say("repeat_splits.own"))
     axes.set_yticks(range(len(names)), [words.say(f"figure.{name}") for name in names])
@@ -181,7 +181,7 @@ def _law(axes: Axes, outlook: Mapping[str, Any], *, is_area: bool, words: Langua
     """The law from the largest measured size on to twice as many."""
     import numpy as np
 
-    from pneumo_tf.evaluation.learning_curve import PowerLaw
+    from pneumo_tf.evaluation.refits import PowerLaw
 
     x = np.geomspace(outlook["patients"] / 2, outlook["patients"], 30)
     errors = PowerLaw(**outlook["law"]).at(x)

@@ -58,6 +58,12 @@ def _calibrator(run: RunFolder, words: Language) -> str:
     fitted = run.facts.get("calibration") or {}
     if not fitted:
         return ""
+    if fitted.get("why") == "worse":
+        losses = run.metrics["validation"]["calibrators"]["log_loss"]
+        tried = fitted["tried"]["method"]
+        return words.say("calibration.worse", method=words.say(f"calibration.method.{tried}"),
+                         calibrated=words.decimals(losses[tried]["value"]),
+                         plain=words.decimals(losses["none"]["value"]))
     if fitted.get("why"):
         return words.say("calibration.unfitted", why=words.say(f"why.{fitted['why']}"))
     films, method = words.count(fitted.get("films", 0), "film"), fitted.get("method", "temperature")
@@ -82,12 +88,13 @@ def _compared(run: RunFolder, words: Language) -> dict[str, Any]:
         return {"compared_rows": []}
     ranked = sorted(losses, key=lambda method: float(losses[method]["value"]))
     used = (run.facts.get("calibration") or {}).get("method")
+    is_best = used is None or losses[used]["value"] <= losses[ranked[0]]["value"]
     return {"compared_rows": [(words.say(f"calibration.method.{method}"), method == used,
                                *words.estimate(losses[method], words.decimals)) for method in ranked],
             "compared_lead": words.say("calibration.compared.lead", folds=words.number(found["folds"]),
                                        films=words.count(found["films"], "film"),
                                        patients=words.count(found["patients"], "patient")),
-            "compared_best": "" if used in (None, ranked[0]) else
+            "compared_best": "" if is_best else
             words.say("calibration.compared.best", option=f"--calibration {ranked[0]}")}
 
 

@@ -37,9 +37,14 @@ class Comparison:
 def overview(record: dict[str, Any], words: Language) -> dict[str, Any]:
     """What the first screen shows beside its title: the best row, and those that can't be told from it."""
     rows = record["rows"]
+    tied = [row for row in rows[1:] if _is_tied(row, rows[0])]
+    names = [row["name"] for row in (rows[0], *tied)]
+    lowest = words.number(min(row["figures"]["auc"]["mean"] for row in (rows[0], *tied)), 4)
     return {"name": record["name"], "moment": words.moment(record["created"]),
-            "lead": _lead(record, words), "cautions": cautions(record, words), "best": rows[0]["name"],
-            "best_area": _area(rows[0], words), "tied": _tied(rows, words)}
+            "lead": _lead(record, words), "cautions": cautions(record, words),
+            "best": words.say("comparison.tie", names=", ".join(names)) if tied else names[0],
+            "best_area": words.between(lowest, words.number(rows[0]["figures"]["auc"]["mean"], 4)) if tied
+            else _area(rows[0], words), "tied": _told_apart(rows, len(tied), words)}
 
 
 def title(record: dict[str, Any], words: Language) -> str:
@@ -55,13 +60,28 @@ def _lead(record: dict[str, Any], words: Language) -> str:
     return words.say("comparison.lead", films=films, patients=words.count(record["patients"], "patient"))
 
 
-def _tied(rows: list[dict[str, Any]], words: Language) -> str:
-    """How many rows can't be told from the best; nothing where there is one row."""
-    others = [row["difference"] for row in rows[1:]]
-    tied = sum(other["high"] is None or other["high"] >= 0 for other in others)
-    if not others:
+def _is_tied(row: dict[str, Any], best: dict[str, Any]) -> bool:
+    """Whether the films, or the seeds, can't tell a row from the one with the highest area.
+
+    The seeds can't where the two means lie within two standard errors of their difference.
+    """
+    difference, (one, other) = row["difference"], (row["figures"]["auc"], best["figures"]["auc"])
+    if difference["high"] is None or difference["high"] >= 0:
+        return True
+    if None in (one["sd"], other["sd"]):
+        return False
+    return bool(abs(one["mean"] - other["mean"]) <= 2 * (one["sd"]**2 / one["n"]
+                                                         + other["sd"]**2 / other["n"]) ** 0.5)
+
+
+def _told_apart(rows: list[dict[str, Any]], tied: int, words: Language) -> str:
+    """How many rows can't be told from the first, or how surely it leads; nothing where there is one row."""
+    if len(rows) == 1:
         return ""
-    return words.say("comparison.tied", n=tied, others=len(others)) if tied else words.say("comparison.clear")
+    if tied:
+        return words.say("comparison.tied", n=tied, others=len(rows) - 1, name=rows[0]["name"])
+    has_seeds = min(len(row["runs"]) for row in rows) > 1
+    return words.say("comparison.clear" if has_seeds else "comparison.clear.films")
 
 
 def cautions(record: dict[str, Any], words: Language) -> list[Caution]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pneumo_tf.report.cautions import is_guessing
 from pneumo_tf.report.charts.pictures import Captioned, spread_indices, thumbnails
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.sections.explanations import enlarged
@@ -40,9 +41,12 @@ def doubts(run: RunFolder, words: Language) -> dict[str, Any] | None:
     found = run.metrics.get("doubts")
     if not found or found.get("why"):
         return None
-    number, named = sum(found["doubtful"].values()), found["found"][:_DOUBTS]
+    # What a network that may be guessing doubts is no reason to look again.
+    doubted = {"doubtful": {}, "found": []} if is_guessing(run) else found
+    number, named = sum(doubted["doubtful"].values()), doubted["found"][:_DOUBTS]
     pictures = thumbnails(run, [film["id"] for film in named])
-    lead = words.say("doubt.some" if number else "doubt.none", doubted=words.count(number, "doubt"),
+    kind = "guess" if doubted is not found else "some" if number else "none"
+    lead = words.say(f"doubt.{kind}", doubted=words.count(number, "doubt"),
                      films=words.count(sum(found["films"].values()), "film"))
     asked = words.say("doubt.asked.train" if "train" in found["films"] else "doubt.asked.rest")
     rest = number - len(named)

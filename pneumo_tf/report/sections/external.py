@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pneumo_tf.report.cautions import Caution, few_films, missing_classes
+from pneumo_tf.evaluation import figures
+from pneumo_tf.report.cautions import Caution, few_films, guessing, missing_classes, wide
 from pneumo_tf.report.charts import results
 from pneumo_tf.report.charts.drawing import drawn
 from pneumo_tf.report.rendering import Section
@@ -15,6 +16,9 @@ from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import FIGURES, RunFolder
 
 _PAGES = ("external",)
+# A figure that may have lost more than this isn't called as good; shares of positives that may lie further
+# apart aren't called alike.
+_LOSS, _ALIKE = 0.05, 0.1
 
 
 def tested(run: RunFolder, words: Language) -> str:
@@ -39,17 +43,28 @@ def cautions(run: RunFolder, words: Language) -> list[Caution]:
     if overlap["patients"]:
         found.append(Caution("caution", words.say("external.caution.patients",
                                                   patients=words.count(overlap["patients"], "patient"))))
-    return [*found, _lost(run, words), *missing_classes(run, words), *few_films(run, words)]
+    return [*found, *guessing(run, words), _lost(run, words), *missing_classes(run, words),
+            *few_films(run, words), *wide(run, words)]
 
 
 def _lost(run: RunFolder, words: Language) -> Caution:
-    """The figures that are worse than at home beyond chance, or that none is."""
-    worse = [name for name, row in run.metrics["drop"].items() if name not in ("brier", "prevalence")
-             and row["difference"]["high"] is not None and row["difference"]["high"] < 0]
-    if not worse:
-        return Caution("note", words.say("external.caution.same"))
-    names = ", ".join(words.say(f"figure.{name}") for name in worse)
-    return Caution("caution", words.say("external.caution.worse", figures=names))
+    """The figures that are worse than at home beyond chance, those that may be, or that none is."""
+    worse, unclear = [], []
+    for name, row in run.metrics["drop"].items():
+        if name == "prevalence":
+            continue
+        low, high = (row["difference"][end] for end in ("low", "high"))
+        if low is not None and figures.FIGURES[name].kind == "loss":  # of which more is worse
+            low, high = -high, -low
+        if low is None or low < -_LOSS <= 0 <= high:
+            unclear.append(name)
+        elif high < 0:
+            worse.append(name)
+    if worse or unclear:
+        names = ", ".join(_name(name, words) for name in worse or unclear)
+        return Caution("caution", words.say(f"external.caution.{'worse' if worse else 'unclear'}",
+                                            figures=names))
+    return Caution("note", words.say("external.caution.same"))
 
 
 def drop(run: RunFolder, words: Language) -> dict[str, Any]:
@@ -57,7 +72,8 @@ def drop(run: RunFolder, words: Language) -> dict[str, Any]:
     drops, prevalence = run.metrics["drop"], ""
     if shares := drops.get("prevalence"):
         low, high = (shares["difference"][end] for end in ("low", "high"))
-        kind = "same" if low is not None and low <= 0 <= high else "other"
+        kind = "unclear" if low is None else "other" if low > 0 or high < 0 else \
+            "same" if max(-low, high) <= _ALIKE else "unclear"
         prevalence = words.say(f"external.prevalence.{kind}", positive=run.test["positive"],
                                here=words.percent(shares["internal"]["value"]),
                                there=words.percent(shares["external"]["value"]))

@@ -10,6 +10,9 @@ from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import FIGURES, REPEATS, RunFolder
 
+# Among fewer other splits a place in the middle is chance: of n + 1 it lies outside in 2 of n + 1.
+_FEWEST_SPLITS = 5
+
 
 def splits(run: RunFolder, words: Language) -> dict[str, Any] | None:
     """The figures over other splits; None where there are none.
@@ -24,13 +27,13 @@ def splits(run: RunFolder, words: Language) -> dict[str, Any] | None:
     points = "; ".join(words.say("repeat_splits.point", name=words.say(f"figure.{name}"),
                                  values=", ".join(words.decimals(split["figures"][name])
                                                   for split in record["splits"]),
-                                 own=words.decimals(figure["own"]))
+                                 own=_decimals(figure["own"], words))
                        for name, figure in record["figures"].items())
     return {"lead": words.say("repeat_splits.lead", n=number),
             "chart": drawn("repeat_splits", lambda: split_dots(record, words), run.path / FIGURES),
             "alt": words.say("repeat_splits.alt", points=points),
             "rows": [_spread_row(name, figure, words) for name, figure in record["figures"].items()],
-            "caveats": _caveats(run, words), "luck": _luck(record, run, words),
+            "caveats": _caveats(run, words), "luck": _luck(record, words),
             "overlap": words.say("repeat_splits.sd", n=number, ratio=words.number(record["test_to_rest"], 2)),
             "names": [words.say(f"figure.{name}") for name in record["figures"]],
             "splits": [_split_row(split, words) for split in (record["own"], *record["splits"])]}
@@ -49,14 +52,24 @@ def learning(run: RunFolder, words: Language) -> dict[str, Any] | None:
     points = "; ".join(words.say("learning.point", patients=words.number(size["patients"]),
                                  area=words.decimals(size["area"]["value"]),
                                  loss=words.decimals(size["log_loss"]["value"])) for size in found["sizes"])
-    # Whether more films would help, by each figure; what holds for both is said once.
-    answers = dict.fromkeys(_answer(name, found["outlook"][key], words)
-                            for key, name in (("area", area), ("log_loss", "log_loss")))
-    return {"answers": list(answers), "lead": words.say("learning.lead", draws=words.number(found["draws"])),
+    return {"answers": _answers(found["outlook"], run, words),
+            "lead": words.say("learning.lead", draws=words.number(found["draws"])),
             "chart": drawn("learning", lambda: patient_curves(found, area, words), run.path / FIGURES),
             "alt": words.say("learning.alt", name=words.say(f"figure.{area}"), points=points),
             "names": [words.say(f"figure.{name}") for name in (area, "log_loss")],
             "sizes": [_size_row(size, words) for size in found["sizes"]]}
+
+
+def extremes(figures: dict[str, Any]) -> dict[str, list[str]]:
+    """The headline figures that came out "above", or "below", those of every other split, to three decimals;
+    "within" are the others, and a figure that this split lacks is in none.
+    """
+    places: dict[str, list[str]] = {"above": [], "below": [], "within": []}
+    for name, figure in figures.items():
+        if name != "brier" and figure["own"] is not None:
+            own, least, most = (round(figure[key], 3) for key in ("own", "least", "most"))
+            places["above" if own > most else "below" if own < least else "within"].append(name)
+    return places
 
 
 def _area(run: RunFolder) -> str:
@@ -66,7 +79,7 @@ def _area(run: RunFolder) -> str:
 def _spread_row(name: str, figure: dict[str, Any], words: Language) -> dict[str, str]:
     mean = words.say("repeat_splits.mean_sd", mean=words.decimals(figure["value"]),
                      sd=words.decimals(figure["sd"]))
-    return {"name": words.say(f"figure.{name}"), "own": words.decimals(figure["own"]), "mean": mean,
+    return {"name": words.say(f"figure.{name}"), "own": _decimals(figure["own"], words), "mean": mean,
             "interval": words.interval(figure, words.decimals) or "–"}
 
 
@@ -75,16 +88,29 @@ def _split_row(split: dict[str, Any], words: Language) -> list[str]:
     return [words.say("repeat_splits.this") if "seed" not in split else str(split["seed"]),
             words.say("split.cell", films=words.number(split["films"]["test"]),
                       patients=words.number(split["patients"]["test"])),
-            *(words.decimals(value) for value in split["figures"].values())]
+            *(_decimals(value, words) for value in split["figures"].values())]
 
 
-def _luck(record: dict[str, Any], run: RunFolder, words: Language) -> str:
-    """Where the area of the run's own split lies among the others'."""
-    figure = record["figures"][_area(run)]
-    own, least, most = (round(figure[key], 3) for key in ("own", "least", "most"))
-    kind = "above" if own > most else "below" if own < least else "within"
-    return words.say(f"repeat_splits.{kind}", own=words.decimals(own),
-                     all=words.number(record["repeats"] + 1))
+def _decimals(value: float | None, words: Language) -> str:
+    return "–" if value is None else words.decimals(value)
+
+
+def _luck(record: dict[str, Any], words: Language) -> str:
+    """Where this run's split lies among the others by each headline figure, and what that tells of luck."""
+    places, others = extremes(record["figures"]), record["repeats"]
+    said = []
+    for kind in ("above", "below"):
+        named = [f"{words.say(f'figure.{name}')} {words.decimals(record['figures'][name]['own'])}"
+                 for name in places[kind]]
+        if named:
+            said.append(words.say(f"repeat_splits.{kind}", figures=", ".join(named),
+                                  all=words.number(others + 1)))
+    if said:
+        return " ".join([*said, words.say("repeat_splits.one_must")])
+    if not places["within"]:
+        return words.say("repeat_splits.unknown")
+    return words.say("repeat_splits.within" if others >= _FEWEST_SPLITS else "repeat_splits.few",
+                     n=words.number(others))
 
 
 def _caveats(run: RunFolder, words: Language) -> list[str]:
@@ -95,13 +121,45 @@ def _caveats(run: RunFolder, words: Language) -> list[str]:
     return [words.say(f"repeat_splits.{name}") for name, holds in said.items() if holds]
 
 
-def _answer(name: str, outlook: dict[str, Any], words: Language) -> str:
-    group = "log_loss" if name == "log_loss" else "area"
-    kind = outlook["why"] if outlook["verdict"] == "unclear" else f"{group}.{outlook['verdict']}"
-    shown = {key: "" if outlook.get(key) is None else words.decimals(outlook[key])
-             for key in ("value", "low", "high", "smallest")}
-    return words.say(f"learning.{kind}", name=words.say(f"learning.{name}"),
-                     patients=words.number(outlook["patients"]), **shown)
+def _answers(outlooks: dict[str, Any], run: RunFolder, words: Language) -> list[str]:
+    """Whether more films would help, by each figure; what holds for both is said once.
+
+    "Yes" where either figure grows, "hardly" only where both are flat.
+    """
+    kinds = {key: _kind(key, outlook, run) for key, outlook in outlooks.items()}
+    answers = list(dict.fromkeys(_answer(key, kinds[key], outlook, run, words=words)
+                                 for key, outlook in outlooks.items()))
+    first = "learning.yes" if "grows" in kinds.values() else \
+        "learning.hardly" if set(kinds.values()) == {"flat"} else ""
+    return [f"{words.say(first)} {answers[0]}", *answers[1:]] if first else answers
+
+
+def _kind(key: str, outlook: dict[str, Any], run: RunFolder) -> str:
+    """What the outlook says, or why it says nothing."""
+    if outlook["verdict"] == "unclear":
+        return str(outlook["why"])
+    figure = _tested_area(run)
+    # An area that may already be perfect, or that too few patients measure, shows no rise.
+    is_full = figure.get("value") is not None and \
+        (figure["high"] is None or figure["high"] > 1 - outlook["smallest"])
+    return "full" if key == "area" and outlook["verdict"] == "flat" and is_full else str(outlook["verdict"])
+
+
+def _tested_area(run: RunFolder) -> dict[str, Any]:
+    figures = (run.metrics.get("test") or {}).get("figures") or {}
+    return dict(figures.get(_area(run)) or {})
+
+
+def _answer(key: str, kind: str, outlook: dict[str, Any], run: RunFolder, *, words: Language) -> str:
+    shown = {part: "" if outlook.get(part) is None else words.decimals(outlook[part])
+             for part in ("value", "low", "high", "smallest")}
+    name = words.say(f"learning.{_area(run) if key == 'area' else key}")
+    if kind == "full":
+        area = _tested_area(run)
+        return words.say("learning.full", name=name, value=words.decimals(area["value"]),
+                         beside=words.interval(area, words.decimals) or words.say("why.few_patients"))
+    text = f"learning.{key}.{kind}" if kind in ("grows", "flat") else f"learning.{kind}"
+    return words.say(text, name=name, patients=words.number(outlook["patients"]), **shown)
 
 
 def _size_row(size: dict[str, Any], words: Language) -> list[str]:

@@ -10,6 +10,9 @@ from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Cell, Language, Write, bar_of
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunFolder
 
+# An accuracy that may have changed by this much isn't called unchanged.
+_WIDE = 0.1
+
 
 def perturbed(run: RunFolder, words: Language) -> dict[str, Any] | None:
     """What small changes of the films change; None where the run's films weren't scored again.
@@ -28,8 +31,9 @@ def perturbed(run: RunFolder, words: Language) -> dict[str, Any] | None:
 
 
 def _most(record: dict[str, Any], words: Language) -> str:
-    """The perturbation that changes most calls, in a sentence."""
-    most = max(record["perturbations"], key=lambda row: float(row["changed"]["value"]))
+    """The small change that changes most calls, in a sentence; a negative is no small change."""
+    most = max((row for row in record["perturbations"] if row["name"] != "negative"),
+               key=lambda row: float(row["changed"]["value"]))
     if not most["changed"]["count"]:
         return words.say("robust.none")
     return words.say("robust.most", name=words.say(f"robust.{most['name']}"),
@@ -88,14 +92,27 @@ def _combined(name: str, found: dict[str, Any], words: Language) -> dict[str, An
 def _verdict(record: dict[str, Any], words: Language) -> list[str]:
     """Whether the maximum may be used, in sentences."""
     verdict, ways = record["views"]["verdict"], {way["name"]: way for way in record["views"]["ways"]}
-    gain = words.say(f"tta.gain.{verdict['gain']}")
+    gain = _gain(verdict["gain"], ways[verdict["way"]], words)
     if verdict["rise"] is None or verdict["rise"]["value"] is None:
-        return [words.say("tta.verdict.several"), gain]
+        return [words.say("tta.verdict.several"), *gain]
     changes = ways[verdict["way"]]["own"]["changes"]
     lost, interval = _change(changes["specificity"], words.points, words)
     rise = words.say("tta.verdict.rise", rise=words.number(verdict["rise"]["value"], 3),
                      positive=record["positive"], specificity=f"{lost} ({interval})" if interval else lost)
-    return [rise, words.say("tta.verdict.threshold"), gain]
+    return [rise, words.say("tta.verdict.threshold"), *gain]
+
+
+def _gain(gain: str, way: dict[str, Any], words: Language) -> list[str]:
+    """What the way brings to the accuracy, and to any other figure beyond chance."""
+    changes = (way["refixed"] or way["own"])["changes"]
+    accuracy = changes["accuracy"]
+    if gain == "same" and accuracy["low"] is not None and accuracy["high"] - accuracy["low"] > _WIDE:
+        gain = "unknown"
+    moved = [f"{words.named('figure', name)} {' '.join(_change(change, words.points, words))}"
+             for name, change in changes.items() if name != "accuracy" and change["low"] is not None
+             and not change["low"] <= 0 <= change["high"]]
+    also = [words.say("tta.gain.also", figures=", ".join(moved))] if moved and gain != "unknown" else []
+    return [words.say(f"tta.gain.{gain}", way=words.say(f"tta.way.{way['name']}").lower()), *also]
 
 
 def _change(change: dict[str, Any] | None, write: Write, words: Language) -> Cell:

@@ -6,14 +6,13 @@ import pytest
 from sklearn.metrics import log_loss
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.evaluation.calibration.calibrators import (
+from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
+from pneumo_tf.evaluation.calibration.choice import (
     METHODS,
     CalibrationError,
-    Uncalibrated,
     fit_calibrator,
     read_calibrator,
 )
-from pneumo_tf.evaluation.calibration.logits import log_losses
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -39,7 +38,7 @@ def test_every_calibrator_gives_probabilities_and_keeps_the_films(method, noisy,
 @pytest.mark.parametrize("method", METHODS)
 def test_no_calibrator_makes_the_log_loss_of_its_own_films_worse(method, honest, sharpened, three_classes):
     for scores in (sharpened(honest, 3.0, 1.0), three_classes):
-        before, after = (log_losses(part).mean()
+        before, after = (part.log_losses.mean()
                          for part in (scores, fit_calibrator(method, scores).apply(scores)))
         assert after <= before + 1e-6
 
@@ -64,7 +63,7 @@ def test_the_positive_may_come_first(method, honest):
 def test_the_log_loss_is_scikit_learns(noisy, three_classes):
     for scores in (noisy(200), three_classes):
         values = np.clip(scores.values, 1e-7, 1 - 1e-7)
-        assert log_losses(scores).mean() == pytest.approx(log_loss(scores.labels, values), rel=1e-5)
+        assert scores.log_losses.mean() == pytest.approx(log_loss(scores.labels, values), rel=1e-5)
 
 
 def test_an_older_run_without_a_record_is_left_as_it_is():

@@ -79,6 +79,21 @@ def losses(**values):
                          for name, value in values.items()}}
 
 
+def test_what_made_the_log_loss_no_lower_is_not_applied_and_said_so(finished_run, changed):
+    metrics = metrics_of(finished_run)
+    metrics["validation"]["calibrators"] = losses(temperature=0.12, platt=0.11, none=0.11)
+    (finished_run / "metrics.json").write_text(json.dumps(metrics))
+    changed(finished_run, calibration={"method": "none", "films": 539, "why": "worse",
+                                       "tried": {"method": "temperature", "temperature": 0.5}})
+    found = shown(finished_run)
+    assert found["stages"] == ["as the model gives it"]
+    assert "(temperature) isn't applied" in found["calibrator"]
+    assert "no lower (0.120, without it 0.110)" in found["calibrator"]
+    assert "(temperatura) no se aplica" in shown(finished_run, "es")["calibrator"]
+    assert [name for name, is_used, *_ in found["compared_rows"] if is_used] == ["nothing"]
+    assert found["compared_best"] == ""  # another is as good, not better
+
+
 def test_the_calibrators_are_compared_on_validation_best_first(finished_run):
     metrics = metrics_of(finished_run)
     metrics["validation"]["calibrators"] = losses(temperature=0.108, platt=0.08, isotonic=0.09, none=0.113)

@@ -94,10 +94,25 @@ def page(folder: Path) -> Page:
 def test_the_best_row_and_those_that_cant_be_told_from_it_come_first(page: Page) -> None:
     text = page.text
     assert "3 ways to train, 6 runs, one split" in text
-    assert "Highest validation AUC: size 32" in text
-    assert "0.9876 ± 0.0123" in text
-    assert "1 of the other 2 can't be told from it by these films" in text
+    assert "Highest validation AUC: a tie of size 32, size 64" in text
+    assert "0.9800 to 0.9876" in text
+    assert "1 of the other 2 can't be told from size 32" in text
     assert "the same 700 films of 400 patients" in text
+
+
+@pytest.mark.parametrize(("second", "seeds", "is_tied", "said"), [
+    ((-0.0876, -0.12, -0.05), (42, 43), False, "The others lie clearly below it"),
+    ((-0.0876, -0.12, -0.05), (42,), False, "Whether the chance of training does can't be told"),
+    ((-0.0876, -0.12, 0.0), (42, 43), True, "1 of the other 1 can't be told from first"),
+    ((-0.0076, -0.009, -0.005), (42, 43), True, "or the seeds differ as much")])
+def test_a_row_is_called_highest_only_where_neither_films_nor_seeds_make_a_tie(tmp_path: Path, second: Any,
+                                                                              seeds: Any, is_tied: bool,
+                                                                              said: str) -> None:
+    rows = (make_row("first", 0.9876, seeds=seeds),
+            make_row("second", 0.9876 + second[0], seeds=seeds, difference=second))
+    text = page_of(make_content(*rows), tmp_path).text
+    assert ("a tie of first, second" in text) is is_tied
+    assert said in text
 
 
 def test_the_page_says_why_it_has_no_test_figures(page: Page) -> None:
@@ -171,7 +186,7 @@ def test_markup_in_names_is_shown_as_text(tmp_path: Path) -> None:
 def test_one_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     page = page_of(make_content(make_row("only", 0.9)), tmp_path)
     assert "1 way to train, 2 runs, one split" in page.text
-    assert "How far from the best" not in page.text
+    assert "How far from the highest" not in page.text
 
 
 @pytest.mark.parametrize(("changes", "said"), [
@@ -204,7 +219,7 @@ def test_runs_without_epochs_have_a_page_without_panels(tmp_path: Path) -> None:
 
 def test_spanish_has_its_words_and_its_decimal_comma(tmp_path: Path) -> None:
     page = page_of(make_content(*THREE), tmp_path, lang="es")
-    assert "Mayor AUC de validación: size 32" in page.text
+    assert "Mayor AUC de validación: empate de size 32, size 64" in page.text
     assert "0,9876 ± 0,0123" in page.text
     assert "−0,0076" in page.text
     assert "época" in page.text

@@ -95,8 +95,17 @@ def test_no_doubt_and_no_error_are_said(named):
     metrics["doubts"] |= {"doubtful": {}, "found": []}
     metrics["test"]["errors"] |= {"wrong": 0, "top_losses": []}
     change(named, metrics)
-    assert doubted(named)["lead"] == "Of 48 films looked at, no label is doubtful."
+    assert doubted(named)["lead"] == \
+        "Of 48 films looked at, the network contradicts no label surely enough to doubt it."
     assert shown(named)["lead"] == "None of 36 films tested is wrong."
+
+
+def test_a_network_that_may_be_guessing_casts_no_doubt(named):
+    metrics = metrics_of(named)
+    metrics["test"]["figures"]["auc"] |= {"value": 0.59, "low": 0.35, "high": 0.8}
+    found = doubted(change(named, metrics))
+    assert "can't be told from guessing" in found["lead"]
+    assert found["films"] == []
 
 
 def test_a_run_without_the_record_shows_no_section(finished_run, page):

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.evaluation.drop import drop
+from pneumo_tf.evaluation.external_validation import drop
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.report.page import write_external_report
-from pneumo_tf.runs.folder import read_run
+from pneumo_tf.report.sections import external
+from pneumo_tf.report.words import language
+from pneumo_tf.runs.folder import RunFolder, read_run
 
 BOUGHT = {"before": 0.5, "after": 0.25, "low": 0.2, "high": 0.3, "improved": 0.975}
 
@@ -103,6 +106,35 @@ def test_a_loss_beyond_chance_is_said_at_the_top(finished_run: Path) -> None:
     assert "beyond what chance explains: Sensitivity." in text
     assert "is not as frequent there as here" in text
     assert "−20.0 −30.0 to −10.0" in text
+
+
+def lost(**differences: tuple[float | None, float | None]) -> RunFolder:
+    """As much of an evaluation as tells what was lost: the intervals of differences, by figure."""
+    side = {"value": 0.5, "low": 0.4, "high": 0.6}
+    drops = {name: {"internal": side, "external": side,
+                    "difference": {"value": 0.0, "low": low, "high": high}}
+             for name, (low, high) in differences.items()}
+    nothing = pd.DataFrame()
+    return RunFolder(Path(), {}, {"drop": drops, "test": {"positive": "PNEUMONIA"}}, nothing, Cohort(()),
+                     nothing)
+
+
+@pytest.mark.parametrize(("differences", "said"), [
+    ({"sensitivity": (-0.04, 0.02), "auc": (-0.01, 0.03)}, "No figure is worse"),
+    ({"sensitivity": (-0.06, 0.02), "auc": (-0.01, 0.03)}, "can't be told from these: Sensitivity may"),
+    ({"specificity": (None, None)}, "can't be told from these: Specificity may"),
+    ({"sensitivity": (-0.06, -0.01), "auc": (-0.2, 0.1)}, "beyond what chance explains: Sensitivity."),
+    ({"brier": (0.01, 0.1)}, "beyond what chance explains: Brier score, calibrated."),
+    ({"brier": (-0.1, -0.01), "prevalence": (-0.5, -0.4)}, "No figure is worse")])
+def test_a_loss_that_few_films_could_hide_is_not_denied(differences: dict[str, Any], said: str) -> None:
+    assert said in external._lost(lost(**differences), language("en")).text
+
+
+@pytest.mark.parametrize(("ends", "said"), [
+    ((-0.05, 0.05), "about as frequent there as here"), ((-0.3, 0.3), "can't be told from these films"),
+    ((0.1, 0.3), "is not as frequent there as here"), ((None, None), "can't be told from these films")])
+def test_shares_are_called_alike_only_where_the_interval_is_narrow(ends: Any, said: str) -> None:
+    assert said in external.drop(lost(prevalence=ends), language("en"))["prevalence"]
 
 
 def test_one_class_leaves_out_what_doesnt_exist(finished_run: Path) -> None:

@@ -93,11 +93,33 @@ def test_a_figure_without_spread_has_no_interval(run_of, record):
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("own", "said"), [(0.990, "neither lucky nor unlucky"), (0.999, "best of all 3"),
-                                           (0.951, "worst of all 3")])
-def test_luck_is_told_by_the_place_among_the_others(run_of, record, own, said):
-    record["figures"]["auc"]["own"] = own
-    assert said in shown(run_of(), record)["luck"]
+@pytest.mark.parametrize("name", ["auc", "sensitivity", "specificity"])
+@pytest.mark.parametrize(("better", "said"), [(0, "neither lucky nor unlucky"), (0.008, "best of all 7"),
+                                              (-0.2, "worst of all 7")])
+def test_luck_is_told_by_the_place_of_every_headline_figure(run_of, record, name, better, said):
+    record["figures"][name]["own"] += better
+    luck = shown(run_of(), record | {"repeats": 6})["luck"]
+    assert said in luck
+    assert ("neither" in luck) is not better
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_few_splits_tell_of_luck_only_where_one_lies_outside(run_of, record):
+    assert "can't be told from only 2 others" in shown(run_of(), record)["luck"]
+    record["figures"]["sensitivity"] |= {"own": 0.83, "least": 1.0, "most": 1.0}
+    record["figures"]["specificity"]["own"] = 1.0
+    luck = shown(run_of(), record)["luck"]
+    assert "worst of all 3 by: Sensitivity 0.830" in luck
+    assert "best of all 3 by: Specificity 1.000" in luck
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_split_that_lacks_a_class_says_nothing_of_luck(run_of, record):
+    for figure in record["figures"].values():
+        figure["own"] = None
+    told = shown(run_of(), record)
+    assert "can't be told" in told["luck"]
+    assert told["rows"][0]["own"] == "–"
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -126,6 +148,32 @@ def test_only_caveats_that_hold_for_the_run_are_shown(run_of, record):
 def test_the_answer_is_one_sentence(run_of, record, change, said):
     record["learning"]["outlook"]["area"] = an_outlook(**change)
     assert said in shown(run_of(), record)["answers"][0]
+
+
+FLAT = {**GROWS, "value": 0.0002, "low": 0.0, "high": 0.0004, "verdict": "flat"}
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(("area", "loss", "said", "unsaid"), [
+    (FLAT, FLAT, "Hardly", "Yes"), (FLAT, GROWS, "Yes, somewhat.", "Hardly"), (GROWS, FLAT, "Yes", "Hardly"),
+    (FLAT, {}, "less than 0.001", "Hardly"),
+    ({"why": "apart", "low": 0.0, "high": 0.01}, {}, "can't be told:", "Hardly")])
+def test_hardly_is_said_only_where_both_figures_are_flat(run_of, record, area, loss, said, unsaid):
+    record["learning"]["outlook"] = {"area": an_outlook(**area), "log_loss": an_outlook(**loss)}
+    answers = " ".join(shown(run_of(), record)["answers"])
+    assert said in answers
+    assert unsaid not in answers
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(("high", "is_flat"), [(0.97, True), (1.0, False), (None, False)])
+def test_an_area_without_room_to_rise_is_not_called_flat(run_of, record, high, is_flat):
+    record["learning"]["outlook"] = dict.fromkeys(("area", "log_loss"), an_outlook(**FLAT))
+    run = run_of()
+    run.metrics["test"] = {"figures": {"auc": {"value": 0.95, "low": high and 0.9, "high": high}}}
+    answers = shown(run, record)["answers"]
+    assert ("Hardly" in answers[0]) is is_flat
+    assert ("can't be told from these test films" in answers[0]) is not is_flat
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo_tf.evaluation.perturbed import robustness
+from pneumo_tf.evaluation.robustness import combined, judge_views, robustness
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.several_views import combined, judge_views
 from pneumo_tf.report.page import write_report
+from pneumo_tf.report.sections import robustness as robustness_section
 from pneumo_tf.report.sections.robustness import perturbed, views
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, read_run
@@ -88,6 +88,25 @@ def test_the_worst_perturbation_is_named_with_its_share(finished_run: Path) -> N
     assert "Blurred" in most
     assert words.percent(record["perturbations"][0]["changed"]["value"]) in most
     assert "Not one film" in perturbed(read_run(rescored(finished_run, fault=0)), words)["most"]
+
+
+def test_a_negative_is_no_small_change(finished_run: Path) -> None:
+    rows = [{"name": "blur", "changed": {"value": 0.0, "count": 0, "of": 9}, "shift": {}, "auc": None},
+            {"name": "negative", "changed": {"value": 0.9, "count": 8, "of": 9}, "shift": {}, "auc": None}]
+    assert "after a small change" in robustness_section._most({"perturbations": rows}, language("en"))
+
+
+@pytest.mark.parametrize(("accuracy", "sensitivity", "said", "also"), [
+    ((-0.02, 0.02), (-0.05, 0.05), "no more than chance explains", False),
+    ((-0.2, 0.2), (-0.05, 0.05), "can't be said", False),
+    ((-0.02, 0.02), (-0.15, -0.05), "no more than chance explains", True)])
+def test_a_gain_is_judged_by_its_interval_and_names_what_else_moves(accuracy, sensitivity, said, also):
+    changes = {name: {"value": sum(ends) / 2, "low": ends[0], "high": ends[1]}
+               for name, ends in (("accuracy", accuracy), ("sensitivity", sensitivity))}
+    way = {"name": "maximum", "own": {"changes": changes}, "refixed": None}
+    told = " ".join(robustness_section._gain("same", way, language("en")))
+    assert said in told
+    assert ("Sensitivity −10.0 −15.0 to −5.0" in told) is also
 
 
 def test_the_verdict_says_when_the_maximum_is_legitimate(finished_run: Path) -> None:

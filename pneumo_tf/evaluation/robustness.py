@@ -1,8 +1,9 @@
-"""Test-time augmentation: scores of several views of a film made into one, and what that is worth."""
+"""The same films changed: small changes of the pixels, and several views made into one score."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import LabelError
-from pneumo_tf.evaluation.figures import Judged
-from pneumo_tf.evaluation.intervals import Estimate, changes, resampled
+from pneumo_tf.evaluation.figures import Judged, area_name
+from pneumo_tf.evaluation.intervals import Estimate, changes, proportion, resampled
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import mean_within
 
-Values = NDArray[np.floating]
 Ways = Mapping[str, Scores]
 """The same films, scored by each way of combining views."""
 
@@ -24,7 +24,45 @@ FOR_SEVERAL = ("accuracy", "macro_f1")
 SINGLE, MEAN, MAXIMUM, SUREST = "single", "mean", "maximum", "surest"
 
 
-def combined(films: Scores, views: Values) -> dict[str, Scores]:
+def robustness(films: Scores, perturbed: Mapping[str, NDArray[np.floating]], threshold: float | None, *,
+               seed: int = 42, resamples: int = 1000) -> list[dict[str, Any]]:
+    """What each perturbation changes, ready for JSON.
+
+    Args:
+        films: The test films as they are.
+        perturbed: Uncalibrated scores (n, K) of the same films after each perturbation, by its name.
+        threshold: The operating point; None for several classes.
+
+    Returns:
+        For each perturbation its `name`; `changed`, the share of films that are called another class;
+        `shift`, for the films of each class the mean change in the score of that class, so that below 0 they
+        look less like what they are; and the changes of `auc` (the mean of the classes where there are
+        several) and, of two classes, of `sensitivity` and `specificity`.
+    """
+    before = Judged(films, threshold)
+    return [{"name": name, **_change(before, Judged(replace(films, values=values), threshold), seed=seed,
+                                     resamples=resamples)} for name, values in perturbed.items()]
+
+
+def _change(before: Judged, after: Judged, *, seed: int, resamples: int) -> dict[str, Any]:
+    films = before.scores
+    wanted = {"auc": area_name(films)}
+    if films.is_binary:
+        wanted |= {"sensitivity": "sensitivity", "specificity": "specificity"}
+    pairs = {key: (before.statistic(name), after.statistic(name)) for key, name in wanted.items()}
+    means, counts = {}, {}
+    for index, name in enumerate(films.classes):
+        rows = films.labels == index
+        means[name] = (mean_within(films.values[:, index], rows),
+                       mean_within(after.scores.values[:, index], rows))
+        counts[name] = int(rows.sum())
+    shift = changes(means, films.groups, seed=seed, resamples=resamples)
+    return {"changed": proportion(before.predicted != after.predicted, films.groups, why="no_films"),
+            "shift": {name: {**shift[name], "films": counts[name]} for name in shift},
+            **changes(pairs, films.groups, seed=seed, resamples=resamples)}
+
+
+def combined(films: Scores, views: NDArray[np.floating]) -> dict[str, Scores]:
     """Films with one score from those of their views, by every way of combining them.
 
     `single` is the film itself, `mean` the mean of all. The assignment asks for "the maximum of f, the
@@ -63,23 +101,16 @@ def judge_views(test: Ways, validation: Ways | None, *, threshold: float | None,
         the same manner; `verdict`: whether the maximum is legitimate.
     """
     own = _judged(test, dict.fromkeys(test, threshold), seed=seed, resamples=resamples)
-    again = _refixed(validation, fix)
-    refixed = _judged(test, again, seed=seed, resamples=resamples) if again else None
+    refixed = None
+    with suppress(LabelError):  # validation films of one class can't fix any threshold
+        if validation is not None:
+            again = {way: fix(scores) for way, scores in validation.items()}
+            refixed = _judged(test, again, seed=seed, resamples=resamples)
     return {"ways": [{"name": way, "own": own[way], "refixed": refixed[way] if refixed else None}
                      for way in test],
             "verdict": {"way": MAXIMUM if MAXIMUM in test else SUREST,
                         "rise": _rise(test, seed=seed, resamples=resamples),
                         "gain": _gain(refixed if validation is not None else own)}}
-
-
-def _refixed(validation: Ways | None, fix: Callable[[Scores], float | None]) -> dict[str, float | None]:
-    """A threshold for each way; none where validation films of one class can't fix any."""
-    if validation is None:
-        return {}
-    try:
-        return {way: fix(scores) for way, scores in validation.items()}
-    except LabelError:
-        return {}
 
 
 def _judged(test: Ways, thresholds: Mapping[str, float | None], *, seed: int,
