@@ -45,11 +45,13 @@ class FilmReader:
         filters: What was done to the run's films before; None where that is unknown or nothing, and films
             are then taken as they are.
         home: The folder of the run's own films.
+        depth: Bits of grey that films of more than 8 are scaled from where they are taken as they are.
     """
 
     size: int
     filters: FilterOptions | None
     home: Path
+    depth: int | None = None
 
     def __call__(self, path: Path) -> Film:
         """The pixels of a film.
@@ -58,9 +60,9 @@ class FilmReader:
             FilmError: No complete image, or one that was prepared in another way than the run's films.
         """
         if self.filters is None or self._is_ready(path, self.filters):
-            return load_film(path, self.size)
+            return load_film(path, self.size, depth=self.depth)
         # As prepare_pict.py would have written it and a training read it, through the same JPEG.
-        prepared = prepared_jpeg(apply_filters(read_film_file(path), self.filters))
+        prepared = prepared_jpeg(apply_filters(read_film_file(path, depth=self.filters.depth), self.filters))
         return resized(read_film(prepared), self.size)
 
     def _is_ready(self, path: Path, filters: FilterOptions) -> bool:
@@ -80,7 +82,8 @@ def film_reader(run: RunFolder, size: int) -> FilmReader:
     """The reader of a run's network with an input of `size` × `size` pixels."""
     preparation = run.facts.get("preparation")
     home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().resolve()
-    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home)
+    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home,
+                      (run.facts.get("input") or {}).get("depth"))
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 from pneumo_tf.cohort import Cohort, Radiograph, table_sha256
 from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.labels import load_cohort
+from pneumo_tf.data.patients import folded
 from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
 from pneumo_tf.evaluation.drop import drop
@@ -41,6 +42,7 @@ class Elsewhere:
         labels: Their table.
         name: Of the evaluation; empty takes the folder's.
         extension: Of the films; None for any image.
+        patients: Column of the table that tells the patients, as `load_cohort` takes it.
         recalibrate: How many labelled films from there are imagined to be had; None for none.
         engine: "keras", "openvino", or "auto" for what suits the machine.
         threads: Of the processor; None takes all cores.
@@ -54,6 +56,7 @@ class Elsewhere:
     labels: Path
     name: str = ""
     extension: str | None = None
+    patients: str | None = None
     recalibrate: int | None = None
     engine: str = AUTO
     threads: int | None = None
@@ -113,7 +116,8 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
         LabelError: A class that the run doesn't know.
         FilmError: Fewer than 10 films, or one film under two labels.
     """
-    cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension)
+    cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension,
+                         patients=elsewhere.patients)
     if strangers := sorted(set(cohort.classes) - set(run.classes)):
         raise LabelError("Films from elsewhere must be of the run's classes.",
                          received=f"{', '.join(strangers)}, where the run has {', '.join(run.classes)}",
@@ -165,7 +169,7 @@ def _overlap(run: RunFolder, cohort: Cohort, films: Path) -> dict[str, Any]:
     known, uncompared = set().union(*own), sum(not hashes for hashes in own)
     again = sum(bool(_hashes(film, films / film.file) & known) for film in cohort)
     return {"films": again if known else None, "uncompared": uncompared,
-            "patients": len({film.patient for film in cohort} & set(run.cohort.patients) - {""})}
+            "patients": len(set(map(folded, cohort.patients)) & set(map(folded, run.cohort.patients)) - {""})}
 
 
 def _hashes(film: Radiograph, path: Path | None) -> set[str]:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from pneumo_tf.cohort import Cohort, table_sha256
-from pneumo_tf.data.audit import audit, check_classes
+from pneumo_tf.data.audit import audit, check_classes, check_two_classes
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
 from pneumo_tf.report.page import write_report
@@ -71,12 +71,19 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     """
     options = plan.options
     with stages.measure("labels and audit"):
-        cohort = audit(load_cohort(options.labels, options.films, extension=options.extension),
-                       options.films)
-        options.positive_class(cohort.classes)
+        cohort = load_cohort(options.labels, options.films, extension=options.extension,
+                             patients=options.patients)
+        check_two_classes(cohort)
+        positive = options.positive_class(cohort.classes)
+        if len(cohort.classes) == 2:
+            print(f"Looking for {positive} among the classes {' and '.join(cohort.classes)}.", flush=True)
+        cohort = audit(cohort, options.films)
     with stages.measure("decoding"):
         cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
+    for step in cohort.history:
+        if step.dropped or step.noted:
+            print(*step.lines(), sep="\n", flush=True)
     return plan.task(*_split(options, cohort, pixels), stages)
 
 

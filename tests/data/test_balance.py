@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.data.balance import class_weights, take_per_class
+from pneumo_tf.data.splits import class_weights, take_per_class
 
 
 def cohort_of(films_per_patient: dict[str, list[int]]) -> Cohort:

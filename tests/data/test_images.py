@@ -85,7 +85,8 @@ def test_sixteen_bits_are_scaled_and_not_clipped_to_white(grey: Image.Image) -> 
 
 @pytest.mark.parametrize(("deep", "shallow"), [(0, 0), (300, 1), (30000, 117), (65535, 255)])
 def test_each_of_sixteen_bits_counts(deep: int, shallow: int) -> None:
-    assert to_eight_bits(Image.fromarray(np.full((2, 2), deep, np.uint16))).getpixel((0, 0)) == shallow
+    film = Image.fromarray(np.full((2, 2), deep, np.uint16))
+    assert to_eight_bits(film, depth=16).getpixel((0, 0)) == shallow
 
 
 def test_sixteen_bits_survive_a_png(grey: Image.Image) -> None:
@@ -144,24 +145,24 @@ def test_every_format_of_the_table_is_read_under_each_of_its_names(row: Format, 
 
 
 class Toy(ImageFile.ImageFile):
-    """A format that Pillow lacks: a mark of four bytes, then a square of 8 × 8 grey pixels."""
+    """A format that Pillow lacks: a mark of four bytes, then a square of 16 × 16 grey pixels."""
 
     format = "TOY"
 
     def _open(self) -> None:
         if self.fp.read(4) != b"TOY!":
             raise SyntaxError("no toy")
-        self._size, self._mode = (8, 8), "L"
-        self.tile = [ImageFile._Tile("raw", (0, 0, 8, 8), 4, "L")]
+        self._size, self._mode = (16, 16), "L"
+        self.tile = [ImageFile._Tile("raw", (0, 0, 16, 16), 4, "L")]
 
 
 def test_a_format_that_pillow_lacks_is_one_more_row_with_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    film = b"TOY!" + bytes(range(64))
+    film = b"TOY!" + bytes(range(256))
     with pytest.raises(FilmError, match="not an image"):
         read_film(film)
     monkeypatch.setitem(Image.OPEN, "TOY", (Toy, None))
     monkeypatch.setattr(images, "FORMATS", (*FORMATS, Format("TOY", (".toy",))))
-    assert read_film(film).tobytes() == bytes(range(64))
+    assert read_film(film).tobytes() == bytes(range(256))
     with pytest.raises(FilmError, match="truncated"):
         read_film(film[:20])
 
@@ -179,7 +180,7 @@ def test_a_file_that_is_no_film_is_named(tmp_path: Path) -> None:
 
 DECODERS = {"imread", "imdecode", "load_img", "decode_image", "decode_jpeg", "decode_png", "read_file"}
 # A view's JPEG compression is encoded and decoded in memory; no file of anybody's is read there.
-OWN_BYTES = {"imdecode": "training/warp.py"}
+OWN_BYTES = {"imdecode": "training/views.py"}
 
 
 def decoders(source: str) -> set[str]:
