@@ -81,7 +81,8 @@ def _say(cohort: Cohort, output: Path) -> None:
     from rich.console import Console
 
     Console().print(class_table(cohort))
-    print(*(line for step in cohort.history for line in step.lines()), sep="\n")
+    for step in cohort.history:
+        print(*step.lines(), sep="\n")
     if unknown := cohort.patients.count(""):
         print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
               "of its own, so films of one child may end up on both sides.")

@@ -47,6 +47,7 @@ UNREAD = {
     **dict.fromkeys((".dcm", ".dicom", ".ima"), "DICOM file: export it as PNG to prepare it"),
     **dict.fromkeys((".nii", ".mha", ".mhd", ".nrrd", ".heic", ".heif", ".avif", ".jxl", ".pdf", ".psd",
                      ".svg", ".npy", ".npz"), "image format that isn't read: export it as PNG")}
+BLANK = "blank: every pixel alike"
 JPEG_QUALITY = 95  # of prepared films
 LEAST_SIDE = 16  # pixels; what is smaller is an icon or a broken export
 LARGEST_ASPECT = 10  # longer side by shorter one; a film of a whole spine has 4
@@ -105,13 +106,17 @@ def read_film(data: bytes, *, depth: int | None = None) -> Image.Image:
         depth: Bits of grey that a film of more than 8 is scaled from, as `to_eight_bits` takes it.
 
     Raises:
-        FilmError: As `open_film`; a blank film, floating-point pixels, or more bits than `depth`.
+        FilmError: As `open_film` and `to_eight_bits`.
     """
     image = open_film(data)
     with _damage_refused():
-        film = to_eight_bits(ImageOps.exif_transpose(image), depth)
+        return to_eight_bits(ImageOps.exif_transpose(image), depth)
+
+
+def refuse_blank(film: Image.Image) -> Image.Image:
+    """The film of `read_film` again; a FilmError where all of its pixels are alike."""
     if all(low == high for low, high in np.reshape(film.getextrema(), (-1, 2))):
-        raise _unreadable("blank: every pixel alike")
+        raise _unreadable(BLANK)
     return film
 
 

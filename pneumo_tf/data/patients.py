@@ -116,7 +116,8 @@ def _refuse_undecided(columns: Iterable[str]) -> None:
     for name in columns:
         if _PATIENT_COLUMN.fullmatch(re.sub(r"[\W\d_]+", "", fold(name))):
             raise LabelError("It must be known which column tells the patients, or one patient's films may "
-                             "end up in training and test.", received=f"a labels table with the column {name!r}",
+                             "end up in training and test.",
+                             received=f"a labels table with the column {name!r}",
                              remedy=f"Add --patients {name!r}, or --no-patients if it tells something else.")
 
 

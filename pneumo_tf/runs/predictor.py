@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.data.images import prepared_jpeg, read_film, read_film_file
+from pneumo_tf.data.images import BLANK, prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError
@@ -164,6 +164,9 @@ class Predictor:
         """
         def draw(place: int) -> Film:
             film = self.read(files[place])
+            if film.min() == film.max():
+                raise FilmError("A film must show something.", received=f"{files[place]} ({BLANK})",
+                                remedy="Replace it or leave it out.")
             return np.stack([variant(film, numbers[place]) for variant in variants])
 
         found = np.empty((len(files), len(variants), len(self.classes)), np.float32)

@@ -75,12 +75,12 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
                              patients=options.patients)
         check_two_classes(cohort)
         positive = options.positive_class(cohort.classes)
-        if len(cohort.classes) == 2:
-            print(f"Looking for {positive} among the classes {' and '.join(cohort.classes)}.", flush=True)
         cohort = audit(cohort, options.films)
     with stages.measure("decoding"):
         cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
+    if len(cohort.classes) == 2:
+        print(f"Looking for {positive} among the classes {' and '.join(cohort.classes)}.", flush=True)
     for step in cohort.history:
         if step.dropped or step.noted:
             print(*step.lines(), sep="\n", flush=True)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Dropped, Step
 from pneumo_tf.data.audit import file_sha256, shallower
-from pneumo_tf.data.images import film_depth, in_mode, open_film, read_film, read_film_file
+from pneumo_tf.data.images import film_depth, in_mode, open_film, read_film, read_film_file, refuse_blank
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
@@ -202,7 +202,7 @@ def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) ->
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise _inconstant(file, "changed")
     try:
-        return resized(read_film(content, depth=depth), size, channels=channels)
+        return resized(refuse_blank(read_film(content, depth=depth)), size, channels=channels)
     except FilmError:
         return None
 
@@ -210,7 +210,7 @@ def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) ->
 def _why(path: Path) -> str:
     """The reason against a film that couldn't be read."""
     try:
-        read_film(path.read_bytes())
+        refuse_blank(read_film(path.read_bytes()))
     except FilmError as failure:
         return failure.received
     except OSError:

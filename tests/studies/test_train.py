@@ -155,7 +155,7 @@ def test_an_unreadable_film_is_listed_and_skipped(prepared_films: Path, labels_t
     run = run_study(_options(films, labels_table, tmp_path / "model"))
     flow = json.loads((run / "run.json").read_text())["flow"]
     dropped = [film for step in flow for film in step["dropped"]]
-    assert dropped == [{"file": "NORMAL-3.jpeg", "reason": "unreadable"}]
+    assert dropped == [{"file": "NORMAL-3.jpeg", "reason": "truncated or damaged image"}]
     assert "NORMAL-3" not in set(pd.read_csv(run / "predictions.csv")["id"])
 
 

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jpeg, read_film
+from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jpeg, read_film, refuse_blank
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.sources import Source
 from pneumo_tf.errors import FilmError
@@ -61,7 +61,7 @@ def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters:
     except OSError as failure:  # it was there a moment ago
         return _cannot_be_opened(failure)
     try:
-        image = apply_filters(read_film(data, depth=filters.depth), filters)
+        image = apply_filters(refuse_blank(read_film(data, depth=filters.depth)), filters)
     except FilmError as failure:
         return failure.received
     with replacing(path) as temporary:
