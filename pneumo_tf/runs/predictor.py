@@ -46,19 +46,29 @@ class FilmReader:
             are then taken as they are.
         home: The folder of the run's own films.
         depth: Bits of grey that films of more than 8 are scaled from where they are taken as they are.
+        takes_blank: Whether a film whose pixels are all alike is read like any other.
     """
 
     size: int
     filters: FilterOptions | None
     home: Path
     depth: int | None = None
+    takes_blank: bool = True
 
     def __call__(self, path: Path) -> Film:
         """The pixels of a film.
 
         Raises:
-            FilmError: No complete image, or one that was prepared in another way than the run's films.
+            FilmError: No complete image, a blank one where none is taken, or one that was prepared in another
+                way than the run's films.
         """
+        film = self._pixels(path)
+        if film.min() == film.max() and not self.takes_blank:
+            raise FilmError("A film must show something.", received=f"{path} ({BLANK})",
+                            remedy="Replace it or leave it out.")
+        return film
+
+    def _pixels(self, path: Path) -> Film:
         if self.filters is None or self._is_ready(path, self.filters):
             return load_film(path, self.size, depth=self.depth)
         # As prepare_pict.py would have written it and a training read it, through the same JPEG.
@@ -164,9 +174,6 @@ class Predictor:
         """
         def draw(place: int) -> Film:
             film = self.read(files[place])
-            if film.min() == film.max():
-                raise FilmError("A film must show something.", received=f"{files[place]} ({BLANK})",
-                                remedy="Replace it or leave it out.")
             return np.stack([variant(film, numbers[place]) for variant in variants])
 
         found = np.empty((len(files), len(variants), len(self.classes)), np.float32)

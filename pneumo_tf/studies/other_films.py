@@ -6,7 +6,7 @@ Writes `external/<name>/{predictions.csv, metrics.json, report.html}` into the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     overlap = _overlap(run, cohort, elsewhere.films)
     make_folder(place)
     predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
+    predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
         scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
