@@ -89,7 +89,7 @@ def positive_class(classes: Sequence[str], wanted: str | None = None) -> str:
 
 
 def _is_negative(name: str, classes: Sequence[str]) -> bool:
-    """Healthy by its words, or another class's name behind a "non"."""
+    """Healthy by its words, or the name of an ill class behind a "non"."""
     joined = fold(name).replace(" ", "")
-    others = [fold(other).replace(" ", "") for other in classes if other != name]
+    others = [fold(other).replace(" ", "") for other in classes if not is_healthy(other)]
     return is_healthy(name) or any(joined == no + other for no in _NOT for other in others)

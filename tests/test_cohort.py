@@ -42,7 +42,8 @@ class TestThroughCsv:
     @pytest.mark.parametrize(("content", "reason"), [
         ("id,clase\na,N\n", "plain"), ("id;clase\r\na;N\r\n", "a Spanish spreadsheet"),
         ("\ufeffid,clase\na,N\n", "a byte order mark"), ("id,clase\n a , N \n", "blanks around"),
-        ("sep=;\nid;clase\na;N\n", "Excel's own line"), ('"sep=,"\r\nid,clase\r\na,N\r\n', "quoted by another"),
+        ("sep=;\nid;clase\na;N\n", "Excel's own line"),
+        ('"sep=,"\r\nid,clase\r\na,N\r\n', "quoted by another"),
         ("SEP=\t\nid\tclase\na\tN\n", "tabs"), ("id\tclase\na\tN\n", "tabs without a word"),
         ('"id","clase"\n"a","N"\n', "quoted"), ("id,clase\n\na,N\n\n", "empty lines"),
     ])

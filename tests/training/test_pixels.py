@@ -247,3 +247,23 @@ def test_a_film_that_vanished_since_the_audit_is_named(grey_folder: Path) -> Non
     film = replace(cohort_of(["gone.png"]).radiographs[0], file_sha256="0" * 64)
     with pytest.raises(FilmError, match=r"gone\.png, which vanished"):
         decode_cohort(Cohort((film,)), grey_folder, size=8, cache=None, workers=1)
+
+
+def test_films_of_twelve_bits_are_scaled_alike_and_the_odd_one_is_noted(tmp_path: Path) -> None:
+    levels = np.tile(np.linspace(0, 1, 40), (40, 1))
+    for name, largest in (("a.png", 4095), ("b.png", 2047), ("c.png", 255)):
+        Image.fromarray((levels * largest).astype(np.uint16)).save(tmp_path / name)
+    cohort, pixels = decode(tmp_path, ["a.png", "b.png", "c.png"], size=40)
+    assert pixels.depth == 12
+    assert [int(pixels.film(row).max()) for row in range(3)] == [255, 127, 16]
+    assert [noted.file for noted in cohort.history[-1].noted] == ["c.png"]
+    alone, = decode(tmp_path, ["b.png"], size=40)[1].batch([0])
+    assert alone.max() == 255  # in a set of its own
+    assert load_film(tmp_path / "b.png", 40, depth=12).max() == 127
+
+
+def test_a_blank_film_is_dropped_with_its_reason(grey_folder: Path) -> None:
+    Image.new("L", (20, 20), 7).save(grey_folder / "03.png")
+    cohort, pixels = decode(grey_folder, ALL[:5])
+    dropped, = cohort.history[-1].dropped
+    assert (dropped.file, dropped.reason, len(pixels)) == ("03.png", "blank: every pixel alike", 4)
