@@ -106,8 +106,7 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             tell(f"Already prepared: {target} holds these films with these options. Nothing was done.")
             return folder.read()
         refuse_two_labels(films, folder.other_films)
-        folder.refuse_to_mix(force=force)
-        with folder.claimed():
+        with folder.claimed(force=force):
             readable = films.readable(_filtered(films, folder, opened, workers))
             cohort = _chosen(films.without_copies(readable), options)
             return folder.publish(_numbered(cohort))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, Part, Prepared, read_prepared
-from pneumo_tf.errors import FilmError, OptionError, StorageError
+from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.names import refuse_twins
 from pneumo_tf.storage import guarded, locked, make_folder, write_json
 
@@ -58,28 +58,17 @@ class Target:
         recorded = read_prepared(self.path)
         return Cohort(tuple(Cohort.read_csv(self.path / MANIFEST)), recorded.steps if recorded else ())
 
-    def refuse_to_mix(self, *, force: bool) -> None:
-        """Make sure that the folder holds nothing that these films must not lie beside or replace.
+    @contextmanager
+    def claimed(self, *, force: bool) -> Iterator[None]:
+        """Make the folders, for this process alone, or refuse before anything in them is touched.
+
+        Films that can't be used leave no trace of the preparation.
 
         Raises:
             OptionError: The classes that stay were filtered in another way.
             LabelError: One of them looks like a class of these films.
-            StorageError: Without `force`, another preparation or files named like ours.
-        """
-        self._refuse_other_filters()
-        refuse_twins(label for part in (*self.others, self.part) for label in part.labels)
-        trouble = self._what_is_in_the_way()
-        if trouble and not force:
-            raise StorageError("Prepared films are overwritten only with --force.",
-                               received=f"{self.path}, which holds {trouble}",
-                               remedy="Name another --target, or repeat the command with --force.")
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Make the folders, for this process alone; films that can't be used leave no trace.
-
-        Raises:
-            StorageError: Read-only or full, or another process is preparing films into the folder.
+            StorageError: Another process is at work in the folder; without `force`, it holds another
+                preparation or files named like ours; read-only or full.
         """
         is_new = not self.path.exists()
         make_folder(self.path)
@@ -89,13 +78,23 @@ class Target:
                     raise StorageError("One preparation at a time may write to a folder.",
                                        received=f"{self.path}, in which another one is at work",
                                        remedy="Wait for its end, or name another --target.")
+                self._refuse_to_mix(force=force)
                 with self._staged():
                     yield
-        except FilmError:
-            with suppress(OSError):  # not empty, where another process began in the meantime
+        except PneumoError:
+            with suppress(OSError):  # what was done stays where it can be gone on from
                 if is_new:
                     self.path.rmdir()
             raise
+
+    def _refuse_to_mix(self, *, force: bool) -> None:
+        self._refuse_other_filters()
+        refuse_twins(label for part in (*self.others, self.part) for label in part.labels)
+        trouble = self._what_is_in_the_way()
+        if trouble and not force:
+            raise StorageError("Prepared films are overwritten only with --force.",
+                               received=f"{self.path}, which holds {trouble}",
+                               remedy="Name another --target, or repeat the command with --force.")
 
     @contextmanager
     def _staged(self) -> Iterator[None]:

@@ -214,15 +214,16 @@ def test_a_second_preparation_at_the_same_time_is_told_of_the_first(
 
     def with_another(*args: object, **options: object) -> str:
         if not refusals:
-            for other in (PrepareOptions(), PrepareOptions(SMALL)):
+            for other, force in ((PrepareOptions(), False), (PrepareOptions(SMALL), False),
+                                 (PrepareOptions(SMALL), True)):
                 with pytest.raises(StorageError, match="in which another one is at work") as refusal:
-                    room.prepare(source, target, other, force=True)
+                    room.prepare(source, target, other, force=force)
                 refusals.append(refusal)
         return filter_film(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(room, "filter_film", with_another)
     prepare(source, target)
-    assert len(refusals) == 2
+    assert len(refusals) == 3
     monkeypatch.setattr(room, "filter_film", filter_film)
     prepare(source, tmp_path / "undisturbed")
     assert contents(target) == contents(tmp_path / "undisturbed")
@@ -230,14 +231,13 @@ def test_a_second_preparation_at_the_same_time_is_told_of_the_first(
 
 def test_a_preparation_that_was_finished_meanwhile_is_not_overwritten(
         source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse = room.Target.refuse_to_mix
+    refuse = room.refuse_two_labels
 
-    def after_another(self: room.Target, *, force: bool) -> None:
-        refuse(self, force=force)
-        monkeypatch.setattr(room.Target, "refuse_to_mix", refuse)
+    def after_another(*films: object) -> None:
+        monkeypatch.setattr(room, "refuse_two_labels", refuse)
         prepare(source, target)
 
-    monkeypatch.setattr(room.Target, "refuse_to_mix", after_another)
+    monkeypatch.setattr(room, "refuse_two_labels", after_another)
     with pytest.raises(StorageError, match="One preparation at a time"):
         prepare(source, target, PrepareOptions(SMALL))
     recorded = read_prepared(target)
