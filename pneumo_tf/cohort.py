@@ -6,6 +6,7 @@ At each arrow of the pipeline it is a CSV, so it can be opened in a spreadsheet 
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from pneumo_tf.errors import LabelError
+from pneumo_tf.names import clean
 from pneumo_tf.storage import replacing
 
 LABEL_COLUMNS = ("id", "clase")
@@ -58,7 +60,7 @@ _FIELDS = [f.name for f in fields(Radiograph) if f.name not in ("id", "label", "
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file that was left out, and why."""
+    """A file that was left out, or noted, and why."""
 
     file: str
     reason: str
@@ -66,15 +68,29 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one stage did to the cohort: how many films it kept, which it dropped and why."""
+    """What one stage did to the cohort: how many films it kept, which it dropped and why.
+
+    Attributes:
+        noted: What was kept, and is odd all the same: a film or a patient's name, and what about it.
+    """
 
     stage: str
     kept: int
     dropped: tuple[Dropped, ...] = ()
+    noted: tuple[Dropped, ...] = ()
 
     def reasons(self) -> dict[str, int]:
         """Number of dropped files by reason, most frequent first."""
         return dict(Counter(dropped.reason for dropped in self.dropped).most_common())
+
+    def lines(self) -> list[str]:
+        """The step for a terminal: what it kept, then each reason with its number and one example."""
+        lines = [f"{self.stage}: {self.kept:,}"]
+        for what, files in (("dropped", self.dropped), ("noted", self.noted)):
+            for reason, times in Counter(one.reason for one in files).most_common():
+                example = next(one.file for one in files if one.reason == reason)
+                lines.append(f"  {what} {times:,}: {reason}, e.g. {example}")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -151,8 +167,9 @@ class Cohort:
     def read_csv(cls, path: Path) -> Cohort:
         """Read a labels table made here or by anyone else.
 
-        The first two columns are `id,clase`; other columns may follow in any order. A semicolon is
-        accepted as separator, since spreadsheets write it in Spanish-speaking countries.
+        The first two columns are `id,clase`; other columns may follow in any order. A semicolon or a tab is
+        accepted as separator, since spreadsheets write the former in Spanish-speaking countries, and so is
+        their first line `sep=;`. Names are read in one spelling, as `names.clean` gives it.
 
         Raises:
             LabelError: Not UTF-8, wrong header, a blank id or class, repeated ids, no rows.
@@ -191,13 +208,14 @@ def _with_field(radiograph: Radiograph, name: str, value: str) -> Radiograph:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-        separator = ";" if header.count(";") > header.count(",") else ","
+        first = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+        told = re.fullmatch(r'"?sep=(.)"?[,;]*\s*', first, re.IGNORECASE)
+        separator = told[1] if told else max(",;\t", key=first.count)
         with warnings.catch_warnings():
             # pandas only warns where the first row is too long, and cuts the surplus fields off
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False,
-                                encoding="utf-8-sig", index_col=False)
+                                encoding="utf-8-sig", index_col=False, skiprows=1 if told else 0)
     except UnicodeDecodeError as failure:
         raise LabelError("A labels table must be UTF-8 text.",
                          received=f"{path}, byte {failure.object[failure.start]:#04x} at {failure.start}",
@@ -213,20 +231,22 @@ def _read_table(path: Path) -> pd.DataFrame:
     if tuple(frame.columns[:2]) != LABEL_COLUMNS:
         raise LabelError("The first two columns of a labels table must be id,clase.",
                          received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=_MAKE)
-    return _without_blanks(frame.fillna("").map(str.strip), path)
+    return _without_blanks(frame.fillna("").map(str.strip), path, first_line=3 if told else 2)
 
 
-def _without_blanks(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _without_blanks(frame: pd.DataFrame, path: Path, *, first_line: int) -> pd.DataFrame:
     for column, meaning in zip(LABEL_COLUMNS, ("id", "class"), strict=True):
         blank = frame.index[frame[column] == ""]
         if len(blank):
             raise LabelError(f"Every row of a labels table must have a {meaning}.",
-                             received=f"{path}, line {blank[0] + 2} with a blank {column}",
+                             received=f"{path}, line {blank[0] + first_line} with a blank {column}",
                              remedy="Fill it in or delete the row.")
     return frame
 
 
 def _radiograph(row: Mapping[Any, str]) -> Radiograph:
+    # A path stays as it is on the disk.
+    row = {name: value if name == "file" else clean(value) for name, value in row.items()}
     known = {name: row[name] for name in _FIELDS if name in row}
     facts = {name: value for name, value in row.items() if name not in (*LABEL_COLUMNS, *_FIELDS) and value}
     return Radiograph(id=row["id"], label=row["clase"], facts=facts, **known)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pneumo_tf.errors import OptionError, PneumoError, closest
+from pneumo_tf.names import clean
 
 PREPARED_FOLDER = "clasificacion"
 LABELS_FILE = "labels/labels.csv"
@@ -63,7 +64,7 @@ def folder_name(name: str, *, what: str) -> str:
         OptionError: It is empty, too long, reserved, begins or ends with a dot, or holds a sign that file
             systems give a meaning.
     """
-    name = name.strip()
+    name = clean(name)
     if not name or len(name) > _LONGEST or name[0] == "." or name[-1] == "." or _RESERVED.fullmatch(name) \
             or set(name) & set('/\\:*?"<>|') or not name.isprintable():
         raise OptionError(f"The name of {what} must do as a folder's.", received=repr(name),

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pneumo_tf.errors import StorageError
 
 _REASONS = {
@@ -54,6 +56,23 @@ def make_folder(path: Path) -> Path:
         probe.write_bytes(b"")
         probe.unlink()
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path`, and yield whether it could be had; it is gone afterwards."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(OSError):  # Windows removes no file that is open
+            path.unlink()
+        lock.release()
 
 
 @contextmanager

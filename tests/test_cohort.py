@@ -1,5 +1,6 @@
 """A cohort goes through CSV unchanged, remembers what was dropped, and refuses broken tables."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ class TestThroughCsv:
     @pytest.mark.parametrize(("content", "reason"), [
         ("id,clase\na,N\n", "plain"), ("id;clase\r\na;N\r\n", "a Spanish spreadsheet"),
         ("\ufeffid,clase\na,N\n", "a byte order mark"), ("id,clase\n a , N \n", "blanks around"),
+        ("sep=;\nid;clase\na;N\n", "Excel's own line"),
+        ('"sep=,"\r\nid,clase\r\na,N\r\n', "quoted by another"),
+        ("SEP=\t\nid\tclase\na\tN\n", "tabs"), ("id\tclase\na\tN\n", "tabs without a word"),
         ('"id","clase"\n"a","N"\n', "quoted"), ("id,clase\n\na,N\n\n", "empty lines"),
     ])
     def test_tables_of_others_are_read(self, tmp_path: Path, content: str, reason: str) -> None:
@@ -51,6 +55,7 @@ class TestThroughCsv:
         ("clase,id\nN,a\n", "must be id,clase. Received: .* with clase,id"),
         ("a,N\nb,P\n", "must be id,clase"),
         ("id,clase\n,N\n", "line 2 with a blank id"), ("id,clase\na,N\nb,\n", "line 3 with a blank clase"),
+        ("sep=;\nid;clase\na;N\nb;\n", "line 4 with a blank clase"),
         ("id,clase\na,N\na,P\n", "must be unique. Received: 1 repeated, e.g. 'a'"),
         ("id,clase\nfilm, left.png,N\n", "as many fields as the header"),
         ("id,clase\na,N\nfilm, left.png,N\n", "as many fields as the header"),
@@ -62,6 +67,12 @@ class TestThroughCsv:
         with pytest.raises(LabelError, match=told) as caught:
             Cohort.read_csv(table(tmp_path, content))
         assert "\n" not in str(caught.value)
+
+    def test_names_have_one_spelling_but_paths_stay_as_on_the_disk(self, tmp_path: Path) -> None:
+        mac = unicodedata.normalize("NFD", "niño")
+        content = f"id,clase,file,patient\n{mac},NEUMONÍA\u200b,{mac}.png,P\ufeff7\n"
+        film, = Cohort.read_csv(table(tmp_path, content))
+        assert (film.id, film.label, film.file, film.patient) == ("niño", "NEUMONÍA", f"{mac}.png", "P7")
 
     @pytest.mark.parametrize("name", ["missing.csv", "."])
     def test_a_table_that_is_no_file_is_refused(self, tmp_path: Path, name: str) -> None:

@@ -22,7 +22,8 @@ def build_parser() -> command.Parser:
     parser.add_argument("--resume", action="store_true",
                         help="go on with the same command's run that was stopped")
     parser.add_argument("--positive", metavar="CLASS", default=argparse.SUPPRESS,
-                        help="class to be found (default: PNEUMONIA, else the last by name)")
+                        help="class to be found (default: of two, the one whose name isn't that of the "
+                        "healthy, such as NORMAL, sano, benign, control or no_finding)")
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
     options.add_lang(parser)
@@ -63,6 +64,8 @@ def _show(run: Path) -> None:
                           f"{figure['low']:.3f} – {figure['high']:.3f}" if known else "")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    if len(facts["classes"]) == 2:
+        console.print(f"Looked for: {facts['positive']}", markup=False)
     if facts["split_by"] == "film" or facts["films_without_patient"]:
         console.print("The same patient may be on both sides of the split: these figures may be too good.")
     seconds = sum(stage["seconds"] for stage in facts["stages"])

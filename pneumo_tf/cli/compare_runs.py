@@ -89,7 +89,7 @@ def _name(typed: argparse.Namespace, cells: Sequence[Cell]) -> str:
 
 
 def _check(rows: Sequence[tuple[str, ...]]) -> None:
-    """Settle every row's recipe, backbone and weights, so that a mistake shows before the first one trains.
+    """Settle every row's recipe, weights and labels, so that a mistake shows before the first one trains.
 
     In a process of its own, since Keras would keep its memory for as long as the rows train.
     """
@@ -101,11 +101,14 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 def _settle(rows: Sequence[tuple[str, ...]]) -> None:
     start_keras(1)
     from pneumo_tf.studies.plan import settle
+    from pneumo_tf.studies.train import read_cohort
 
     for arguments in rows:
-        typed = binary_class.build_parser().parse_args(arguments)
+        study = options.study_of(binary_class.build_parser().parse_args(arguments))
         try:
-            settle(options.study_of(typed))
+            settle(study)
+            if arguments == rows[0]:  # all share films and labels
+                read_cohort(study)
         except PneumoError as failure:
             if len(rows) == 1:
                 raise

@@ -19,8 +19,8 @@ _EPILOG = ("Nothing is trained anew but the head, for --repeat. The run's report
            "from elsewhere get a report of their own in the run's folder.")
 _OWN, _ELSEWHERE, _REPEATED = "the run's own test films", "--path", "--repeat"
 # Options that only one kind of evaluation reads.
-_READERS = {_OWN: ("films", "views", "augment"),
-            _ELSEWHERE: ("labels", "ext", "name", "recalibrate"), _REPEATED: ("cache",)}
+_READERS = {_OWN: ("films", "views", "augment"), _REPEATED: ("cache",),
+            _ELSEWHERE: ("labels", "ext", "patients", "no_patients", "name", "recalibrate")}
 
 
 def build_parser() -> command.Parser:
@@ -54,6 +54,7 @@ def _add_elsewhere(parser: command.Parser) -> None:
     group.add_argument("-l", "--labels", metavar="CSV", default=unset, help="their table of labels")
     group.add_argument("-ex", "--ext", metavar="EXT", default=unset,
                        help="extension of the films (default: any image)")
+    options.add_patients(group)
     group.add_argument("--name", default=unset, help="of the evaluation (default: the folder's)")
     group.add_argument("--recalibrate", type=options.whole_number(at_least=1), metavar="N", default=unset,
                        help="show what N labelled films from there would buy")
@@ -112,8 +113,9 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
     from pneumo_tf.studies.other_films import Elsewhere, evaluate_elsewhere
 
     own = {name: given[name] for name in ("name", "recalibrate") if name in given}
-    report = evaluate_elsewhere(run, Elsewhere(films=films, labels=labels, extension=given.get("ext"),
-                                               **own, **common, command=typed.command))
+    report = evaluate_elsewhere(run, Elsewhere(
+        films=films, labels=labels, extension=given.get("ext"), patients=options.patients_of(typed), **own,
+        **common, command=typed.command))
     content = json.loads((report.parent / METRICS).read_text(encoding="utf-8"))
     print(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
     for name, row in content["drop"].items():

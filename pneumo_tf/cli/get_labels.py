@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
-from pneumo_tf.cli.options import find_films
+from pneumo_tf.cli.options import add_patients, find_films, patients_of
 from pneumo_tf.errors import OptionError
 from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, output_path
 
@@ -29,6 +29,7 @@ def build_parser() -> command.Parser:
                         help="folder of films, looked for here and in the project")
     parser.add_argument("-o", "--output", metavar="CSV", default=argparse.SUPPRESS,
                         help=f"table to write (default: {LABELS_FILE} in the project)")
+    add_patients(parser)
     return parser
 
 
@@ -47,7 +48,7 @@ def act(options: argparse.Namespace) -> str:
     if output.suffix.lower() != ".csv":
         raise OptionError("The table must be a CSV file.", received=str(output),
                           remedy="Give --output a name that ends in .csv.")
-    cohort = read_folder(find_films(options.path))
+    cohort = read_folder(find_films(options.path), patients=patients_of(options))
     check_two_classes(cohort)
     cohort.write_csv(output)
     write_json(output.with_suffix(".json"), _summary(cohort))
@@ -80,6 +81,8 @@ def _say(cohort: Cohort, output: Path) -> None:
     from rich.console import Console
 
     Console().print(class_table(cohort))
+    for step in cohort.history:
+        print(*step.lines(), sep="\n")
     if unknown := cohort.patients.count(""):
         print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
               "of its own, so films of one child may end up on both sides.")

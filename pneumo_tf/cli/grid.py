@@ -21,7 +21,7 @@ from pneumo_tf.places import CACHE_FOLDER, output_path
 # What a comparison sets itself for each of its rows.
 _OWN = ("help", "output", "lang", "resume")
 # Paths, which may hold a comma; and what decides the split, which all rows share.
-_PLACES = ("path", "labels", "cache")
+_PLACES = ("path", "labels", "cache", "patients")
 _SPLIT = ("ext", "split_seed", "test_fraction", "validation_fraction", "split_by", "keep_test", "positive")
 _NO = "--no-"  # begins the negative of a flag
 # What changes where a run lies or how long it takes, but not what comes out of it.
@@ -76,7 +76,7 @@ def add_row_options(parser: Parser) -> None:
         "options of the rows", "Those of binary_class.py. Several values, separated by commas, make a grid "
         "(not so for paths and for what makes the split, which all rows share).")
     for action in _row_actions():
-        names = [name for name in action.option_strings if not name.startswith(_NO)]
+        names = _names(action)
         about: dict[str, Any] = {"action": type(action), "help": action.help}
         if action.nargs != 0:
             metavar = "|".join(map(str, action.choices)) if action.choices else action.metavar
@@ -119,7 +119,13 @@ def _help(action: argparse.Action) -> str:
 
 
 def _long(action: argparse.Action) -> str:
-    return max((name for name in action.option_strings if not name.startswith(_NO)), key=len)
+    return max(_names(action), key=len)
+
+
+def _names(action: argparse.Action) -> list[str]:
+    """What it is typed as, but for the negative of a flag that has both."""
+    is_both = isinstance(action, argparse.BooleanOptionalAction)
+    return [name for name in action.option_strings if not (is_both and name.startswith(_NO))]
 
 
 def _texts(action: argparse.Action, given: Mapping[str, Any]) -> list[str]:

@@ -136,6 +136,26 @@ def find_labels(typed: str) -> Path:
                          remedy="Make it with get_labels.py, or name another table with --labels.")
 
 
+def add_patients(parser: Parser | argparse._ArgumentGroup) -> None:
+    """Which column of the labels table tells the patients."""
+    parser.add_argument("--patients", metavar="COLUMN", default=_UNSET,
+                        help="column of the table that tells the patients (default: patient)")
+    parser.add_argument("--no-patients", action="store_true", default=_UNSET,
+                        help="no other column than patient tells them, whatever it is called")
+
+
+def patients_of(typed: argparse.Namespace) -> str | None:
+    """The column that was named, "" for none, None where nothing was typed.
+
+    Raises:
+        OptionError: Both were.
+    """
+    if "patients" in typed and "no_patients" in typed:
+        raise OptionError("The patients are told by a column or by none.",
+                          received="--patients and --no-patients", remedy="Leave one of them out.")
+    return "" if "no_patients" in typed else getattr(typed, "patients", None)
+
+
 def refuse_unused(typed: argparse.Namespace, readers: Mapping[str, Sequence[str]],
                   chosen: Sequence[str]) -> None:
     """Refuse options that nothing of what was asked for would read.
@@ -180,6 +200,7 @@ def _add_films(parser: Parser, *, writes: str) -> None:
                         help="most epochs of the recipe's main phase")
     parser.add_argument("-p", "--path", metavar="DIR", default=PREPARED_FOLDER, help="folder of films")
     parser.add_argument("-l", "--labels", metavar="CSV", default=LABELS_FILE, help="table of labels")
+    add_patients(parser)
     parser.add_argument("-ex", "--ext", default=_IMAGE, metavar="EXT",
                         help="extension of the films, e.g. .jpeg")
     parser.add_argument("-o", "--output", metavar="DIR", default=_UNSET,
@@ -307,7 +328,7 @@ def study_of(typed: argparse.Namespace) -> StudyOptions:
     output = output_path(getattr(typed, "output", None), default=MODEL_FOLDER)
     cache = output_path(getattr(typed, "cache", output / "cache"), default="")
     found = {"films": find_films(typed.path), "labels": find_labels(typed.labels), "extension": extension,
-             "output": output, "cache": cache, "settings": _settings(typed)}
+             "output": output, "cache": cache, "settings": _settings(typed), "patients": patients_of(typed)}
     known = {field.name for field in fields(StudyOptions)}
     return StudyOptions(**{name: value for name, value in vars(typed).items() if name in known} | found)
 

@@ -16,7 +16,7 @@ from pneumo_tf.errors import FilmError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pneumo_tf.cohort import Cohort, Step
+    from pneumo_tf.cohort import Cohort
     from pneumo_tf.data.preparation.prepare import PrepareOptions
 
 _DESCRIPTION = ("Filter films (brightness, contrast, size) into one folder of JPEGs named by class, with "
@@ -103,11 +103,6 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
 def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
     console.print(class_table(cohort))
     for step in cohort.history:
-        _print_step(step, console)
+        for line in step.lines():
+            console.print(line, markup=False)
     console.print(f"Written to {target}", markup=False)
-
-
-def _print_step(step: Step, console: Console) -> None:
-    console.print(f"{step.stage}: {step.kept:,}", markup=False)
-    for reason, times in step.reasons().items():
-        console.print(f"  dropped {times:,}: {reason}", markup=False)

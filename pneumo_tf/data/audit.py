@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pneumo_tf.cohort import Cohort, Radiograph
+from pneumo_tf.cohort import Cohort, Dropped, Radiograph
 from pneumo_tf.data.patients import owner
 from pneumo_tf.errors import FilmError, LabelError
 
@@ -62,6 +63,16 @@ def check_two_classes(cohort: Cohort) -> None:
                          received=f"{len(cohort)} films, all of class {' '.join(cohort.classes) or 'none'}",
                          remedy="Prepare the films of the other class with prepare_pict.py, then run "
                                 "get_labels.py.")
+
+
+def shallower(depths: Mapping[str, int | None]) -> tuple[Dropped, ...]:
+    """The files of films with clearly fewer bits of grey than the deepest, by whose scale all are read.
+
+    A single bit less is a film without a bright spot.
+    """
+    deepest = max((depth for depth in depths.values() if depth), default=0)
+    return tuple(Dropped(file, f"{depth} bits of grey, scaled as {deepest} like the others")
+                 for file, depth in depths.items() if depth and depth < deepest - 1)
 
 
 def _patients_per_class(cohort: Cohort) -> dict[str, int]:

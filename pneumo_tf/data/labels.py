@@ -11,31 +11,37 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pneumo_tf.cohort import Cohort, Radiograph, Step
+from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.images import SUFFIXES
 from pneumo_tf.data.listing import ORIGINS, find_films
-from pneumo_tf.data.patients import read_patient
-from pneumo_tf.data.preparation.record import MANIFEST, read_prepared
+from pneumo_tf.data.patients import read_patient, with_one_key_each, with_patients_told
+from pneumo_tf.data.preparation.record import MANIFEST, RECORD, read_prepared
 from pneumo_tf.errors import FilmError, LabelError, OptionError
+from pneumo_tf.names import clean, refuse_twins
 
+STAGE = "found in the folder"
 _FROM_MANIFEST = ("patient", "subtype", "origin", "source", "sha256")
 _AGAIN = "Run get_labels.py on that folder again"
 
 
-def read_folder(folder: Path) -> Cohort:
+def read_folder(folder: Path, *, patients: str | None = None) -> Cohort:
     """The films of a prepared folder, of class folders, or of a plain folder of `CLASS-n` files.
 
     A prepared folder (`manifest.csv` inside) keeps everything its manifest knows. In class folders a
     film's class is the folder it lies in, and its origin a folder `train`, `test` or `val` above. In a
     plain folder the class is the text before the first hyphen of the name.
 
+    Args:
+        patients: Column of the manifest that tells the patients, as `with_patients_told` takes it.
+
     Raises:
         FilmError: No folder, no films, or a film of the manifest that is gone.
-        LabelError: A film whose class can't be told, or one that the manifest doesn't know.
+        LabelError: A film whose class can't be told, or one that the manifest doesn't know; a column that
+            seems to tell patients and isn't read.
     """
-    films = find_films(folder)
+    films, others = find_films(folder)
     if (folder / MANIFEST).is_file():
-        return _from_manifest(folder, films)
+        return _listing_left_out(_from_manifest(folder, films, patients), others)
     loose = [film for film in films if film.parent == Path()]
     if loose and len(loose) < len(films):
         raise LabelError("Films must lie either all in class folders or all in one plain folder.",
@@ -43,9 +49,16 @@ def read_folder(folder: Path) -> Cohort:
                          remedy="Move these into the folder of their class.")
     label_of = _label_in_name if loose else _label_of_folder
     labels = _told(films, label_of)
-    _refuse_twins(labels)
+    refuse_twins(labels)
     named = zip(_unique_ids(films), labels, films, strict=True)
-    return Cohort(tuple(_radiograph(film, name, label) for name, label, film in named))
+    cohort = Cohort(tuple(_radiograph(film, name, label) for name, label, film in named))
+    return with_one_key_each(_listing_left_out(cohort, others))
+
+
+def _listing_left_out(cohort: Cohort, others: Iterable[Dropped]) -> Cohort:
+    """The history says which files of the folder aren't used."""
+    left = tuple(other for other in others if other.file not in (MANIFEST, RECORD))
+    return cohort.with_step(Step(STAGE, len(cohort), left)) if left else cohort
 
 
 def _told(films: list[Path], label_of: Callable[[Path], str]) -> list[str]:
@@ -59,29 +72,21 @@ def _told(films: list[Path], label_of: Callable[[Path], str]) -> list[str]:
 
 
 def _label_of_folder(film: Path) -> str:
-    return "" if film.parent.name.lower() in ORIGINS else film.parent.name
+    return "" if film.parent.name.lower() in ORIGINS else clean(film.parent.name)
 
 
 def _label_in_name(film: Path) -> str:
     # By the tutorial's rule IM-0115-0001 would be of a class "IM": names that tell a patient tell no class.
-    told, hyphen, _ = film.stem.partition("-")
+    told, hyphen, _ = clean(film.stem).partition("-")
     return told.strip() if hyphen and not read_patient(film.name, told).key else ""
 
 
-def _refuse_twins(labels: Iterable[str]) -> None:
-    spellings: dict[str, str] = {}
-    for label in labels:
-        if (first := spellings.setdefault(label.casefold(), label)) != label:
-            raise LabelError("Classes must differ in more than upper and lower case.",
-                             received=f"{first!r} and {label!r}", remedy="Give both the same spelling.")
-
-
 def _unique_ids(films: list[Path]) -> list[str]:
-    names = [film.stem for film in films]
+    names = [clean(film.stem) for film in films]
     for longer in (lambda film: film.with_suffix("").as_posix(), Path.as_posix):
         times = Counter(names)
         pairs = zip(names, films, strict=True)
-        names = [longer(film) if times[name] > 1 else name for name, film in pairs]
+        names = [clean(longer(film)) if times[name] > 1 else name for name, film in pairs]
     return names
 
 
@@ -92,19 +97,21 @@ def _radiograph(film: Path, name: str, label: str) -> Radiograph:
                       subtype=patient.subtype, origin=origins[-1] if origins else "")
 
 
-def _from_manifest(folder: Path, films: list[Path]) -> Cohort:
-    cohort = Cohort.read_csv(folder / MANIFEST)
-    there = {film.as_posix() for film in films}
-    listed = [Path(film.file).as_posix() for film in cohort]
+def _from_manifest(folder: Path, films: list[Path], patients: str | None) -> Cohort:
+    cohort = with_patients_told(Cohort.read_csv(folder / MANIFEST), patients)
+    refuse_twins(cohort.labels)
+    there = {clean(film.as_posix()): film.as_posix() for film in films}
+    listed = [clean(Path(film.file).as_posix()) for film in cohort]
     if gone := [name for name in listed if name not in there]:
         raise FilmError("Every film of the manifest must be in its folder.",
                         received=f"{folder} without {len(gone)} of {len(listed)}, e.g. {gone[0]}",
                         remedy="Prepare the films again with prepare_pict.py.")
-    if strangers := sorted(there - set(listed)):
+    if strangers := sorted(there.keys() - set(listed)):
         raise LabelError("Every image of a prepared folder must be in its manifest.",
                          received=f"{folder} with {len(strangers)} unknown, e.g. {strangers[0]}",
                          remedy="Prepare them with prepare_pict.py too, or move them elsewhere.")
-    return Cohort(cohort.radiographs, _history(folder))
+    found = cohort.with_column("file", [there[name] for name in listed])
+    return with_one_key_each(Cohort(found.radiographs, _history(folder)))
 
 
 def _history(folder: Path) -> tuple[Step, ...]:
@@ -113,36 +120,42 @@ def _history(folder: Path) -> tuple[Step, ...]:
     return prepared.steps if prepared else ()
 
 
-def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None) -> Cohort:
+def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None,
+                patients: str | None = None) -> Cohort:
     """The films of a labels table, each with its file in `films_folder` and what is known of its patient.
 
     A film is found by its column `file` if there is one, else by its id and extension. What the table
     doesn't tell comes from the folder's manifest where the ids match, and patients at last from the
-    names. The history of a prepared folder is restored.
+    names; each patient gets one key. The history of a prepared folder is restored, and it says what else
+    lies there.
 
     Args:
         labels_csv: A table that `Cohort.read_csv` accepts.
         films_folder: Folder that the files are relative to.
         extension: `.jpeg` or `jpeg`; None for any image.
+        patients: Column of the table that tells the patients, as `with_patients_told` takes it.
 
     Raises:
-        LabelError: A label without a film, a film without a label, two films for one id.
+        LabelError: A label without a film, a film without a label, two films for one id, two spellings of a
+            class, or a column that seems to tell patients and isn't read.
         FilmError: No folder, no films, a broken record of the preparation.
         OptionError: An extension that is no image's.
     """
-    cohort = Cohort.read_csv(labels_csv)
-    _refuse_twins(cohort.labels)
+    cohort = with_patients_told(Cohort.read_csv(labels_csv), patients)
+    refuse_twins(cohort.labels)
     suffixes = SUFFIXES if extension is None else (_suffix(extension),)
-    films = find_films(films_folder)
-    candidates = _by_name(film for film in films if film.suffix.lower() in suffixes)
+    found, others = find_films(films_folder)
+    films = [film for film in found if film.suffix.lower() in suffixes]
+    others += tuple(Dropped(film.as_posix(), "another extension than --ext")
+                    for film in found if film.suffix.lower() not in suffixes)
+    candidates = _by_name(films)
     files = [_locate(film, films_folder, candidates) for film in cohort]
     _refuse_missing(cohort, files, films_folder)
-    unlabelled = {f.as_posix() for f in films if f.suffix.lower() in suffixes} - set(files)
-    _refuse_unlabelled(sorted(unlabelled), films_folder)
+    _refuse_unlabelled(sorted({film.as_posix() for film in films} - set(files)), films_folder)
     known = _manifest_of(films_folder)
     pairs = zip(cohort.with_column("file", files), cohort, strict=True)
-    complete = (_complete(film, known.get(row.id)) for film, row in pairs)
-    return Cohort(tuple(complete), _history(films_folder))
+    complete = tuple(_complete(film, known.get(row.id)) for film, row in pairs)
+    return with_one_key_each(_listing_left_out(Cohort(complete, _history(films_folder)), others))
 
 
 def _suffix(extension: str) -> str:
@@ -158,7 +171,7 @@ def _by_name(films: Iterable[Path]) -> dict[str, list[str]]:
     named: dict[str, list[str]] = {}
     for film in films:
         path = film.as_posix()
-        for name in {film.stem, film.name, film.with_suffix("").as_posix(), path}:
+        for name in {clean(name) for name in (film.stem, film.name, film.with_suffix("").as_posix(), path)}:
             named.setdefault(name, []).append(path)
     return named
 
@@ -168,8 +181,11 @@ def _locate(film: Radiograph, folder: Path, candidates: Mapping[str, list[str]])
     if film.file:
         root = folder.absolute()
         path = root / film.file
-        inside = path.is_relative_to(root)
-        return (path.relative_to(root) if inside else path).as_posix() if path.is_file() else ""
+        if path.is_file():
+            return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+        # Spelled in another Unicode form than on the disk.
+        alike = candidates.get(clean(film.file), [])
+        return next((file for file in alike if clean(file) == clean(film.file)), "")
     files = candidates.get(film.id, [])
     if len(files) > 1:
         raise LabelError("An id must belong to one film.",

@@ -9,14 +9,16 @@ from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from pneumo_tf.data.images import SUFFIXES
+from pneumo_tf.cohort import Dropped
+from pneumo_tf.data.images import SUFFIXES, UNREAD
 from pneumo_tf.data.sources import Entry, Folder
 from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.names import clean, fold, is_healthy
 
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 ORIGINS = {"train": "train", "training": "train", "test": "test", "testing": "test",
            "val": "val", "valid": "val", "validation": "val"}
-_USUAL_CLASSES = ("normal", "pneumonia")
+_USUAL_CLASSES = {"normal": "normal", "pneumonia": "pneumonia", "neumonia": "pneumonia"}
 _USUAL_TREES = ("chest_xray", "chest_xray.zip", "archive.zip")
 
 
@@ -48,8 +50,8 @@ def natural_order(file: str) -> tuple[list[str | int], str]:
 
 
 def printable(file: str) -> str:
-    """The path as UTF-8 can hold it; a name in an older encoding shows � for what it can't."""
-    return file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """The path as UTF-8 can hold it, in one spelling; an older encoding shows � for what it can't."""
+    return clean(file.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[str] = (),
@@ -83,10 +85,8 @@ def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[st
     return Listing(tuple(film for film in films if film.label), others)
 
 
-def find_films(folder: Path) -> list[Path]:
-    """Paths of the images within `folder`, relative to it, in natural order.
-
-    Hidden files and `__MACOSX`, the litter of archives, are passed over.
+def find_films(folder: Path) -> tuple[list[Path], tuple[Dropped, ...]]:
+    """Paths of the images within `folder`, relative to it, in natural order; and why the others aren't.
 
     Raises:
         FilmError: `folder` is no folder, or has no image, or one that can't be read as a file.
@@ -94,7 +94,9 @@ def find_films(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FilmError("Films must lie in a folder.", received=f"{folder}, which is no folder",
                         remedy="Unpack and prepare archives with prepare_pict.py, then name its folder.")
-    films = [entry for entry in Folder(folder).entries() if not _no_film(entry.file)]
+    entries = Folder(folder).entries()
+    others = {entry.file: reason for entry in entries if (reason := _no_film(entry.file))}
+    films = [entry for entry in entries if entry.file not in others]
     if trouble := [film for film in films if film.trouble]:
         raise FilmError("Every film must be a readable file.",
                         received=f"{folder / trouble[0].file} ({trouble[0].trouble})",
@@ -103,7 +105,8 @@ def find_films(folder: Path) -> list[Path]:
         raise FilmError("A folder of films must hold at least one image.",
                         received=f"{folder} without any {', '.join(SUFFIXES)}",
                         remedy="Fill it with prepare_pict.py, or name another folder.")
-    return [Path(file) for file in sorted((film.file for film in films), key=natural_order)]
+    left = tuple(Dropped(printable(file), others[file]) for file in sorted(others, key=natural_order))
+    return [Path(file) for file in sorted((film.file for film in films), key=natural_order)], left
 
 
 def find_source(roots: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
@@ -132,8 +135,8 @@ def find_source(roots: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:
 
 def _usual_folders(root: Path) -> tuple[str, ...]:
     names = sorted(child.name for child in root.iterdir()
-                   if child.name.casefold() in _USUAL_CLASSES and child.is_dir())
-    return tuple(names) if {name.casefold() for name in names} == set(_USUAL_CLASSES) else ()
+                   if fold(child.name) in _USUAL_CLASSES and child.is_dir())
+    return tuple(names) if {_USUAL_CLASSES[fold(name)] for name in names} == {"normal", "pneumonia"} else ()
 
 
 def _no_film(file: str, exclude: Sequence[str] = ()) -> str:
@@ -145,14 +148,14 @@ def _no_film(file: str, exclude: Sequence[str] = ()) -> str:
         return "system or hidden file"
     if any(_fits(file, pattern) for pattern in exclude):
         return "excluded by --exclude"
-    if path.suffix.casefold() in (".dcm", ".dicom"):
-        return "DICOM file: export it as PNG to prepare it"
-    return "" if path.suffix.casefold() in SUFFIXES else "not an image file"
+    suffix = path.suffix.casefold()
+    return "" if suffix in SUFFIXES else UNREAD.get(suffix, "not an image file")
 
 
 def _fits(file: str, pattern: str) -> bool:
     path = _path(file)
-    return any(fnmatch(text, pattern.rstrip("/")) for text in (file, *path.parts, *map(str, path.parents)))
+    texts = (file, str(path), *path.parts, *map(str, path.parents))
+    return any(fnmatch(text, clean(pattern).rstrip("/")) for text in texts)
 
 
 def _refuse_idle_patterns(entries: Sequence[Entry], exclude: Sequence[str]) -> None:
@@ -194,12 +197,13 @@ def _folders(file: str) -> list[str]:
 
 
 def _path(file: str) -> PurePosixPath:
-    return PurePosixPath(file.replace("\\", "/"))  # some Windows programs write zips so
+    return PurePosixPath(clean(file.replace("\\", "/")))  # some Windows programs write zips so
 
 
 def _refuse_other_classes(films: Sequence[Film], name: str) -> None:
     labels = {film.label for film in films if film.label}
-    if len(labels) > 1 and labels & {name, "NORMAL", "PNEUMONIA"}:
+    if len(labels) > 1 and any(label == name or is_healthy(label) or fold(label) in _USUAL_CLASSES
+                               for label in labels):
         raise FilmError("--name is for one folder of one class.",
                         received=f"--name {name} and the class folders {', '.join(sorted(labels))}",
                         remedy="Name the folder of that class alone, or leave --name out.")

@@ -80,7 +80,7 @@ class Zip:
         self.path = path
         self._opening = uuid.uuid4().hex  # tells this archive from another one under its path, later
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = _open_zip(path)
         except _DAMAGE as failure:
             raise _damaged(path, str(failure)) from failure
         except OSError as failure:
@@ -132,6 +132,14 @@ def open_source(path: Path) -> Source:
         FilmError: Neither a folder nor an acceptable .zip.
     """
     return Folder(path) if path.is_dir() else Zip(path)
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    """The archive; names of no told encoding are UTF-8, as a Mac writes them, or else of code page 437."""
+    try:
+        return zipfile.ZipFile(path, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(path)
 
 
 def _walk(folder: Path, root: Path, without: Path | None) -> Iterator[Entry]:

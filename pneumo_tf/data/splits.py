@@ -1,21 +1,22 @@
-"""Splits by patient: no child's films on two sides, every class and subtype in its share."""
+"""Splits by patient: no child's films on two sides, each class in its share; and classes made equal."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from pneumo_tf.cohort import Cohort, Radiograph
-from pneumo_tf.data.patients import owner
+from pneumo_tf.data.patients import folded, owner, with_one_key_each
 from pneumo_tf.errors import LabelError, OptionError
 
 SPLITS = ("train", "validation", "test")
 KEPT_STAGE, KEPT_REASON = "kept test split", "patient is in the kept test split"
+CHOSEN_STAGE = "chosen per class"
 By = Literal["patient", "film"]
 
 
@@ -54,6 +55,7 @@ def split_cohort(cohort: Cohort, *, test_fraction: float = 0.30, validation_frac
         LabelError: A class with too few patients for every split.
     """
     _check_options(test_fraction, validation_fraction, by)
+    cohort = with_one_key_each(cohort)
     usable = _without_kept_patients(cohort, by) if keep_test else cohort
     kept = {film.id for film in usable if keep_test and film.origin == "test"}
     groups = _groups((film for film in usable if film.id not in kept), by)
@@ -150,8 +152,8 @@ def _with_every_class(cohort: Cohort) -> Cohort:
 
 
 def leaked_patients(cohort: Cohort) -> set[str]:
-    """Keys of the patients who have films in more than one split."""
-    pairs = {(film.patient, film.split) for film in cohort if film.patient}
+    """Keys, as `patients.folded` gives them, of the patients who have films in more than one split."""
+    pairs = {(folded(film.patient), film.split) for film in cohort if film.patient and film.split}
     return {patient for patient, times in Counter(patient for patient, _ in pairs).items() if times > 1}
 
 
@@ -159,3 +161,43 @@ def split_hash(cohort: Cohort) -> str:
     """SHA-256, hexadecimal, over every id with its split, sorted: equal for equal splits only."""
     lines = sorted(f"{film.id}\t{film.split}\n" for film in cohort)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def take_per_class(cohort: Cohort, count: int, *, seed: int) -> Cohort:
+    """`count` films of every class, or all of a class that has fewer.
+
+    Whole patients are taken in a seeded order, so that no film's chances hang on the order of the rows;
+    the last patient is cut. A film whose patient is unknown stands for itself. The films keep their order.
+
+    Raises:
+        ValueError: `count` below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1. Received: {count}")
+    chosen = {film for label in cohort.classes for film in _of_class(cohort, label, seed)[:count]}
+    return cohort.keep(lambda film: film.id in chosen, stage=CHOSEN_STAGE,
+                       reason=f"beyond --per-class {count}")
+
+
+def _of_class(cohort: Cohort, label: str, seed: int) -> list[str]:
+    """Ids of one class, patient after patient in a seeded order."""
+    patients: dict[str, list[str]] = {}
+    for film in cohort:
+        if film.label == label:
+            patients.setdefault(owner(film), []).append(film.id)
+    owners = sorted(patients)
+    order = np.random.default_rng(seed).permutation(len(owners))
+    return [film for index in order for film in sorted(patients[owners[index]])]
+
+
+def class_weights(labels: Sequence[str]) -> dict[str, float]:
+    """Weight of each class, n / (K · n_k): every class counts alike, and the mean over films is 1.
+
+    Args:
+        labels: Class name of each film, n of them in K classes.
+    """
+    from sklearn.utils.class_weight import compute_class_weight  # slow to import
+
+    classes = sorted(set(labels))
+    weights = compute_class_weight("balanced", classes=np.array(classes), y=np.array(labels))
+    return dict(zip(classes, map(float, weights), strict=True))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from pneumo_tf.data.splits import leaked_patients
 from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS
 from pneumo_tf.report.sections.repeats import extremes
 from pneumo_tf.report.sections.shortcuts import facts_of, standing
@@ -43,15 +43,6 @@ def cautions(run: RunFolder, words: Language) -> list[Caution]:
     return sorted([*found, *always], key=lambda caution: order.index(caution.level))
 
 
-def leaked(run: RunFolder) -> int:
-    """Number of known patients with films in more than one split, counted anew from split.csv."""
-    sides: dict[str, set[str]] = defaultdict(set)
-    for film in run.cohort:
-        if film.patient and film.split:
-            sides[film.patient].add(film.split)
-    return sum(len(splits) > 1 for splits in sides.values())
-
-
 def _phantoms(run: RunFolder, words: Language) -> list[Caution]:
     return [Caution("alarm", words.say("caution.phantoms"))] if run.facts.get("phantoms") else []
 
@@ -62,7 +53,7 @@ def _diverged(run: RunFolder, words: Language) -> list[Caution]:
 
 
 def _patients(run: RunFolder, words: Language) -> list[Caution]:
-    across, unknown = leaked(run), int(run.facts.get("films_without_patient") or 0)
+    across, unknown = len(leaked_patients(run.cohort)), int(run.facts.get("films_without_patient") or 0)
     if run.facts.get("split_by") == "film" and (across or unknown):
         known = " " + words.say("caution.across", n=words.count(across, "patient")) if across else ""
         return [Caution("alarm", words.say("caution.split_by_film") + known)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pneumo_tf.names import fold
 from pneumo_tf.report.words import FigureRow, Language, figure_row
 from pneumo_tf.runs.folder import RunFolder
 
@@ -117,7 +118,8 @@ def _complement(figure: dict[str, Any]) -> dict[str, Any]:
 
 def _kind(run: RunFolder) -> str:
     """Plain words where the classes are the tutorial's, the class names where they aren't."""
-    is_usual = sorted(run.classes) == ["NORMAL", "PNEUMONIA"] and run.positive == "PNEUMONIA"
+    negative, = (fold(name) for name in run.classes if name != run.positive)
+    is_usual = fold(run.positive) in ("pneumonia", "neumonia") and negative == "normal"
     return "pneumonia" if is_usual else "binary"
 
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.data.images import prepared_jpeg, read_film, read_film_file
+from pneumo_tf.data.images import BLANK, prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError
@@ -46,22 +46,34 @@ class FilmReader:
         filters: What was done to the run's films before; None where that is unknown or nothing, and films
             are then taken as they are.
         home: The folder of the run's own films.
+        depth: Bits of grey that films of more than 8 are scaled from where they are taken as they are.
+        takes_blank: Whether a film whose pixels are all alike is read like any other.
     """
 
     size: int
     filters: FilterOptions | None
     home: Path
+    depth: int | None = None
+    takes_blank: bool = True
 
     def __call__(self, path: Path) -> Film:
         """The pixels of a film.
 
         Raises:
-            FilmError: No complete image, or one that was prepared in another way than the run's films.
+            FilmError: No complete image, a blank one where none is taken, or one that was prepared in another
+                way than the run's films.
         """
+        film = self._pixels(path)
+        if film.min() == film.max() and not self.takes_blank:
+            raise FilmError("A film must show something.", received=f"{path} ({BLANK})",
+                            remedy="Replace it or leave it out.")
+        return film
+
+    def _pixels(self, path: Path) -> Film:
         if self.filters is None or self._is_ready(path, self.filters):
-            return load_film(path, self.size)
+            return load_film(path, self.size, depth=self.depth)
         # As prepare_pict.py would have written it and a training read it, through the same JPEG.
-        prepared = prepared_jpeg(apply_filters(read_film_file(path), self.filters))
+        prepared = prepared_jpeg(apply_filters(read_film_file(path, depth=self.filters.depth), self.filters))
         return resized(read_film(prepared), self.size)
 
     def _is_ready(self, path: Path, filters: FilterOptions) -> bool:
@@ -81,7 +93,8 @@ def film_reader(run: RunFolder, size: int) -> FilmReader:
     """The reader of a run's network with an input of `size` × `size` pixels."""
     preparation = run.facts.get("preparation")
     home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().resolve()
-    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home)
+    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home,
+                      (run.facts.get("input") or {}).get("depth"))
 
 
 @cache

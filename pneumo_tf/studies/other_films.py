@@ -6,7 +6,7 @@ Writes `external/<name>/{predictions.csv, metrics.json, report.html}` into the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from pneumo_tf.cohort import Cohort, Radiograph, table_sha256
 from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.labels import load_cohort
+from pneumo_tf.data.patients import folded
 from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
 from pneumo_tf.evaluation.external_validation import REPEATS, check_labelled, drop, recalibration
@@ -40,6 +41,7 @@ class Elsewhere:
         labels: Their table.
         name: Of the evaluation; empty takes the folder's.
         extension: Of the films; None for any image.
+        patients: Column of the table that tells the patients, as `load_cohort` takes it.
         recalibrate: How many labelled films from there are imagined to be had; None for none.
         engine: "keras", "openvino", or "auto" for what suits the machine.
         threads: Of the processor; None takes all cores.
@@ -53,6 +55,7 @@ class Elsewhere:
     labels: Path
     name: str = ""
     extension: str | None = None
+    patients: str | None = None
     recalibrate: int | None = None
     engine: str = AUTO
     threads: int | None = None
@@ -87,6 +90,7 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     overlap = _overlap(run, cohort, elsewhere.films)
     make_folder(place)
     predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
+    predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
         scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
@@ -112,7 +116,8 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
         LabelError: A class that the run doesn't know.
         FilmError: Fewer than 10 films, or one film under two labels.
     """
-    cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension)
+    cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension,
+                         patients=elsewhere.patients)
     if strangers := sorted(set(cohort.classes) - set(run.classes)):
         raise LabelError("Films from elsewhere must be of the run's classes.",
                          received=f"{', '.join(strangers)}, where the run has {', '.join(run.classes)}",
@@ -164,7 +169,7 @@ def _overlap(run: RunFolder, cohort: Cohort, films: Path) -> dict[str, Any]:
     known, uncompared = set().union(*own), sum(not hashes for hashes in own)
     again = sum(bool(_hashes(film, films / film.file) & known) for film in cohort)
     return {"films": again if known else None, "uncompared": uncompared,
-            "patients": len({film.patient for film in cohort} & set(run.cohort.patients) - {""})}
+            "patients": len(set(map(folded, cohort.patients)) & set(map(folded, run.cohort.patients)) - {""})}
 
 
 def _hashes(film: Radiograph, path: Path | None) -> set[str]:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pneumo_tf import names
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.errors import OptionError
 from pneumo_tf.evaluation import benefit, operating_point
 from pneumo_tf.evaluation.calibration import choice as calibration
 from pneumo_tf.models.backbones import get_backbone
@@ -38,7 +39,9 @@ class StudyOptions:
         operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it.
         calibration: How scores are made into probabilities: "temperature", "platt", "isotonic" or "none".
         prevalences: Shares of positives that predictive values are given for.
-        positive: The class to be found; None takes PNEUMONIA where it exists, else the last by name.
+        positive: The class to be found; None takes the one that isn't the healthy one's name.
+        patients: Column of the labels table that tells the patients; "" for none but `patient`, None to be
+            asked where another one seems to.
         split_seed: Seed of the split alone; None takes `seed`.
         engine: What computes frozen networks: "keras", "openvino", or "auto" for what suits the machine.
         cache: Folder for pixels and activations that later runs find again.
@@ -66,6 +69,7 @@ class StudyOptions:
     calibration: str = calibration.DEFAULT
     prevalences: Sequence[float] = benefit.PREVALENCES
     positive: str | None = None
+    patients: str | None = None
     seed: int = 42
     split_seed: int | None = None
     threads: int | None = None
@@ -80,14 +84,9 @@ class StudyOptions:
         """The class to be found, among those there are.
 
         Raises:
-            OptionError: It isn't among them.
+            OptionError: It isn't among them, or their names don't tell which of two it is.
         """
-        if self.positive is None:
-            return "PNEUMONIA" if "PNEUMONIA" in classes else classes[-1]
-        if self.positive not in classes:
-            raise OptionError("The positive class must be one of the labels.", received=self.positive,
-                              remedy=choose_from(classes, self.positive))
-        return self.positive
+        return names.positive_class(classes, self.positive)
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON holds them."""

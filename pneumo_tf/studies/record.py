@@ -85,7 +85,7 @@ def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
         "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],
         "preparation": _preparation(options.films), "phantoms": options.synthetic,
         "input": {"height": plan.size, "width": plan.size, "color_mode": "rgb",
-                  "interpolation": INTERPOLATION, "values": "0-255"},
+                  "interpolation": INTERPOLATION, "values": "0-255", "depth": task.pixels.depth},
         "weights": {"source": " + ".join(member.weights.source for member in plan.members),
                     "sha256": " + ".join(member.weights.sha256 for member in plan.members)},
         "versions": package_versions(), "device": task.device.to_json(), "engine": task.engine,

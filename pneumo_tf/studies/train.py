@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from pneumo_tf.cohort import Cohort, table_sha256
-from pneumo_tf.data.audit import audit, check_classes
+from pneumo_tf.data.audit import audit, check_classes, check_two_classes
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
 from pneumo_tf.report.page import write_report
@@ -71,13 +71,30 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     """
     options = plan.options
     with stages.measure("labels and audit"):
-        cohort = audit(load_cohort(options.labels, options.films, extension=options.extension),
-                       options.films)
-        options.positive_class(cohort.classes)
+        cohort = audit(read_cohort(options), options.films)
     with stages.measure("decoding"):
         cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
+    if len(cohort.classes) == 2:
+        print(f"Looking for {options.positive_class(cohort.classes)} among the classes "
+              f"{' and '.join(cohort.classes)}.", flush=True)
+    for step in cohort.history:
+        if step.dropped or step.noted:
+            print(*step.lines(), sep="\n", flush=True)
     return plan.task(*_split(options, cohort, pixels), stages)
+
+
+def read_cohort(options: StudyOptions) -> Cohort:
+    """The films of a study with their labels, and all that can be told to be wrong before a film is read.
+
+    Raises:
+        PneumoError: Films and labels don't fit, or the class to be found isn't known.
+    """
+    cohort = load_cohort(options.labels, options.films, extension=options.extension,
+                         patients=options.patients)
+    check_two_classes(cohort)
+    options.positive_class(cohort.classes)
+    return cohort
 
 
 def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohort, Pixels]:

@@ -19,14 +19,14 @@ import PIL
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Dropped, Step
-from pneumo_tf.data.audit import file_sha256
-from pneumo_tf.data.images import in_mode, open_film, read_film, read_film_file
+from pneumo_tf.data.audit import file_sha256, shallower
+from pneumo_tf.data.images import film_depth, in_mode, open_film, read_film, read_film_file, refuse_blank
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
 
 _CHUNK = 64
-_DECODER = 1  # raised whenever the same file would give other pixels
+_DECODER = 2  # raised whenever the same file would give other pixels
 INTERPOLATION = "bilinear"
 _COLOUR = ("RGB", "RGBA", "CMYK", "P", "PA", "YCbCr", "LAB", "HSV")
 
@@ -40,11 +40,13 @@ class Pixels:
         positions: int (N,), the position of each film in the store.
         key: Hash over everything that the store depends on; "" where it is unknown, and nothing that is
             computed from the films can be kept.
+        depth: Bits of grey that films of more than 8 were scaled from; None where there were none.
     """
 
     store: np.ndarray
     positions: np.ndarray
     key: str = ""
+    depth: int | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -73,7 +75,7 @@ def as_three_channels(films: np.ndarray) -> np.ndarray:
     return rows.reshape(*films.shape[:-1], 3)
 
 
-def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
+def load_film(path: Path, size: int, *, channels: int = 3, depth: int | None = None) -> np.ndarray:
     """One film as the network meets it.
 
     For 8-bit films without orientation these are the pixels of
@@ -83,6 +85,7 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
         path: Any film that `images.read_film_file` reads.
         size: Height and width in pixels.
         channels: 1 for grey, 3 for colour.
+        depth: Bits of grey that a film of more than 8 is scaled from; None takes its own.
 
     Returns:
         uint8 (size, size, channels).
@@ -90,7 +93,7 @@ def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
     Raises:
         FilmError: The file is no image, or only a part of one.
     """
-    return resized(read_film_file(path), size, channels=channels)
+    return resized(read_film_file(path, depth=depth), size, channels=channels)
 
 
 def resized(film: Image.Image, size: int, *, channels: int = 3) -> np.ndarray:
@@ -106,6 +109,7 @@ class _File:
     path: Path
     sha256: str = ""
     colour: bool = False
+    depth: int | None = None
 
 
 def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache | None,
@@ -128,18 +132,19 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
     with ThreadPoolExecutor(workers) as pool:
         files = _look_at(cohort, films_folder, pool)
         channels = 3 if any(file.colour for file in files) else 1
-        key = _key(files, size, channels)
+        depth = max((file.depth for file in files if file.depth), default=None)
+        key = _key(files, size, channels, depth)
         what = f"{len(files):,} films of {size} pixels in {'colour' if channels == 3 else 'grey'}"
         with open_rows(cache, "pixels", key, shape=(len(files), size, size, channels), dtype="uint8",
                        what=what) as rows:
-            _decode_missing(rows, files, pool, size=size, channels=channels)
+            _decode_missing(rows, files, pool, size=size, channels=channels, depth=depth)
     failed = rows.blank()
     if len(failed) == len(files):
         raise FilmError("At least one film must be readable.",
                         received=f"{len(files)} files in {films_folder}, none of them a complete image",
                         remedy="Prepare the films again with prepare_pict.py.")
     kept = np.setdiff1d(np.arange(len(files)), failed)
-    return _without(cohort, failed), Pixels(rows.values(), kept, digest(key))
+    return _without(cohort, failed, files), Pixels(rows.values(), kept, digest(key), depth)
 
 
 def _look_at(cohort: Cohort, folder: Path, pool: ThreadPoolExecutor) -> list[_File]:
@@ -152,31 +157,33 @@ def _look_at(cohort: Cohort, folder: Path, pool: ThreadPoolExecutor) -> list[_Fi
 
 
 def _look(path: Path, sha256: str) -> _File:
-    """Hash of a film's bytes where the audit hasn't taken it, and whether its header says colour.
+    """Hash of a film's bytes where the audit hasn't taken it, whether its header says colour, bits beyond 8.
 
     Damage is found out when the film is decoded.
     """
     try:
         sha256 = sha256 or file_sha256(path)
         with path.open("rb") as file:
-            return _File(path, sha256, open_film(file, decode=False).mode in _COLOUR)
+            mode = open_film(file, decode=False).mode
+            depth = film_depth(open_film(file)) if mode.startswith("I") else None
+            return _File(path, sha256, mode in _COLOUR, depth)
     except (OSError, FilmError):
         return _File(path, sha256)
 
 
-def _key(files: list[_File], size: int, channels: int) -> dict[str, Any]:
+def _key(files: list[_File], size: int, channels: int, depth: int | None) -> dict[str, Any]:
     """Everything that the pixels depend on."""
     return {"films": digest([file.sha256 for file in files]), "size": size, "channels": channels,
-            "interpolation": INTERPOLATION, "decoder": _DECODER, "pillow": PIL.__version__}
+            "depth": depth, "interpolation": INTERPOLATION, "decoder": _DECODER, "pillow": PIL.__version__}
 
 
 def _decode_missing(rows: Rows, files: list[_File], pool: ThreadPoolExecutor, *, size: int,
-                    channels: int) -> None:
+                    channels: int, depth: int | None) -> None:
     missing = rows.claim(range(len(files)))
     with progress_bar("Reading films", len(missing)) as advance:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
-            films = list(pool.map(lambda row: _unchanged_film(files[row], size, channels), chunk))
+            films = list(pool.map(lambda row: _unchanged_film(files[row], size, channels, depth), chunk))
             whole = [row for row, film in zip(chunk, films, strict=True) if film is not None]
             if whole:
                 rows.write(whole, np.stack([film for film in films if film is not None]))
@@ -184,7 +191,7 @@ def _decode_missing(rows: Rows, files: list[_File], pool: ThreadPoolExecutor, *,
             advance(len(chunk))
 
 
-def _unchanged_film(file: _File, size: int, channels: int) -> np.ndarray | None:
+def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) -> np.ndarray | None:
     """uint8 (size, size, channels); None where the file is no complete image."""
     try:
         content = file.path.read_bytes()
@@ -195,9 +202,20 @@ def _unchanged_film(file: _File, size: int, channels: int) -> np.ndarray | None:
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise _inconstant(file, "changed")
     try:
-        return resized(read_film(content), size, channels=channels)
+        return resized(refuse_blank(read_film(content, depth=depth)), size, channels=channels)
     except FilmError:
         return None
+
+
+def _why(path: Path) -> str:
+    """The reason against a film that couldn't be read."""
+    try:
+        refuse_blank(read_film(path.read_bytes()))
+    except FilmError as failure:
+        return failure.received
+    except OSError:
+        pass
+    return "unreadable"
 
 
 def _inconstant(file: _File, what: str) -> FilmError:
@@ -205,8 +223,9 @@ def _inconstant(file: _File, what: str) -> FilmError:
                      received=f"{file.path}, which {what} in the meantime", remedy="Run the command again.")
 
 
-def _without(cohort: Cohort, failed: list[int]) -> Cohort:
+def _without(cohort: Cohort, failed: list[int], files: list[_File]) -> Cohort:
     left_out = set(failed)
-    dropped = tuple(Dropped(cohort.radiographs[row].file, "unreadable") for row in failed)
+    dropped = tuple(Dropped(cohort.radiographs[row].file, _why(files[row].path)) for row in failed)
     kept = tuple(film for row, film in enumerate(cohort) if row not in left_out)
-    return Cohort(kept, cohort.history).with_step(Step("decoded films", len(kept), dropped))
+    noted = shallower({film.file: file.depth for film, file in zip(cohort, files, strict=True)})
+    return Cohort(kept, cohort.history).with_step(Step("decoded films", len(kept), dropped, noted))

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.data.balance import class_weights
+from pneumo_tf.data.splits import class_weights
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.engine import KERAS, Engine, build_engine

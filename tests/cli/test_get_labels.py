@@ -77,6 +77,28 @@ def test_known_patients_raise_no_worry(project: Path, capsys: pytest.CaptureFixt
     assert "unknown" not in capsys.readouterr().out
 
 
+def test_what_lies_in_the_folder_and_is_not_used_is_said(
+        project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(project / "films", "NORMAL/a.webp", "ILL/b.jfif", "ILL/c.dcm", "ILL/d.txt")
+    assert get_labels.main(["-p", "films"]) == 0
+    said = capsys.readouterr().out
+    assert "dropped 1: DICOM file: export it as PNG to prepare it, e.g. ILL/c.dcm" in said
+    assert "dropped 1: not an image file, e.g. ILL/d.txt" in said
+
+
+def test_the_column_of_patients_is_asked_for_and_named(
+        project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films = put(project / "films", "a.png", "b.png", "c.png")
+    (films / "manifest.csv").write_text("id,clase,file,Patient ID\na,N,a.png,7\nb,P,b.png,07\nc,P,c.png,8\n")
+    assert get_labels.main(["-p", "films"]) == 2
+    assert "--patients 'Patient ID', or --no-patients" in capsys.readouterr().err
+    assert get_labels.main(["-p", "films", "--patients", "Patient ID", "--no-patients"]) == 2
+    assert get_labels.main(["-p", "films", "--no-patients"]) == 0
+    assert get_labels.main(["-p", "films", "--patients", "Patient ID"]) == 0
+    assert "another spelling of a patient, e.g. 7 = 07" in capsys.readouterr().out
+    assert Cohort.read_csv(project / "labels/labels.csv").patients == ["07", "07", "8"]
+
+
 def test_an_older_table_is_replaced(project: Path) -> None:
     put(project / "clasificacion", "NORMAL-1.jpeg", "PNEUMONIA-1.jpeg")
     put(project / "labels", "labels.csv")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import pneumo_tf
 from pneumo_tf.data import images
@@ -16,11 +20,13 @@ from pneumo_tf.data.images import (
     FORMATS,
     SUFFIXES,
     Format,
+    film_depth,
     film_facts,
     jpeg_quality,
     open_film,
     read_film,
     read_film_file,
+    refuse_blank,
     thumbnail,
     to_eight_bits,
 )
@@ -85,11 +91,119 @@ def test_sixteen_bits_are_scaled_and_not_clipped_to_white(grey: Image.Image) -> 
 
 @pytest.mark.parametrize(("deep", "shallow"), [(0, 0), (300, 1), (30000, 117), (65535, 255)])
 def test_each_of_sixteen_bits_counts(deep: int, shallow: int) -> None:
-    assert to_eight_bits(Image.fromarray(np.full((2, 2), deep, np.uint16))).getpixel((0, 0)) == shallow
+    film = Image.fromarray(np.full((2, 2), deep, np.uint16))
+    assert to_eight_bits(film, depth=16).getpixel((0, 0)) == shallow
 
 
 def test_sixteen_bits_survive_a_png(grey: Image.Image) -> None:
     assert same(read_film(encoded(Image.fromarray(np.asarray(grey).astype(np.uint16) * 257), "PNG")), grey)
+
+
+RAMP = np.tile(np.linspace(0, 4095, 64).astype(np.uint16), (64, 1))  # 12 bits
+
+
+def tiff(pixels: np.ndarray, tags: dict[int, int]) -> bytes:
+    file, directory = BytesIO(), ImageFileDirectory_v2()
+    directory.update(tags)
+    Image.fromarray(pixels).save(file, "TIFF", tiffinfo=directory)
+    return file.getvalue()
+
+
+def png_with_bits(pixels: np.ndarray, bits: int) -> bytes:
+    data, body = encoded(Image.fromarray(pixels), "PNG"), b"sBIT" + bytes([bits])
+    return data[:33] + struct.pack(">I", 1) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
+
+
+@pytest.mark.parametrize(("data", "depth"), [
+    (encoded(Image.fromarray(RAMP), "PNG"), 12),
+    (encoded(Image.fromarray(RAMP * 16), "PNG"), 16),
+    (encoded(Image.fromarray(RAMP // 8), "PNG"), 9),
+    (png_with_bits(RAMP // 8, 12), 12),  # the file says more than the pixels need
+    (png_with_bits(RAMP * 16, 12), 16),  # scaled, as the PNG standard asks for
+    (tiff(RAMP // 4, {281: 4095}), 12),
+    (tiff(RAMP // 4, {}), 10),
+    (encoded(Image.fromarray(RAMP), "JPEG2000"), 16),  # Pillow scales these itself
+    (encoded(Image.fromarray(RAMP), "PPM"), 16),
+    (encoded(Image.fromarray((RAMP // 16).astype(np.uint8)), "PNG"), None),
+])
+def test_the_depth_is_what_the_file_says_or_the_pixels_need(data: bytes, depth: int | None) -> None:
+    assert film_depth(open_film(data)) == depth
+
+
+def test_twelve_bits_in_a_file_of_sixteen_keep_all_levels_that_eight_bits_can_hold() -> None:
+    film = read_film(encoded(Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)), "PNG"))
+    assert len(np.unique(np.asarray(film))) == 256
+
+
+def test_films_of_one_set_are_scaled_alike_and_a_deeper_one_is_refused() -> None:
+    dark = encoded(Image.fromarray(RAMP // 2), "PNG")
+    assert np.asarray(read_film(dark, depth=12)).max() == 127
+    with pytest.raises(FilmError, match="16 bits, where they have 12"):
+        read_film(encoded(Image.fromarray(RAMP * 16), "PNG"), depth=12)
+
+
+@pytest.mark.parametrize("levels", [RAMP, RAMP * 16], ids=["12 bits", "16 bits"])
+def test_where_zero_is_white_the_film_is_no_negative(levels: np.ndarray) -> None:
+    black_is_zero, white_is_zero = (np.asarray(read_film(tiff(levels, {262: tag}))) for tag in (1, 0))
+    assert black_is_zero[0, 0] == white_is_zero[0, -1] == 0
+    assert (black_is_zero == 255 - white_is_zero).all()
+
+
+def test_colour_that_lost_its_bits_in_pillow_is_refused() -> None:
+    _, shallow = cv2.imencode(".png", np.dstack([RAMP] * 3))
+    with pytest.raises(FilmError) as refusal:
+        read_film(shallow.tobytes())
+    assert refusal.value.received == "colour of 16 bits a channel, of which fewer are used"
+    assert read_film(cv2.imencode(".png", np.dstack([RAMP * 16] * 3))[1].tobytes()).mode == "RGB"
+
+
+@pytest.mark.parametrize("format", ["TIFF", "GIF", "PNG", "WEBP", "MPO"])
+def test_a_file_of_several_frames_is_no_film(format: str) -> None:
+    first, second = noise(), noise().transpose(Image.Transpose.ROTATE_90)
+    file = BytesIO()
+    first.save(file, format, save_all=True, append_images=[second])
+    with pytest.raises(FilmError) as refusal:
+        open_film(file.getvalue(), decode=False)
+    assert refusal.value.received == "several frames in one file"
+
+
+@pytest.mark.parametrize(("first", "others"), [("thumbnail", False), ("film", True)])
+def test_a_thumbnail_among_the_pages_never_becomes_the_film(first: str, others: bool) -> None:
+    file, film, small = BytesIO(), noise(), noise().resize((16, 16))
+    pages = (film, small) if first == "film" else (small, film)
+    kinds = [ImageFileDirectory_v2() for _ in pages]
+    kinds[pages.index(small)][254] = 1
+    with TiffImagePlugin.AppendingTiffWriter(file, new=True) as tiff_file:
+        for page, kind in zip(pages, kinds, strict=True):
+            page.save(tiff_file, "TIFF", tiffinfo=kind)
+            tiff_file.newFrame()
+    if others:
+        assert same(read_film(file.getvalue()), film)
+    else:
+        with pytest.raises(FilmError, match="several frames"):
+            read_film(file.getvalue())
+
+
+def test_the_preview_that_a_telephone_adds_is_left_alone() -> None:
+    file = BytesIO()
+    noise().save(file, "MPO", save_all=True, append_images=[noise().resize((32, 32))])
+    assert open_film(file.getvalue()).size == (64, 64)
+
+
+@pytest.mark.parametrize(("size", "why"), [
+    ((1, 1), "too small for a film"), ((4000, 3), "too small for a film"),
+    ((300, 29), "too long and narrow for a film")])
+def test_sizes_that_no_film_has_are_refused(size: tuple[int, int], why: str) -> None:
+    with pytest.raises(FilmError) as refusal:
+        open_film(encoded(Image.new("L", size), "PNG"), decode=False)
+    assert refusal.value.received == why
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])
+def test_a_film_with_all_pixels_alike_is_blank(mode: str) -> None:
+    with pytest.raises(FilmError, match="blank"):
+        refuse_blank(read_film(encoded(Image.new(mode, (20, 20)), "PNG")))
+    assert refuse_blank(noise()).size == (64, 64)
 
 
 def test_one_bit_becomes_black_and_white() -> None:
@@ -144,24 +258,24 @@ def test_every_format_of_the_table_is_read_under_each_of_its_names(row: Format, 
 
 
 class Toy(ImageFile.ImageFile):
-    """A format that Pillow lacks: a mark of four bytes, then a square of 8 × 8 grey pixels."""
+    """A format that Pillow lacks: a mark of four bytes, then a square of 16 × 16 grey pixels."""
 
     format = "TOY"
 
     def _open(self) -> None:
         if self.fp.read(4) != b"TOY!":
             raise SyntaxError("no toy")
-        self._size, self._mode = (8, 8), "L"
-        self.tile = [ImageFile._Tile("raw", (0, 0, 8, 8), 4, "L")]
+        self._size, self._mode = (16, 16), "L"
+        self.tile = [ImageFile._Tile("raw", (0, 0, 16, 16), 4, "L")]
 
 
 def test_a_format_that_pillow_lacks_is_one_more_row_with_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    film = b"TOY!" + bytes(range(64))
+    film = b"TOY!" + bytes(range(256))
     with pytest.raises(FilmError, match="not an image"):
         read_film(film)
     monkeypatch.setitem(Image.OPEN, "TOY", (Toy, None))
     monkeypatch.setattr(images, "FORMATS", (*FORMATS, Format("TOY", (".toy",))))
-    assert read_film(film).tobytes() == bytes(range(64))
+    assert read_film(film).tobytes() == bytes(range(256))
     with pytest.raises(FilmError, match="truncated"):
         read_film(film[:20])
 

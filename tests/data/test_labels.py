@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -52,25 +53,29 @@ class TestFindFilms:
     def test_every_image_extension_in_either_case_is_a_film(self, tmp_path: Path) -> None:
         names = ["a.jpeg", "b.jpg", "c.png", "d.bmp", "e.tif", "f.tiff", "g.JPG", "h.Png"]
         put(tmp_path, *names, "notes.txt", "Thumbs.db", "film.dcm")
-        assert [film.name for film in find_films(tmp_path)] == names
+        films, others = find_films(tmp_path)
+        assert [film.name for film in films] == names
+        assert others == (Dropped("film.dcm", "DICOM file: export it as PNG to prepare it"),
+                          Dropped("notes.txt", "not an image file"),
+                          Dropped("Thumbs.db", "system or hidden file"))
 
     def test_the_litter_of_archives_is_no_film(self, tmp_path: Path) -> None:
         put(tmp_path, "A/x.jpeg", "A/._x.jpeg", "__MACOSX/A/x.jpeg", ".hidden/x.jpeg", "A/.DS_Store")
-        assert find_films(tmp_path) == [Path("A/x.jpeg")]
+        assert find_films(tmp_path)[0] == [Path("A/x.jpeg")]
 
     def test_linked_class_folders_are_entered(self, tmp_path: Path) -> None:
         put(tmp_path / "elsewhere", "x.jpeg")
         (tmp_path / "films").mkdir()
         (tmp_path / "films/NORMAL").symlink_to(tmp_path / "elsewhere")
-        assert find_films(tmp_path / "films") == [Path("NORMAL/x.jpeg")]
+        assert find_films(tmp_path / "films")[0] == [Path("NORMAL/x.jpeg")]
 
     def test_a_folder_named_like_an_image_is_no_film(self, tmp_path: Path) -> None:
         put(tmp_path, "scan.png/x.jpeg")
-        assert find_films(tmp_path) == [Path("scan.png/x.jpeg")]
+        assert find_films(tmp_path)[0] == [Path("scan.png/x.jpeg")]
 
     def test_numbers_are_ordered_as_numbers(self, tmp_path: Path) -> None:
         put(tmp_path, "A-10.png", "A-2.png", "A-1.png", "B-1.png")
-        assert [film.stem for film in find_films(tmp_path)] == ["A-1", "A-2", "A-10", "B-1"]
+        assert [film.stem for film in find_films(tmp_path)[0]] == ["A-1", "A-2", "A-10", "B-1"]
 
     def test_what_would_be_waited_for_for_ever_is_refused(self, tmp_path: Path) -> None:
         os.mkfifo(put(tmp_path, "a.png") / "pipe.png")
@@ -118,6 +123,25 @@ class TestClassFolders:
         put(tmp_path, "train/NORMAL/a.jpeg", "test/Normal/b.jpeg")
         with pytest.raises(LabelError, match="'Normal' and 'NORMAL'"):
             read_folder(tmp_path)
+
+
+    @pytest.mark.parametrize("other", [unicodedata.normalize("NFD", "NEUMONÍA"), "NEUMONÍA\u200b"])
+    def test_one_class_in_two_unicode_forms_is_one(self, tmp_path: Path, other: str) -> None:
+        put(tmp_path, "NORMAL/a.png", "NEUMONÍA/b.png", f"{other}/c.png")
+        cohort = read_folder(tmp_path)
+        assert cohort.classes == ["NEUMONÍA", "NORMAL"]
+        assert all((tmp_path / film.file).is_file() for film in cohort)
+
+    def test_what_is_not_used_is_in_the_history_with_its_reason(self, tmp_path: Path) -> None:
+        put(tmp_path, "NORMAL/a.png", "ILL/b.webp", "ILL/c.jp2", "ILL/d.dcm", "ILL/e.heic", "ILL/notes.txt")
+        step, = read_folder(tmp_path).history
+        assert (step.stage, step.kept) == ("found in the folder", 3)
+        assert {dropped.file: dropped.reason for dropped in step.dropped} == {
+            "ILL/d.dcm": "DICOM file: export it as PNG to prepare it",
+            "ILL/e.heic": "image format that isn't read: export it as PNG",
+            "ILL/notes.txt": "not an image file"}
+        assert step.lines()[0] == "found in the folder: 3"
+        assert "  dropped 1: not an image file, e.g. ILL/notes.txt" in step.lines()
 
 
 class TestPlainFolder:
@@ -168,6 +192,33 @@ class TestPreparedFolder:
 
 
 class TestLoadCohort:
+    def test_a_table_typed_elsewhere_finds_films_whose_names_a_mac_wrote(self, tmp_path: Path) -> None:
+        mac = unicodedata.normalize("NFD", "niño")
+        put(tmp_path / "films", f"{mac}.png", "b.png")
+        for text in ("id,clase\nniño,N\nb,P\n", "id,clase,file\nx,N,niño.png\nb,P,b.png\n"):
+            cohort = load_cohort(table(tmp_path / "labels.csv", text), tmp_path / "films", extension=None)
+            assert cohort.radiographs[0].file == f"{mac}.png"
+
+    def test_films_of_another_extension_are_said_to_be_left_out(self, tmp_path: Path) -> None:
+        put(tmp_path / "films", "a.png", "b.png", "c.tif", "notes.txt")
+        labels = table(tmp_path / "labels.csv", "id,clase\na,N\nb,P\n")
+        step, = load_cohort(labels, tmp_path / "films", extension=".png").history
+        assert step.reasons() == {"not an image file": 1, "another extension than --ext": 1}
+
+    def test_spellings_of_a_patient_become_one_key(self, tmp_path: Path) -> None:
+        put(tmp_path / "films", "a.png", "b.png")
+        labels = table(tmp_path / "labels.csv", "id,clase,patient\na,N,7\nb,P,0007\n")
+        assert load_cohort(labels, tmp_path / "films", extension=None).patients == ["0007", "0007"]
+
+    def test_a_column_of_patients_under_another_name_is_not_passed_over(self, tmp_path: Path) -> None:
+        put(tmp_path / "films", "a.png", "b.png")
+        labels = table(tmp_path / "labels.csv", "id,clase,Patient ID\na,N,7\nb,P,7.0\n")
+        with pytest.raises(LabelError, match="'Patient ID'"):
+            load_cohort(labels, tmp_path / "films", extension=None)
+        told = load_cohort(labels, tmp_path / "films", extension=None, patients="Patient ID")
+        assert told.patients == ["7", "7"]
+        assert load_cohort(labels, tmp_path / "films", extension=None, patients="").patients == ["", ""]
+
     def test_what_get_labels_wrote_comes_back(self, prepared: Path, tmp_path: Path) -> None:
         written = read_folder(prepared)
         written.write_csv(tmp_path / "labels.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def test_the_class_is_the_folder_that_is_neither_split_nor_wrapper(files: tuple[
     assert list(labels(*files).values()) == expected
 
 
+@pytest.mark.parametrize("other", [unicodedata.normalize("NFD", "NEUMONÍA"), "NEUMONÍA\u200b", "Neumonía "])
+def test_a_class_is_one_however_its_folders_are_spelled(other: str) -> None:
+    assert labels("NORMAL/a.png", "NEUMONÍA/b.png", f"{other}/c.png") == {
+        "NORMAL/a.png": "NORMAL", "NEUMONÍA/b.png": "NEUMONÍA", f"{other}/c.png": "NEUMONÍA"}
+
+
 @pytest.mark.parametrize("outer", ["chest_xray/", ""])
 def test_a_nested_second_copy_has_the_classes_of_the_first(outer: str) -> None:
     files = [f"{outer}{inner}train/{label}/a.jpeg" for inner in ("", "chest_xray/")
@@ -62,6 +69,7 @@ def test_the_origin_is_the_split_folder() -> None:
     ("normal/Thumbs.db", "system or hidden file"),
     (".git/normal/a.jpeg", "system or hidden file"),
     ("normal/readme.txt", "not an image file"),
+    ("normal/a.heic", "image format that isn't read: export it as PNG"),
     ("normal/a.dcm", "DICOM file: export it as PNG to prepare it"),
     ("stray.jpeg", "not in a class folder"),
     ("train/stray.jpeg", "not in a class folder"),
@@ -111,6 +119,12 @@ def test_the_usual_folders_are_found_in_any_case(tmp_path: Path) -> None:
     for folder in ("Normal", "PNEUMONIA", "docs"):
         (tmp_path / folder).mkdir()
     assert find_source([tmp_path]) == (tmp_path, ("Normal", "PNEUMONIA"))
+
+
+def test_the_usual_folders_are_found_in_spanish(tmp_path: Path) -> None:
+    for folder in ("Neumonía", "normal"):
+        (tmp_path / folder).mkdir()
+    assert find_source([tmp_path]) == (tmp_path, ("Neumonía", "normal"))
 
 
 def test_the_first_place_with_films_wins(tmp_path: Path) -> None:

@@ -138,3 +138,15 @@ def test_the_folder_to_write_to_is_no_source(tmp_path: Path) -> None:
     with open_source(tmp_path) as source:
         listed = [entry.file for entry in source.entries(without=tmp_path / "clasificacion")]
     assert listed == ["normal/a.jpeg"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    (b"NEUMONI\xcc\x81A", "NEUMONI\u0301A"),  # as a Mac writes it: UTF-8, and not said to be
+    (b"NEUMON\xd6_\xa1A", "NEUMON╓_íA")])  # code page 437, which is what the standard takes then
+def test_names_in_an_archive_that_tells_no_encoding_are_read(tmp_path: Path, name: bytes,
+                                                            expected: str) -> None:
+    path = zipped(tmp_path / "films.zip", {"x" * len(name) + "/a.png": b"film"})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(name), name))
+    with open_source(path) as source:
+        entry, = source.entries()
+        assert (entry.file, source.read(entry.file)) == (f"{expected}/a.png", b"film")

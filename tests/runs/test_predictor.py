@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.preparation.filters import FilterOptions
@@ -68,6 +70,26 @@ def test_an_original_gives_exactly_the_pixels_of_its_prepared_film(
         expected = load_film(prepared_films / film.file, SIZE)
         assert (reader(phantom_films / film.source) == expected).all()
         assert (reader(prepared_films / film.file) == expected).all()
+
+
+def test_a_new_film_is_scaled_by_the_depth_of_the_films_of_the_run(tmp_path: Path) -> None:
+    levels = np.tile(np.linspace(0, 2047, 40).astype(np.uint16), (40, 1))  # of 11 bits, where the run has 12
+    Image.fromarray(levels).save(tmp_path / "new.png")
+    raw = FilmReader(SIZE, None, tmp_path / "home", depth=12)
+    prepared = FilmReader(SIZE, FilterOptions(1, 1, depth=12), tmp_path / "home")
+    assert abs(int(raw(tmp_path / "new.png").max()) - 127) < 2
+    assert abs(int(prepared(tmp_path / "new.png").max()) - 127) < 4
+    Image.fromarray(levels * 32).save(tmp_path / "deeper.png")
+    with pytest.raises(FilmError, match="16 bits, where they have 12"):
+        raw(tmp_path / "deeper.png")
+
+
+def test_a_blank_film_is_read_only_where_it_is_taken(tmp_path: Path) -> None:
+    Image.new("L", (40, 40), 9).save(tmp_path / "blank.png")
+    reader = FilmReader(SIZE, None, tmp_path / "home")
+    assert reader(tmp_path / "blank.png").shape == (SIZE, SIZE, 3)
+    with pytest.raises(FilmError, match=r"blank\.png \(blank: every pixel alike\)"):
+        replace(reader, takes_blank=False)(tmp_path / "blank.png")
 
 
 def test_films_prepared_alike_elsewhere_are_taken_as_they_are(

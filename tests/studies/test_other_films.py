@@ -99,3 +99,11 @@ def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(name: str,
     films = Path("/") if not name.strip() else tmp_path
     with pytest.raises(OptionError, match="must do as a folder's"):
         evaluate_elsewhere(tmp_path / "no run", Elsewhere(films=films, labels=tmp_path, name=name))
+
+
+def test_a_patient_is_known_in_another_spelling(plain: Path, tmp_path: Path) -> None:
+    run = run_on(plain, with_hashes=True)
+    respelled = [patient.upper().replace("-", " 00") for patient in run.cohort.patients]
+    there = run.cohort.with_column("patient", respelled)
+    assert set(there.patients).isdisjoint(run.cohort.patients)
+    assert _overlap(run, there, plain)["patients"] == len(set(run.cohort.patients))

@@ -19,7 +19,7 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.splits import leaked_patients
 from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError
 from pneumo_tf.studies import train
-from pneumo_tf.studies.train import StudyOptions, run_study
+from pneumo_tf.studies.train import StudyOptions, read_cohort, run_study
 from pneumo_tf.training import linear_head
 
 RUN_FILES = {"run.json", "history.csv", "split.csv", "predictions.csv", "metrics.json", "report.html",
@@ -155,7 +155,7 @@ def test_an_unreadable_film_is_listed_and_skipped(prepared_films: Path, labels_t
     run = run_study(_options(films, labels_table, tmp_path / "model"))
     flow = json.loads((run / "run.json").read_text())["flow"]
     dropped = [film for step in flow for film in step["dropped"]]
-    assert dropped == [{"file": "NORMAL-3.jpeg", "reason": "unreadable"}]
+    assert dropped == [{"file": "NORMAL-3.jpeg", "reason": "truncated or damaged image"}]
     assert "NORMAL-3" not in set(pd.read_csv(run / "predictions.csv")["id"])
 
 
@@ -242,3 +242,16 @@ def test_the_hash_of_the_labels_is_of_the_table_that_was_learnt_from(
     run = run_study(_options(prepared_films, labels, tmp_path / "model"))
     facts = json.loads((run / "run.json").read_text())
     assert facts["data"]["labels_sha256"] == hashlib.sha256(labels_table.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("labels", "said"), [
+    ("id,clase\na,bacterial\nb,viral\n", "--positive bacterial or --positive viral"),
+    ("id,clase,Patient ID\na,normal,1\nb,ill,1\n", "'Patient ID'")])
+def test_what_the_table_leaves_open_is_asked_before_a_film_is_read(tmp_path: Path, labels: str,
+                                                                   said: str) -> None:
+    (tmp_path / "films").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "films" / name).write_bytes(b"no film")
+    (tmp_path / "labels.csv").write_text(labels)
+    with pytest.raises(PneumoError, match=said):
+        read_cohort(_options(tmp_path / "films", tmp_path / "labels.csv", tmp_path / "model"))

@@ -33,11 +33,13 @@ def cohort_of(files: Sequence[str]) -> Cohort:
 
 @pytest.fixture
 def grey_folder(tmp_path: Path) -> Path:
-    """70 grey films, more than are read at a time, each of one level: its number."""
+    """70 grey films, more than are read at a time, each of one level, its number, but for a speck."""
     folder = tmp_path / "grey"
     folder.mkdir()
     for level in range(70):
-        Image.fromarray(np.full((20, 30), level, np.uint8)).save(folder / f"{level:02}.png")
+        film = np.full((20, 30), level, np.uint8)
+        film[0, 0] += 1
+        Image.fromarray(film).save(folder / f"{level:02}.png")
     return folder
 
 
@@ -61,9 +63,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the files that were decoded."""
     sizes: list[int] = []
 
-    def counting(content: bytes) -> Image.Image:
+    def counting(content: bytes, **options: int | None) -> Image.Image:
         sizes.append(len(content))
-        return original(content)
+        return original(content, **options)
 
     original = pixels_module.read_film
     monkeypatch.setattr(pixels_module, "read_film", counting)
@@ -119,6 +121,8 @@ def test_unreadable_films_are_listed_and_the_others_keep_their_pixels(damaged_fo
     bad = ["01.png", "02.png", "65.png", "66.png"]
     step = cohort.history[-1]
     assert ([dropped.file for dropped in step.dropped], step.kept) == (bad, 66)
+    assert [dropped.reason for dropped in step.dropped] == [
+        "truncated or damaged image", "not an image, whatever its name says", "empty file", "unreadable"]
     levels = [int(file.removesuffix(".png")) for file in ALL if file not in bad]
     assert cohort.ids == [f"film-{level:02}.png" for level in levels]
     assert [int(pixels.film(row).max()) for row in range(len(pixels))] == levels
@@ -152,10 +156,10 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(
 def test_a_second_opening_decodes_nothing_and_gives_the_same(
         damaged_folder: Path, decoded: list[int]) -> None:
     cohort, pixels = decode(damaged_folder, ALL)
-    assert len(decoded) == 69  # one isn't there
+    assert len(decoded) == 69 + 3  # one isn't there, and three are asked for what is wrong with them
     decoded.clear()
     again, same = decode(damaged_folder, ALL, workers=1)
-    assert decoded == []
+    assert len(decoded) == 3
     assert (again, same.key) == (cohort, pixels.key)
     np.testing.assert_array_equal(same.batch(range(len(same))), pixels.batch(range(len(pixels))))
 
@@ -171,7 +175,7 @@ def test_a_changed_film_is_noticed_even_if_its_size_and_date_are_not(grey_folder
     _, before = decode(grey_folder, ALL)
     film = grey_folder / "05.png"
     date = film.stat().st_mtime_ns
-    Image.fromarray(np.full((20, 30), 200, np.uint8)).save(film)
+    Image.fromarray(np.asarray(Image.open(film)) + np.uint8(195)).save(film)
     os.utime(film, ns=(date, date))
     _, after = decode(grey_folder, ALL)
     assert (before.film(5)[0, 0, 0], after.film(5)[0, 0, 0]) == (5, 200)
@@ -195,10 +199,10 @@ def test_an_interrupted_decoding_goes_on_where_it_was(
     with monkeypatch.context() as interrupted:
         counting = pixels_module.read_film
 
-        def breaking(content: bytes) -> Image.Image:
+        def breaking(content: bytes, **options: int | None) -> Image.Image:
             if len(decoded) == 66:
                 raise KeyboardInterrupt
-            return counting(content)
+            return counting(content, **options)
 
         interrupted.setattr(pixels_module, "read_film", breaking)
         with pytest.raises(KeyboardInterrupt):
@@ -214,10 +218,10 @@ def test_an_interrupted_decoding_goes_on_where_it_was(
 def test_a_film_that_changes_or_vanishes_meanwhile_is_named(
         grey_folder: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], object],
         word: str) -> None:
-    def harming(content: bytes) -> Image.Image:
+    def harming(content: bytes, **options: int | None) -> Image.Image:
         harm(grey_folder / "69.png")
         monkeypatch.setattr(pixels_module, "read_film", original)
-        return original(content)
+        return original(content, **options)
 
     original = pixels_module.read_film
     monkeypatch.setattr(pixels_module, "read_film", harming)
@@ -243,3 +247,23 @@ def test_a_film_that_vanished_since_the_audit_is_named(grey_folder: Path) -> Non
     film = replace(cohort_of(["gone.png"]).radiographs[0], file_sha256="0" * 64)
     with pytest.raises(FilmError, match=r"gone\.png, which vanished"):
         decode_cohort(Cohort((film,)), grey_folder, size=8, cache=None, workers=1)
+
+
+def test_films_of_twelve_bits_are_scaled_alike_and_the_odd_one_is_noted(tmp_path: Path) -> None:
+    levels = np.tile(np.linspace(0, 1, 40), (40, 1))
+    for name, largest in (("a.png", 4095), ("b.png", 2047), ("c.png", 255)):
+        Image.fromarray((levels * largest).astype(np.uint16)).save(tmp_path / name)
+    cohort, pixels = decode(tmp_path, ["a.png", "b.png", "c.png"], size=40)
+    assert pixels.depth == 12
+    assert [int(pixels.film(row).max()) for row in range(3)] == [255, 127, 16]
+    assert [noted.file for noted in cohort.history[-1].noted] == ["c.png"]
+    alone, = decode(tmp_path, ["b.png"], size=40)[1].batch([0])
+    assert alone.max() == 255  # in a set of its own
+    assert load_film(tmp_path / "b.png", 40, depth=12).max() == 127
+
+
+def test_a_blank_film_is_dropped_with_its_reason(grey_folder: Path) -> None:
+    Image.new("L", (20, 20), 7).save(grey_folder / "03.png")
+    cohort, pixels = decode(grey_folder, ALL[:5])
+    dropped, = cohort.history[-1].dropped
+    assert (dropped.file, dropped.reason, len(pixels)) == ("03.png", "blank: every pixel alike", 4)

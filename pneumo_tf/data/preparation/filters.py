@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any, Self
 
@@ -27,6 +27,8 @@ class FilterOptions:
         fit: "thumbnail" keeps the proportions and never enlarges, "pad" centres the film on a black
             square, "squash" stretches it to the square.
         color: Keep colour, for photographs; else every film is 8-bit grey.
+        depth: Bits of grey that films of more than 8 are scaled from, all of them alike; None where there are
+            no such films, or where each is to be scaled from its own.
 
     Raises:
         OptionError: A value that has no meaning.
@@ -37,6 +39,7 @@ class FilterOptions:
     size: int = 299
     fit: str = "thumbnail"
     color: bool = False
+    depth: int | None = field(default=None, compare=False)  # a fact of the originals, not a choice
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast"):
@@ -52,13 +55,13 @@ class FilterOptions:
                               remedy="Take thumbnail, which keeps the proportions.")
 
     def to_json(self) -> dict[str, Any]:
-        """The options as JSON holds them."""
-        return asdict(self)
+        """The options as JSON holds them; the depth only where there is one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Options that `to_json` wrote; other keys are left alone, missing ones take their default."""
-        return cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
+        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
 
 
 def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:

@@ -17,8 +17,10 @@ from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, ref
 from pneumo_tf.data.preparation.target import Target
 from pneumo_tf.data.preparation.tasks import filter_film, inspect_film
 from pneumo_tf.data.sources import Source, open_source
-from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.processes import in_processes
+from pneumo_tf.data.splits import take_per_class
+from pneumo_tf.errors import OptionError
+from pneumo_tf.names import clean
+from pneumo_tf.progress import in_processes
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class PrepareOptions:
     @property
     def label(self) -> str:
         """The name as a class: in upper case."""
-        return self.name.strip().upper()
+        return clean(self.name).upper()
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON holds them, the filters' among them; a seed only where it decides anything."""
@@ -82,7 +84,8 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
     Raises:
         FilmError: No films, no classes, a film under two labels, a source that can't be trusted.
         OptionError: Options that contradict each other or what `target` holds.
-        StorageError: `target` can't be written to, or holds something else and `force` is off.
+        StorageError: `target` can't be written to, holds something else and `force` is off, or is being
+            prepared into by another process.
         ProcessError: A process was killed; the same call goes on from there.
     """
     options = options or PrepareOptions()
@@ -94,6 +97,8 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
                              folders=options.folders)
         refuse_without_classes(listing, source, options.label)
         films = _inspected(listing, opened, workers)
+        filters = replace(options.filters, depth=options.filters.depth or films.depth)
+        options = replace(options, filters=filters)
         part = Part(source.name or source.resolve().name, films.fingerprint(), options.to_json(),
                     tuple(listing.labels))
         folder = Target(target, part, name=options.label)
@@ -101,14 +106,10 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             tell(f"Already prepared: {target} holds these films with these options. Nothing was done.")
             return folder.read()
         refuse_two_labels(films, folder.other_films)
-        folder.claim(force=force)
-        try:
+        with folder.claimed(force=force):
             readable = films.readable(_filtered(films, folder, opened, workers))
             cohort = _chosen(films.without_copies(readable), options)
-        except FilmError:  # after any other failure, what is done can be gone on from
-            folder.abandon()
-            raise
-    return folder.publish(_numbered(cohort))
+            return folder.publish(_numbered(cohort))
 
 
 def _inspected(listing: Listing, source: Source, workers: int) -> Inspected:
@@ -128,11 +129,7 @@ def _filtered(films: Inspected, folder: Target, source: Source, workers: int) ->
 
 
 def _chosen(cohort: Cohort, options: PrepareOptions) -> Cohort:
-    if options.per_class is None:
-        return cohort
-    from pneumo_tf.data.balance import take_per_class  # brings scikit-learn, which is slow to import
-
-    return take_per_class(cohort, options.per_class, seed=options.seed)
+    return take_per_class(cohort, options.per_class, seed=options.seed) if options.per_class else cohort
 
 
 def _numbered(cohort: Cohort) -> Cohort:

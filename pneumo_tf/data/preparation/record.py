@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,8 +50,8 @@ class Part:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """A preparation that `to_json` wrote."""
-        steps = [Step(step["stage"], step["kept"], tuple(Dropped(**film) for film in step["dropped"]))
-                 for step in content["steps"]]
+        steps = [Step(step["stage"], step["kept"], tuple(Dropped(**film) for film in step["dropped"]),
+                      tuple(Dropped(**film) for film in step.get("noted", ()))) for step in content["steps"]]
         return cls(content["source"], content["fingerprint"], content["options"], tuple(content["labels"]),
                    tuple(steps))
 
@@ -65,7 +65,8 @@ class Prepared:
     @property
     def filters(self) -> FilterOptions:
         """What was done to the pixels of every film; new films need the same."""
-        return self.parts[0].filters
+        depths = [part.filters.depth for part in self.parts if part.filters.depth]
+        return replace(self.parts[0].filters, depth=max(depths, default=None))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -109,4 +110,5 @@ def _flow(steps: Sequence[Step]) -> dict[str, Any]:
 def _added(stage: str, parts: Sequence[Part]) -> Step:
     steps = [next((step for step in part.steps if step.stage == stage), None) for part in parts]
     kept = sum(step.kept if step else part.steps[-1].kept for step, part in zip(steps, parts, strict=True))
-    return Step(stage, kept, tuple(film for step in steps if step for film in step.dropped))
+    return Step(stage, kept, tuple(film for step in steps if step for film in step.dropped),
+                tuple(film for step in steps if step for film in step.noted))

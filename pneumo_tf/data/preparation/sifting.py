@@ -10,10 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
+from pneumo_tf.data.audit import shallower
 from pneumo_tf.data.listing import Listing, natural_order, printable
 from pneumo_tf.data.patients import read_patient
 from pneumo_tf.data.preparation.tasks import Inspection
 from pneumo_tf.errors import FilmError
+from pneumo_tf.names import refuse_twins
 
 FOUND, READABLE, UNIQUE = "found in source", "readable films", "unique films"
 COPY = "byte-identical copy"
@@ -33,6 +35,11 @@ class Inspected:
         for film in sorted(self.listing.films, key=lambda film: _outermost_first(film.file)):
             firsts.setdefault(self.inspections[film.file].sha256, film.file)
         return firsts
+
+    @property
+    def depth(self) -> int | None:
+        """Bits of grey that all films of more than 8 are scaled from; None where there are none."""
+        return max((seen.depth for seen in self.inspections.values() if seen.depth), default=None)
 
     def cohort(self) -> Cohort:
         """All films by the name of their file, not yet numbered."""
@@ -55,7 +62,8 @@ class Inspected:
         films = self.cohort()
         dropped = {film.id: Dropped(film.source, self.inspections[film.id].trouble or trouble[film.sha256])
                    for film in films if film.sha256 in trouble}
-        readable = _without(films, dropped, READABLE)
+        depths = {film.source: self.inspections[film.id].depth for film in films if film.id not in dropped}
+        readable = _without(films, dropped, READABLE, noted=shallower(depths))
         for label in films.classes:
             if label not in readable.classes:
                 example = next(dropped[film.id] for film in films if film.label == label)
@@ -77,9 +85,11 @@ def refuse_without_classes(listing: Listing, source: Path, name: str) -> None:
 
     Raises:
         FilmError: No films, no class folders, or one class only.
+        LabelError: Two classes that look alike.
     """
     if not listing.films:
         raise _nothing_found(listing, source)
+    refuse_twins(listing.labels)
     if len(listing.labels) < 2 and not name:
         label = listing.labels[0]
         raise FilmError("A source of films needs at least two class folders, or a class name.",
@@ -125,9 +135,10 @@ def _outermost_first(file: str) -> tuple[Any, ...]:
     return file.count("/"), natural_order(file)
 
 
-def _without(films: Cohort, dropped: Mapping[str, Dropped], stage: str) -> Cohort:
+def _without(films: Cohort, dropped: Mapping[str, Dropped], stage: str, *,
+             noted: tuple[Dropped, ...] = ()) -> Cohort:
     kept = tuple(film for film in films if film.id not in dropped)
-    return Cohort(kept, (*films.history, Step(stage, len(kept), tuple(dropped.values()))))
+    return Cohort(kept, (*films.history, Step(stage, len(kept), tuple(dropped.values()), noted)))
 
 
 def _radiograph(file: str, label: str, origin: str, seen: Inspection) -> Radiograph:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, Part, Prepared, read_prepared
-from pneumo_tf.errors import OptionError, StorageError
-from pneumo_tf.storage import guarded, make_folder, write_json
+from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
+from pneumo_tf.names import refuse_twins
+from pneumo_tf.storage import guarded, locked, make_folder, write_json
 
-_PLAN = "plan.json"
+_PLAN, _LOCK = "plan.json", ".prepare.lock"
 
 
 class Target:
@@ -33,13 +35,12 @@ class Target:
     def __init__(self, path: Path, part: Part, *, name: str) -> None:
         self.path = path
         self.part = part
-        recorded = read_prepared(path)
+        recorded = self._recorded = read_prepared(path)
         parts = recorded.parts if recorded else ()
         self.others = tuple(p for p in parts if name and not set(p.labels) & set(part.labels))
         self._replaced = [p for p in parts if p not in self.others]
         self._films = tuple(Cohort.read_csv(path / MANIFEST)) if recorded else ()
         self.staging = path / (f".prepare-{name}" if name else ".prepare")
-        self._is_new = not path.exists()
 
     @property
     def other_films(self) -> list[Radiograph]:
@@ -57,25 +58,56 @@ class Target:
         recorded = read_prepared(self.path)
         return Cohort(tuple(Cohort.read_csv(self.path / MANIFEST)), recorded.steps if recorded else ())
 
-    def claim(self, *, force: bool) -> None:
-        """Make the folders, or refuse before anything is touched.
+    @contextmanager
+    def claimed(self, *, force: bool) -> Iterator[None]:
+        """Make the folders, for this process alone, or refuse before anything in them is touched.
+
+        Films that can't be used leave no trace of the preparation.
 
         Raises:
             OptionError: The classes that stay were filtered in another way.
-            StorageError: Without `force`, another preparation or files named like ours; read-only or full.
+            LabelError: One of them looks like a class of these films.
+            StorageError: Another process is at work in the folder; without `force`, it holds another
+                preparation or files named like ours; read-only or full.
         """
+        is_new = not self.path.exists()
+        make_folder(self.path)
+        try:
+            with locked(self.path / _LOCK) as is_ours:
+                if not is_ours or read_prepared(self.path) != self._recorded:
+                    raise StorageError("One preparation at a time may write to a folder.",
+                                       received=f"{self.path}, in which another one is at work",
+                                       remedy="Wait for its end, or name another --target.")
+                self._refuse_to_mix(force=force)
+                with self._staged():
+                    yield
+        except PneumoError:
+            with suppress(OSError):  # what was done stays where it can be gone on from
+                if is_new:
+                    self.path.rmdir()
+            raise
+
+    def _refuse_to_mix(self, *, force: bool) -> None:
         self._refuse_other_filters()
+        refuse_twins(label for part in (*self.others, self.part) for label in part.labels)
         trouble = self._what_is_in_the_way()
         if trouble and not force:
             raise StorageError("Prepared films are overwritten only with --force.",
                                received=f"{self.path}, which holds {trouble}",
                                remedy="Name another --target, or repeat the command with --force.")
-        make_folder(self.path)
+
+    @contextmanager
+    def _staged(self) -> Iterator[None]:
         with guarded(self.path):
             if not self._is_begun():
                 shutil.rmtree(self.staging, ignore_errors=True)
             make_folder(self.staging)
             write_json(self.staging / _PLAN, self.part.plan)
+        try:
+            yield
+        except FilmError:  # after any other failure, what is done can be gone on from
+            shutil.rmtree(self.staging, ignore_errors=True)
+            raise
 
     def publish(self, cohort: Cohort) -> Cohort:
         """Move the waiting films to their names and write the records; the folder's whole cohort.
@@ -96,19 +128,15 @@ class Target:
             shutil.rmtree(self.staging)
         return self.read()
 
-    def abandon(self) -> None:
-        """Leave the folder as it was before `claim`."""
-        shutil.rmtree(self.staging, ignore_errors=True)
-        if self._is_new:
-            self.path.rmdir()
-
     def _refuse_other_filters(self) -> None:
         for other in self.others:
-            if other.filters != self.part.filters:
+            depths = {other.filters.depth, self.part.filters.depth} - {None}
+            if other.filters != self.part.filters or len(depths) > 1:
                 raise OptionError("All classes of a folder must be filtered alike, or a network "
                                   "learns the filter.",
                                   received=f"{_difference(other, self.part)} for {', '.join(other.labels)}",
-                                  remedy="Repeat those options, or name another --target.")
+                                  remedy="Repeat those options, prepare the classes together, or name "
+                                         "another --target.")
 
     def _what_is_in_the_way(self) -> str:
         for part in self._replaced:

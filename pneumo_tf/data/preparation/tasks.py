@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumo_tf.data.images import film_facts, open_film, prepared_jpeg, read_film
+from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jpeg, read_film, refuse_blank
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.sources import Source
 from pneumo_tf.errors import FilmError
@@ -17,11 +17,12 @@ from pneumo_tf.storage import replacing
 
 
 class Inspection(NamedTuple):
-    """What the bytes of a file tell without decoding: hash, facts; or the trouble with them."""
+    """What the bytes of a file tell: hash, facts, bits of grey beyond 8; or the trouble with them."""
 
     sha256: str
     facts: dict[str, str]
     trouble: str
+    depth: int | None = None
 
 
 def inspect_film(file: str, *, source: Source) -> Inspection:
@@ -32,7 +33,9 @@ def inspect_film(file: str, *, source: Source) -> Inspection:
         return Inspection("", {}, _cannot_be_opened(failure))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        return Inspection(sha256, film_facts(open_film(data, decode=False), data), "")
+        image = open_film(data, decode=False)
+        depth = film_depth(open_film(data)) if image.mode.startswith("I") else None
+        return Inspection(sha256, film_facts(image, data), "", depth)
     except FilmError as failure:
         return Inspection(sha256, {}, failure.received)
 
@@ -58,7 +61,7 @@ def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters:
     except OSError as failure:  # it was there a moment ago
         return _cannot_be_opened(failure)
     try:
-        image = apply_filters(read_film(data), filters)
+        image = apply_filters(refuse_blank(read_film(data, depth=filters.depth)), filters)
     except FilmError as failure:
         return failure.received
     with replacing(path) as temporary:

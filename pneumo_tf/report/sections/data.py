@@ -35,15 +35,17 @@ def split(run: RunFolder, words: Language) -> dict[str, Any]:
 
 
 def _step(step: dict[str, Any], words: Language) -> dict[str, Any]:
-    dropped = [(file["file"], words.named("reason", file["reason"])) for file in step.get("dropped") or []]
-    reasons = Counter(reason for _, reason in dropped).most_common()
+    dropped, noted = ([(file["file"], words.named("reason", file["reason"])) for file in step.get(kind) or []]
+                      for kind in ("dropped", "noted"))
+    files = [*dropped, *noted]
+    reasons = Counter(reason for _, reason in files).most_common()
     return {"name": words.named("stage", step["stage"]),
             "kept": words.say("flow.kept", films=words.count(step["kept"], "film")),
             "dropped": words.say("flow.dropped", files=words.count(len(dropped), "file")) if dropped else "",
             "reasons": [(reason, words.number(number)) for reason, number in reasons],
-            "files": dropped[:_LISTED_FILES],
-            "more": words.say("flow.more", files=words.count(len(dropped) - _LISTED_FILES, "file"))
-            if len(dropped) > _LISTED_FILES else ""}
+            "files": files[:_LISTED_FILES],
+            "more": words.say("flow.more", files=words.count(len(files) - _LISTED_FILES, "file"))
+            if len(files) > _LISTED_FILES else ""}
 
 
 def _cell(films: list[Radiograph], words: Language) -> str:

@@ -19,7 +19,7 @@ from pneumo_tf.data.preparation import prepare as room
 from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import read_prepared
-from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.errors import FilmError, LabelError, OptionError
 
 QUIRKS = Path(__file__).resolve().parents[3] / "../shared/data/archive_quirks.zip"
 needs_quirks = pytest.mark.skipif(not QUIRKS.exists(), reason="the quirky archive isn't here")
@@ -115,6 +115,67 @@ def test_every_dropped_file_is_listed_with_its_reason(source: Path, target: Path
                        "NORMAL/empty.jpeg": "empty file", "NORMAL/cut.jpeg": "truncated or damaged image",
                        "NORMAL/page.jpeg": "not an image, whatever its name says",
                        "NORMAL/z.jpeg = NORMAL/IM-0001-0001.jpeg": "byte-identical copy"}
+
+
+def deep(seed: int, largest: int) -> bytes:
+    """A film in a file of 16 bits, with levels from 0 to the largest."""
+    small = np.random.default_rng(seed).integers(0, largest + 1, (60, 80), np.uint16)
+    small[0, :2] = 0, largest
+    file = BytesIO()
+    Image.fromarray(small).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_films_of_twelve_bits_are_all_scaled_by_the_depth_of_their_set(tmp_path: Path, target: Path) -> None:
+    films = {f"{label}/{n}.png": deep(n, largest) for n, (label, largest) in
+             enumerate([("A", 4095), ("A", 2300), ("B", 3900), ("B", 500)])}
+    cohort = prepare(write(tmp_path / "films", films), target, PrepareOptions(FilterOptions(1, 1, 80)))
+    brightest = [int(np.asarray(Image.open(target / film.file)).max()) for film in cohort]
+    assert [abs(seen - 255 * largest / 4095) < 12 for seen, largest in
+            zip(brightest, (4095, 2300, 3900, 500), strict=True)] == [True] * 4
+    recorded = read_prepared(target)
+    assert recorded is not None
+    assert recorded.filters.depth == 12
+    noted = [(film.file, film.reason) for step in recorded.steps for film in step.noted]
+    assert noted == [("B/3.png", "9 bits of grey, scaled as 12 like the others")]
+    assert "depth" not in FilterOptions().to_json()
+
+
+def test_two_classes_of_two_depths_are_not_prepared_apart(tmp_path: Path, target: Path) -> None:
+    source = write(tmp_path / "films", {f"{label}/{n}.png": deep(n, largest) for n in range(2)
+                                        for label, largest in (("A", 4095), ("B", 1023))})
+    prepare(source / "A", target, PrepareOptions(name="A"))
+    with pytest.raises(OptionError, match=r"depth 12 there and 10 here for A.*prepare the classes together"):
+        prepare(source / "B", target, PrepareOptions(name="B"))
+
+
+def test_what_is_no_film_by_its_pixels_is_left_out_with_the_reason(source: Path, target: Path) -> None:
+    def png(image: Image.Image, **options: object) -> bytes:
+        file = BytesIO()
+        image.save(file, "PNG", **options)
+        return file.getvalue()
+
+    page = Image.open(BytesIO(film(90)))
+    write(source, {"NORMAL/blank.png": png(Image.new("L", (90, 90), 40)),
+                   "NORMAL/dot.png": png(page.resize((1, 1))),
+                   "NORMAL/strip.png": png(page.resize((4000, 3))), "NORMAL/heart.dcm": b"DICM",
+                   "NORMAL/moving.png": png(page, save_all=True, append_images=[page.rotate(90)])})
+    cohort = prepare(source, target)
+    reasons = {left.file: left.reason for step in cohort.history for left in step.dropped}
+    assert reasons == {
+        "NORMAL/blank.png": "blank: every pixel alike", "NORMAL/dot.png": "too small for a film",
+        "NORMAL/strip.png": "too small for a film", "NORMAL/moving.png": "several frames in one file",
+        "NORMAL/heart.dcm": "DICOM file: export it as PNG to prepare it"}
+    assert len(cohort) == 7
+
+
+def test_classes_that_look_alike_are_refused(source: Path, target: Path) -> None:
+    write(source, {"NEUMONIA/a.png": film(70, "PNG"), "NEUMONÍA/b.png": film(71, "PNG")})
+    with pytest.raises(LabelError, match="'NEUMONIA' and 'NEUMONÍA'"):
+        prepare(source, target)
+    prepare(source / "NEUMONIA", target, PrepareOptions(name="neumonia"))
+    with pytest.raises(LabelError, match="'NEUMONIA' and 'NEUMONÍA'"):
+        prepare(source / "NEUMONÍA", target, PrepareOptions(name="neumonía"))
 
 
 def test_of_a_nested_second_copy_the_outer_films_are_kept(source: Path, target: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, OptionError, StorageError
-from pneumo_tf.processes import ProcessError, in_processes
+from pneumo_tf.progress import ProcessError, in_processes
 
 SMALL = FilterOptions(size=50)
 
@@ -206,6 +206,43 @@ def test_a_full_disk_leaves_no_half_written_film(source: Path, target: Path,
     with pytest.raises(StorageError, match="the disk is full"):
         prepare(source, target)
     assert list(contents(target)) == [".prepare/plan.json"]
+
+
+def test_a_second_preparation_at_the_same_time_is_told_of_the_first(
+        source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filter_film, refusals = tasks.filter_film, []
+
+    def with_another(*args: object, **options: object) -> str:
+        if not refusals:
+            for other, force in ((PrepareOptions(), False), (PrepareOptions(SMALL), False),
+                                 (PrepareOptions(SMALL), True)):
+                with pytest.raises(StorageError, match="in which another one is at work") as refusal:
+                    room.prepare(source, target, other, force=force)
+                refusals.append(refusal)
+        return filter_film(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "filter_film", with_another)
+    prepare(source, target)
+    assert len(refusals) == 3
+    monkeypatch.setattr(room, "filter_film", filter_film)
+    prepare(source, tmp_path / "undisturbed")
+    assert contents(target) == contents(tmp_path / "undisturbed")
+
+
+def test_a_preparation_that_was_finished_meanwhile_is_not_overwritten(
+        source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = room.refuse_two_labels
+
+    def after_another(*films: object) -> None:
+        monkeypatch.setattr(room, "refuse_two_labels", refuse)
+        prepare(source, target)
+
+    monkeypatch.setattr(room, "refuse_two_labels", after_another)
+    with pytest.raises(StorageError, match="One preparation at a time"):
+        prepare(source, target, PrepareOptions(SMALL))
+    recorded = read_prepared(target)
+    assert recorded is not None
+    assert recorded.filters.size == 299
 
 
 def test_a_file_in_the_way_of_the_folder_is_said(source: Path, target: Path) -> None:

@@ -15,12 +15,12 @@ import pytest
 
 from pneumo_tf.data.preparation.tasks import inspect_film
 from pneumo_tf.data.sources import Zip
-from pneumo_tf.processes import in_processes
+from pneumo_tf.progress import in_processes
 
 SCRIPT = """
 import os, signal, sys, time
 from pneumo_tf.errors import PneumoError
-from pneumo_tf.processes import in_processes
+from pneumo_tf.progress import in_processes
 
 def die(item):
     os.kill(os.getpid(), signal.SIGKILL)
