@@ -28,21 +28,21 @@ _FIGURES = {"deletion": "deletion", "insertion": "insertion", "R²": "r2"}
 _CHOICES = {"design": ("bernoulli", "antithetic", "hadamard"), "absent": ("zero", "mean", "blur"),
             "answers": ("kept", "probability", "log_odds"), "surrogate": ("logistic", "ridge", "tree")}
 _DEFAULTS = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
+# Named here too, since a parser imports nothing heavy; a test holds them against the table.
+_METHODS = ("gradcam", "occlusion", "lime-slic", "lime-kmeans", "lime-birch", "lime-colour")
 _READERS = {"a method of LIME": ("samples", "superpixels", *_CHOICES, "sigma", "keep", "stop_early",
                                  "as_assigned"), "a run": ("run", "worst"), "--imagenet": ()}
 
 
 def build_parser() -> command.Parser:
     """The options of explain_pict.py."""
-    from pneumo_tf.explain.methods import METHODS
-
     parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("films", nargs="*", metavar="FILM", help="id in the run, or path of an image")
     parser.add_argument("--worst", type=options.whole_number(at_least=1), metavar="N",
                         default=argparse.SUPPRESS, help="explain the N gravest errors among the test films")
     options.add_run(parser)
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD",
-                        default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(METHODS)}")
+    parser.add_argument("--methods", nargs="+", choices=_METHODS, metavar="METHOD",
+                        default=["gradcam", "occlusion", "lime-slic"], help=f"among {', '.join(_METHODS)}")
     parser.add_argument("--class", dest="wanted", metavar="CLASS", default=argparse.SUPPRESS,
                         help="class to explain (default: the positive of two, of several the called one)")
     parser.add_argument("--masks", metavar="DIR", default=argparse.SUPPRESS,

@@ -18,7 +18,7 @@ from keras import layers
 from PIL import Image
 
 from pneumo_tf import places
-from pneumo_tf.cli import binary_class
+from pneumo_tf.cli import binary_class, explain_pict
 from pneumo_tf.cli.explain_pict import main
 from pneumo_tf.explain import network as networks
 from pneumo_tf.explain.methods import METHODS
@@ -345,3 +345,7 @@ def test_without_any_run_the_remedy_is_to_train(tmp_path: Path, monkeypatch: pyt
     assert "binary_class.py" in refused("NORMAL-1")
     (tmp_path / "model/runs/.unfinished").mkdir(parents=True)
     assert "Received: none in" in refused("NORMAL-1")
+
+
+def test_the_parser_knows_every_method() -> None:
+    assert tuple(METHODS) == explain_pict._METHODS

@@ -143,7 +143,7 @@ def test_spanish_has_its_words_and_its_decimal_comma(finished_run):
 
 
 def test_an_unknown_language_is_an_error_and_writes_nothing(finished_run):
-    with pytest.raises(OptionError, match=r"Received: 'fr'. Choose one of en, es\."):
+    with pytest.raises(OptionError, match=r"Received: 'fr'. Choose one of: en, es\."):
         write_report(finished_run, lang="fr")
     assert not (finished_run / "report.html").exists()
 

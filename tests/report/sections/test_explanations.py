@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pneumo_tf.report.explanations import sentence
 
 from pneumo_tf.report.page import write_report
+from pneumo_tf.report.sections.explanations import sentence
 from pneumo_tf.report.words import language
 
 
