@@ -57,7 +57,7 @@ def lungs_box(film: NDArray[np.uint8]) -> Box | None:
     logits = lung_logits(film)
     lungs = _large_parts(logits > 0)
     rows, columns = np.nonzero(lungs)
-    unsure = np.count_nonzero(np.abs(logits) < _SURE)
+    unsure = int(np.count_nonzero(np.abs(logits) < _SURE))
     if len(rows) < max(_SMALLEST * SIZE**2, unsure):
         return None
     left = np.mean(columns < (columns.min() + columns.max()) / 2)
