@@ -10,9 +10,11 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from pneumo_tf.data.preparation.lungs import lungs_box
 from pneumo_tf.errors import FilmError, OptionError
 
-FITS = ("thumbnail", "pad", "squash")
+FITS = ("thumbnail", "pad", "squash", "crop", "lungs")
+_MARGIN = 0.05  # round the lungs, of their box on every side
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -25,7 +27,8 @@ class FilterOptions:
         contrast: Factor on the distance from the film's mean grey; 1 changes nothing.
         size: Pixels of the longer side, or of both.
         fit: "thumbnail" keeps the proportions and never enlarges, "pad" centres the film on a black
-            square, "squash" stretches it to the square.
+            square, "squash" stretches it to the square, "crop" keeps the square in its middle, "lungs"
+            stretches the box of the lungs to the square, or crops where none are found.
         color: Keep colour, for photographs; else every film is 8-bit grey.
 
     Raises:
@@ -78,7 +81,8 @@ def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:
         FilmError: Floating-point pixels, whose white nobody knows.
     """
     image = _in_mode(to_eight_bits(ImageOps.exif_transpose(image)), "RGB" if options.color else "L")
-    return _fitted(_toned(image, options), options.size, options.fit)
+    framed = _framed(image, options.fit)  # before toning, which looks at the mean of the film
+    return _fitted(_toned(framed, options), options.size, options.fit)
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
@@ -99,6 +103,18 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return _on_black(image.convert("RGBA"))
     return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _framed(image: Image.Image, fit: str) -> Image.Image:
+    """The part of the film that is kept: all of it but for "crop" and "lungs"."""
+    if fit not in ("crop", "lungs"):
+        return image
+    box = lungs_box(np.asarray(_in_mode(image, "L"))) if fit == "lungs" else None
+    if box is not None:
+        return image.crop(box.widened(_MARGIN).pixels(*image.size))
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side))
 
 
 def _toned(image: Image.Image, options: FilterOptions) -> Image.Image:
