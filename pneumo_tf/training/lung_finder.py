@@ -99,10 +99,10 @@ def _field(rng: np.random.Generator, cells: int) -> Plane:
 
 
 def _no_chest(film: Plane, rng: np.random.Generator) -> Plane:
-    """What must be refused, in [0, 1]: a film on its side or cut up, a limb, clouds with bars and discs."""
+    """To be refused, in [0, 1]: a film on its side or in disorder, a limb, clouds with bars and discs."""
     kind = rng.integers(5)
     if kind == 0:
-        return np.ascontiguousarray(np.rot90(film, int(rng.integers(1, 4))))
+        return np.ascontiguousarray(np.rot90(film, int(rng.integers(1, 4))))  # OpenCV draws on no other
     if kind == 1:
         cell = SIZE // 4
         tiles = film.reshape(4, cell, 4, cell).swapaxes(1, 2).reshape(16, cell, cell)
@@ -220,7 +220,7 @@ def train_lung_finder(*, phantoms: int = 1400, steps: int = 1000, seed: int = 42
         for films, masks in _batches(drawn, pool, steps=steps, seed=seed):
             model.train_on_batch(films, masks)
             advance(1)
-    return keras.Model(model.input, model.output, name=model.name)  # without its loss, which is only ours
+    return keras.Model(model.input, model.output, name=model.name)  # without its loss, which can't be cloned
 
 
 def _batches(drawn: list[Phantom], pool: ThreadPoolExecutor, *, steps: int,

@@ -20,6 +20,7 @@ _SMALLEST = 0.04  # share of the film that both lungs fill at least
 _UNEVEN = 0.25  # share of the lungs that lies in one half of their box, at least
 _SPECK = 0.1  # size of a region that is no part of the lungs, over the largest one's
 _SURE = 2.2  # logit of a probability of 0.9
+_DOUBT = 1.5  # cells that the network is unsure of for one of lung, at most; 0.4 on the middlemost real film
 _loaded = threading.local()  # an OpenCV network computes for one thread at a time
 
 Plane = NDArray[np.float32]
@@ -51,14 +52,14 @@ class Box:
 def lungs_box(film: NDArray[np.uint8]) -> Box | None:
     """The box of both lungs on a grey film (H, W); None where there are no plausible lungs.
 
-    Plausible are two halves of like size that the network is sure of: on pictures that are no chests it is
-    unsure of more cells than it takes for lung.
+    Plausible are two halves of like size that the network is sure of: where it takes anything for lung on a
+    picture that is no chest, it is unsure of many more cells than that.
     """
     logits = lung_logits(film)
     lungs = _large_parts(logits > 0)
     rows, columns = np.nonzero(lungs)
     unsure = int(np.count_nonzero(np.abs(logits) < _SURE))
-    if len(rows) < max(_SMALLEST * SIZE**2, unsure):
+    if len(rows) < max(_SMALLEST * SIZE**2, unsure / _DOUBT):
         return None
     left = np.mean(columns < (columns.min() + columns.max()) / 2)
     if min(left, 1 - left) < _UNEVEN:
