@@ -55,9 +55,11 @@ def _add_filters(parser: command.Parser) -> None:
     parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
     parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
     parser.add_argument("--size", type=options.pixels, default=299, help="in pixels")
-    parser.add_argument("--fit", choices=("thumbnail", "pad", "squash"), default="thumbnail",
+    parser.add_argument("--fit", choices=("thumbnail", "pad", "squash", "crop", "lungs"),
+                        default="thumbnail",
                         help="thumbnail keeps proportions and never enlarges, pad centres on a black square, "
-                             "squash stretches to the square")
+                             "squash stretches to the square, crop keeps the square in the middle, lungs "
+                             "stretches the box of the lungs to the square")
     parser.add_argument("--color", action="store_true", help="keep colour; else every film becomes grey")
 
 

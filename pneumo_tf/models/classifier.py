@@ -17,6 +17,8 @@ from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbone import Backbone, Factor
 from pneumo_tf.models.heads import OUTPUT, Head
 
+HEAD_GROUP = 2  # of `depth_groups`
+
 
 def build_backbone(backbone: Backbone, size: int, *,
                    scaling: tuple[Factor, Factor] | None = None) -> keras.Model:
@@ -87,7 +89,8 @@ def depth_groups(model: keras.Model, network: keras.Model) -> dict[str, int]:
     """
     weighted = [layer.name for layer in network.layers if layer.weights]
     groups = {name: int(index >= len(weighted) / 2) for index, name in enumerate(weighted)}
-    return {variable.path: groups.get(layer.name, 2) for layer in model.layers for variable in layer.weights}
+    return {variable.path: groups.get(layer.name, HEAD_GROUP)
+            for layer in model.layers for variable in layer.weights}
 
 
 def multiply_adds(network: keras.Model) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumo_tf.phantoms.bones import Bones, draw_bones
 from pneumo_tf.phantoms.shapes import (
@@ -29,6 +31,7 @@ from pneumo_tf.phantoms.shapes import (
 WATER = 1.8  # attenuation per body unit: about 0.2 per cm at 60–70 keV, and 9 cm to the unit
 AIR_SHARE = 0.76  # of an inflated lung's volume
 _HALF_DEPTH = 0.62  # of the thorax, inside
+_VISIBLE = 0.3  # body units of air that blacken a film as lung
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,18 @@ def draw_body(patient: Patient, pose: Pose, frame: Frame) -> Body:
     tissue = np.maximum(flesh - AIR_SHARE * air - _gas(frame, patient, pose, height), 0)
     bone = draw_bones(patient.bones, frame, turn=pose.turn, arms=pose.arms, chin=pose.chin)
     return Body(WATER * tissue + bone, air, height)
+
+
+def lung_mask(air: Plane, frame: Frame) -> NDArray[np.bool_]:
+    """Where the beam crosses enough air to see lung, bool (H, W).
+
+    Vessels and hila, which cut holes of less than a tenth of a body unit (9 mm) into the air, belong to the
+    lungs; slivers of air behind heart and diaphragm don't.
+    """
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, [2 * round(0.05 * frame.scale) + 1] * 2)
+    aerated = (air > _VISIBLE).astype(np.uint8)
+    closed = cv2.morphologyEx(aerated, cv2.MORPH_CLOSE, disc)
+    return cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc).astype(bool)
 
 
 def _soft_tissue(frame: Frame, patient: Patient, pose: Pose) -> Plane:

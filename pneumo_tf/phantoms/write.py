@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.phantoms.anatomy import AIR_SHARE, WATER, draw_body, sample_patient
-from pneumo_tf.phantoms.film import expose, sample_shot
+from pneumo_tf.phantoms.anatomy import AIR_SHARE, WATER, Patient, draw_body, lung_mask, sample_patient
+from pneumo_tf.phantoms.film import Shot, expose, sample_shot
 from pneumo_tf.phantoms.lesions import Kind, fluid, lesion_mask
 from pneumo_tf.progress import in_processes
 from pneumo_tf.storage import make_folder, replacing, write_json
@@ -32,10 +32,17 @@ _BACTERIAL_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Phantom:
-    """A drawn film, uint8 (H, W), and where its lesion lies, bool (H, W); empty on a normal film."""
+    """A drawn film and what is known of it.
+
+    Attributes:
+        film: uint8 (H, W).
+        lesion: Where the lesion lies, bool (H, W); empty on a normal film.
+        lungs: Where the healthy child's lungs hold air that heart and diaphragm don't hide, bool (H, W).
+    """
 
     film: NDArray[np.uint8]
     lesion: NDArray[np.bool_]
+    lungs: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,17 @@ def draw_phantom(kind: Kind, *, patient_seed: int, film_seed: int) -> Phantom:
     if kind not in get_args(Kind) or min(patient_seed, film_seed) < 0:
         raise OptionError("A phantom is normal, bacteria or virus, and its seeds are at least 0.",
                           received=f"kind {kind}, seeds {patient_seed} and {film_seed}")
-    patient, shot = sample_patient(patient_seed), sample_shot(film_seed)
+    return draw_shot(kind, sample_patient(patient_seed), sample_shot(film_seed))
+
+
+def draw_shot(kind: Kind, patient: Patient, shot: Shot) -> Phantom:
+    """Draw one exposure of a patient, framed and processed as `shot` says."""
     if kind == "virus":
         shot = replace(shot, pose=replace(shot.pose, inspiration=1.03 * shot.pose.inspiration))
     body = draw_body(patient, shot.pose, shot.frame)
     lost = fluid(kind, patient, shot.frame, air=body.air, lung_height=body.lung_height)
     film = expose(shot, body.attenuation + np.float32(WATER * AIR_SHARE) * lost, healthy=body.attenuation)
-    return Phantom(film, lesion_mask(lost, shot.frame))
+    return Phantom(film, lesion_mask(lost, shot.frame), lung_mask(body.air, shot.frame))
 
 
 def plan_phantoms(*, films: int, patients: int, seed: int) -> list[PhantomFile]:

@@ -151,7 +151,8 @@ def settle(options: StudyOptions) -> Plan:
     name, recipe = choose_recipe(options.recipe, device)
     backbones = [get_backbone(part) for part in (options.backbone or recipe.backbone).split("+")]
     recipe = adapt_recipe(name, recipe, backbones, options.settings)
-    size = options.image_size or max(backbone.size for backbone in backbones)
+    size = options.image_size or getattr(recipe, "size", None) \
+        or max(backbone.size for backbone in backbones)
     for backbone in backbones:
         if size < backbone.smallest:
             build_backbone(backbone, size)  # which says what is wrong

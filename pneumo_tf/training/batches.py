@@ -56,12 +56,34 @@ class _TaskBatches(keras.utils.PyDataset):
 
 
 class FilmBatches(_TaskBatches):
-    """Films as they are, or shuffled and each as another variant in every epoch."""
+    """Films as they are, or shuffled and each as another variant in every epoch.
+
+    Args:
+        mixup: Both parameters of the beta distribution that the share of a second film of the batch is drawn
+            from (Zhang 2018, arXiv:1710.09412); 0 mixes none.
+        smoothing: What each label gives away to all classes alike (Szegedy 2016, arXiv:1512.00567).
+    """
 
     def __init__(self, task: Task, split: str, *, variant: Variant | None = None,
-                 class_weights: Mapping[int, float] | None = None) -> None:
-        self._variant = variant
+                 class_weights: Mapping[int, float] | None = None, mixup: float = 0.0,
+                 smoothing: float = 0.0) -> None:
+        self._variant, self._mixup, self._smoothing = variant, mixup, smoothing
         super().__init__(task, split, shuffled=variant is not None, class_weights=class_weights)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        inputs, labels, weights = super().__getitem__(index)
+        labels = labels * (1 - self._smoothing) + self._smoothing / labels.shape[1]
+        if not self._mixup:
+            return inputs, labels, weights
+        rng = np.random.default_rng((self._task.seed, self._epoch, index))
+        share = rng.beta(self._mixup, self._mixup)
+        own, other = np.float32(max(share, 1 - share)), rng.permutation(len(inputs))
+        inputs = own * inputs.astype("float32") + (1 - own) * inputs[other]
+        # A mixture weighs what its films weigh in it, and so do its labels.
+        mixed = own * weights + (1 - own) * weights[other]
+        labels = (own * weights[:, None] * labels + (1 - own) * (weights[:, None] * labels)[other]) \
+            / mixed[:, None]
+        return inputs, labels.astype("float32"), mixed
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:
         if self._variant is None:

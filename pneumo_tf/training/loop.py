@@ -204,6 +204,8 @@ class Loop:
                 self._fall_back(state)
         if state.best:
             assign(self.model.variables, state.best)
+        elif state.epochs and self.model.optimizer.use_ema:  # fit did so too, but not where nothing was left
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _fall_back(self, state: TrainingState) -> None:
         """Return to the last finished epoch, or say that there is none."""
@@ -214,6 +216,8 @@ class Loop:
         print(f"The loss was no longer a number in epoch {self.diverged_in}: training stopped there, and the "
               f"weights are those kept from before. {_LOWER_RATE}", file=sys.stderr)
         assign(self.model.variables, state.model)
+        if state.epochs:
+            assign(self.model.optimizer.variables, state.optimizer)
 
 
 @dataclass
@@ -279,7 +283,8 @@ class _BetweenEpochs(keras.callbacks.Callback):
     def _row(self, logs: Row) -> Row:
         epoch = len(self._state.history) + 1
         trained = {name: float(logs[name]) for name in ("loss", "accuracy")}
-        judged = validate(self._loop.model, self._loop.validation)
+        with _averaged(self._loop.model):
+            judged = validate(self._loop.model, self._loop.validation)
         return {"epoch": epoch, "phase": self._phase.name, **trained, **judged,
                 "rate": float(keras.ops.convert_to_numpy(self._loop.model.optimizer.learning_rate)),
                 "seconds": round(time.perf_counter() - self._start, 3)}
@@ -297,6 +302,18 @@ class _BetweenEpochs(keras.callbacks.Callback):
         if stopping.should_stop(loss):
             state.over = self.model.stop_training = True
         state.stopping = stopping.state()
+
+
+@contextmanager
+def _averaged(model: keras.Model) -> Iterator[None]:
+    """The model with the moving average of its weights, where its optimizer keeps one."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    learning = copies(model.trainable_variables)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    yield
+    assign(model.trainable_variables, learning)
 
 
 def validate(model: keras.Model, validation: Batches) -> Row:

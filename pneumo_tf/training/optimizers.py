@@ -86,7 +86,8 @@ _PER_VARIABLE = {name: _per_variable(keras.optimizers.Adam if name == "adamw" el
 
 def build_optimizer(name: str, rate: float | keras.optimizers.schedules.LearningRateSchedule, *,
                     momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
-                    factors: Mapping[str, float] | None = None) -> keras.Optimizer:
+                    factors: Mapping[str, float] | None = None, clip: float | None = None,
+                    average: float | None = None) -> keras.Optimizer:
     """An optimizer; Keras's plain class wherever that can do what is asked.
 
     Args:
@@ -95,19 +96,25 @@ def build_optimizer(name: str, rate: float | keras.optimizers.schedules.Learning
         nesterov: Of sgd alone.
         weight_decay: Decoupled in adamw (where 0 means none, not Keras's 0.004), L2 in the others.
         factors: Multiple of the rate by `variable.path`; 1 for variables that aren't named.
+        clip: Largest norm of all gradients together; None leaves them.
+        average: Momentum of a moving average of the weights, which the training ends with; None keeps none.
 
     Raises:
         OptionError: No such optimizer, or options that it doesn't have.
     """
     _check(name, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
     options: dict[str, Any] = {**_CONSTANTS.get(name, {})}
+    if clip is not None:
+        options["global_clipnorm"] = clip
+    if average is not None:
+        options |= {"use_ema": True, "ema_momentum": average}
     if name in _WITH_MOMENTUM:
         options["momentum"] = momentum
     if name == "sgd":
         options["nesterov"] = nesterov
     rate = float(rate) if isinstance(rate, int | float) else rate
     if name == "adamw" and not factors:
-        return OPTIMIZERS[name](rate, weight_decay=weight_decay)
+        return OPTIMIZERS[name](rate, weight_decay=weight_decay, **options)
     if not factors and not weight_decay:
         return OPTIMIZERS[name](rate, **options)
     return _PER_VARIABLE[name](rate, factors=factors, decay=weight_decay, decoupled=name == "adamw",

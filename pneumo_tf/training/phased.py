@@ -15,7 +15,8 @@ import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError, choose_from
-from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, unfreeze
+from pneumo_tf.models.classifier import HEAD_GROUP, attach_head, build_backbone, depth_groups, unfreeze
+from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
@@ -85,6 +86,12 @@ class Phased:
             weights; None trains all epochs and keeps the last.
         mixed: Whether to compute in bfloat16 where the device has it.
         train_norm: Whether BatchNorm learns, which pays only where its statistics weren't pretrained.
+        head_factor: Multiple of the rate for the new layers, where all others learn at one rate.
+        fold: Whether BatchNorm is folded into the convolutions before it, which is faster than keeping it
+            constant.
+        size: Height and width of the films in pixels; None takes the backbone's own.
+        mixup, smoothing: As of `FilmBatches`.
+        clip, average: As of `build_optimizer`.
     """
 
     backbone: ClassVar[str] = "inception_v3"
@@ -105,6 +112,13 @@ class Phased:
     patience: int | None = None
     mixed: bool = True
     train_norm: bool = False
+    head_factor: float = 1.0
+    fold: bool = False
+    size: int | None = None
+    mixup: float = 0.0
+    smoothing: float = 0.0
+    clip: float | None = None
+    average: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse invalid values before any work is done."""
@@ -131,7 +145,9 @@ class Phased:
         network, model = self.build(task)
         weights = task.class_weights() if self.weighted else None
         variant = variant_of(self.augment, task.seed)
-        loop = Loop(model, FilmBatches(task, "train", variant=variant, class_weights=weights),
+        batches = FilmBatches(task, "train", variant=variant, class_weights=weights, mixup=self.mixup,
+                              smoothing=self.smoothing)
+        loop = Loop(model, batches,
                     FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
 
         def score(model: keras.Model) -> np.ndarray:
@@ -144,6 +160,8 @@ class Phased:
         with task.stages.measure("network"), _precision(self.mixed and task.device.bfloat16):
             network = build_backbone(task.backbone, task.size, scaling=self.scaling)
             load_weights(network, task.backbone, task.weights)
+            if self.fold:
+                network = fold_batch_norm(network)
             return network, attach_head(network, HEADS[self.head], len(task.classes))
 
     def loop_phases(self, task: Task, network: keras.Model, loop: Loop) -> list[LoopPhase]:
@@ -206,11 +224,16 @@ class _Learner:
             random = self.task.weights.path is None
             unfreeze(self.network, constant=() if random else self.task.backbone.constant,
                      norm=recipe.train_norm or random)
+            groups = depth_groups(model, self.network)
             if rates.low < rates.high:
-                factors = group_factors(rates, depth_groups(model, self.network))
+                factors = group_factors(rates, groups)
+            elif recipe.head_factor != 1:
+                factors = {path: recipe.head_factor if group == HEAD_GROUP else 1.0
+                           for path, group in groups.items()}
         rate = rates.high if steps is None else rate_schedule(recipe.schedule, rates.high, steps)
         optimizer = build_optimizer(recipe.optimizer, rate, momentum=recipe.momentum, factors=factors,
-                                    nesterov=recipe.nesterov, weight_decay=recipe.weight_decay)
+                                    nesterov=recipe.nesterov, weight_decay=recipe.weight_decay,
+                                    clip=recipe.clip, average=recipe.average)
         model.compile(optimizer, loss=recipe.loss, metrics=["accuracy"])
 
 

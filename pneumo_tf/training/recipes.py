@@ -57,6 +57,33 @@ class Full(Phased):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sturdy(Phased):
+    """All layers under strong views, which are new in every epoch: for films from elsewhere.
+
+    On films of its own source it is no better than a frozen network; on perturbed ones it loses far less.
+    Mixup, smoothed labels, a weight decay and a moving average of the weights keep it from trusting single
+    films. A small network of 128 px learns it on two cores in minutes, BatchNorm being folded away. Meant for
+    films that were prepared with `--fit lungs`.
+    """
+
+    backbone: ClassVar[str] = "efficientnet_lite0"
+
+    optimizer: str = "adamw"
+    rates: Rates | None = Rates(4e-4, 4e-4)
+    head_factor: float = 10.0
+    weight_decay: float = 0.02
+    schedule: str = "one-cycle"
+    augment: str = "strong"
+    mixed: bool = False
+    fold: bool = True
+    size: int | None = 128
+    mixup: float = 0.3
+    smoothing: float = 0.05
+    clip: float | None = 1.0
+    average: float | None = 0.998
+
+
+@dataclass(frozen=True, kw_only=True)
 class LastLayer(Phased):
     """The skin-cancer practice: a frozen network and a new last layer, by Adadelta.
 
@@ -115,7 +142,7 @@ class ScratchDwsep(Phased):
 
 Recipe = Phased | Fast | Ensemble | Top
 RECIPES: dict[str, Recipe] = {
-    "fast": Fast(), "full": Full(), "reference": Reference(), "last-layer": LastLayer(),
+    "fast": Fast(), "sturdy": Sturdy(), "full": Full(), "reference": Reference(), "last-layer": LastLayer(),
     "fine-tune": FineTune(), "scratch-dwsep": ScratchDwsep(), "ensemble": Ensemble(), "top": Top(),
 }
 # What each optimizer usually begins with, for a recipe that is given another one than its own.

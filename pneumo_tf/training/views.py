@@ -9,7 +9,7 @@ workers. A new parameter is a field of `View`, its range in `Augmentation`, its 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -19,8 +19,11 @@ from pneumo_tf.errors import OptionError, choose_from
 Range = tuple[float, float]
 Box = tuple[float, float, float, float]
 Border = Literal["black", "nearest", "constant"]
+Mark = tuple[Box, int]
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+NO_FRAME: Box = (0.0, 0.0, 0.0, 0.0)
+_SHARPENING_RADIUS = 1 / 90  # of the side: 1.4 pixels of 128
 # Films are spread over the threads, not the parts of one film.
 cv2.setNumThreads(1)
 _NARROWEST_BLUR = 0.1  # a narrower kernel is the identity on whole pixels
@@ -33,8 +36,9 @@ _ATTEMPTS = 10  # to place a box, as in torchvision
 class View:
     """The parameters of one view, in the order in which they act. The default is the film itself.
 
-    One affine warp (crop, flips, scale and aspect, shear, rotation, shift), then the grey levels (gamma,
-    contrast, brightness, offset), blur, multiplicative and additive noise, a JPEG, an erased box.
+    One affine warp (crop, flips, scale and aspect, shear, rotation, shift), local equalisation, the grey
+    levels (gamma, contrast, brightness, offset), blur, sharpening, multiplicative and additive noise, a frame
+    and marks, a JPEG, an erased box.
 
     Attributes:
         rotation: Degrees, counter-clockwise about the centre.
@@ -57,6 +61,12 @@ class View:
         border: What comes into the frame from outside: "black", into which the film's edge fades over one
             pixel; the "nearest" pixel; or "constant", black without fading, as in SciPy and Keras.
         offset: Grey levels added after brightness.
+        clahe: Clip limit of a contrast-limited adaptive histogram equalisation; 0 and below leave it out.
+        clahe_tiles: Its tiles along each side.
+        sharpen: Share of the difference from a blurred copy that is added; 0 and below leave it out.
+        frame: Widths of a plain border at the top, bottom, left and right, as fractions of the side.
+        frame_grey: Its grey level.
+        marks: Boxes of one grey level each, such as letters, clips and electrodes are.
     """
 
     rotation: float = 0.0
@@ -79,6 +89,12 @@ class View:
     erase: Box | None = None
     border: Border = "black"
     offset: float = 0.0
+    clahe: float = 0.0
+    clahe_tiles: int = 8
+    sharpen: float = 0.0
+    frame: Box = NO_FRAME
+    frame_grey: int = 0
+    marks: tuple[Mark, ...] = ()
 
 
 CLEAN = View()
@@ -89,7 +105,8 @@ class Augmentation:
     """The ranges that the parameters of a view are drawn from; the default leaves a film as it is.
 
     A range is drawn from uniformly, those of scale, gamma and the aspects uniformly in the logarithm. Units
-    are those of `View`.
+    are those of `View`. A range that goes on past the value that changes nothing (0 for blur, noise, CLAHE
+    and sharpening, 100 for the JPEG) leaves that share of the views without it.
 
     Attributes:
         flip: Probability of a left-right flip. 0 for chest films: the heart lies on the left.
@@ -100,6 +117,9 @@ class Augmentation:
         erase: Probability of an erased rectangle.
         erase_area: Its share of the view.
         erase_aspect: Its width over height, relative to the view's own.
+        border: As of a view, or "either" of black and nearest.
+        frame: Probability of a frame; each of its sides is up to a tenth of the film wide, or missing.
+        marks: Most marks, from none on.
     """
 
     rotation: Range = (0, 0)
@@ -121,16 +141,28 @@ class Augmentation:
     erase: float = 0.0
     erase_area: Range = (0.02, 0.33)
     erase_aspect: Range = (0.3, 3.3)
-    border: Border = "black"
+    border: Border | Literal["either"] = "black"
+    offset: Range = (0, 0)
+    clahe: Range = (0, 0)
+    sharpen: Range = (0, 0)
+    frame: float = 0.0
+    marks: int = 0
 
 
 FILMS = Augmentation(rotation=(-12, 12), scale=(0.85, 1.25), aspect=(0.9, 1.1), shift=(-0.06, 0.06),
                      gamma=(0.75, 1.35), contrast=(0.75, 1.3), brightness=(0.85, 1.15), blur=(0, 1.2),
                      noise=(0, 6), jpeg_quality=(35, 100))
 
+# What other hospitals do to a film whose frame has been normalised: mild geometry, strong grey levels.
+STRONG = Augmentation(rotation=(-12, 12), scale=(0.9, 1.2), aspect=(0.87, 1.15), shift=(-0.05, 0.05),
+                      flip=0.5, border="either", gamma=(0.6, 1.65), contrast=(0.67, 1.5), offset=(-38, 38),
+                      clahe=(-7, 4), blur=(-3, 1.6), sharpen=(-4, 1.5), noise=(-10, 12), frame=0.5, marks=3,
+                      jpeg_quality=(25, 200))
+
 PRESETS = {
     "none": Augmentation(),
     "films": FILMS,
+    "strong": STRONG,
     "tutorial": Augmentation(rotation=(-30, 30), shift=(-0.2, 0.2), flip=0.5, border="nearest"),
     "skin": Augmentation(crop_area=(0.08, 1), crop_aspect=(3 / 4, 4 / 3), flip=0.5, border="nearest"),
     "assignment": Augmentation(flip=0.5, rotation=(-20, 20), multiply=(1.2, 1.5)),
@@ -142,6 +174,8 @@ def get_preset(name: str) -> Augmentation:
 
     - `none`: the film as it is.
     - `films`: another room, machine and day; mild, and never flipped.
+    - `strong`: another hospital: grey levels, sharpness, noise, JPEG, frames and marks far from the film's
+      own, half of the films flipped, so that nothing but the picture of the lungs is left to learn.
     - `tutorial`: rotation up to 30°, shifts up to a fifth, half of the films flipped, borders continued.
     - `skin`: a random resized crop of 8 to 100 % of the image, half of them flipped.
     - `assignment`: half of the films flipped, rotation up to 20°, each channel of each pixel times its own
@@ -180,7 +214,30 @@ def sample_view(augmentation: Augmentation, rng: np.random.Generator) -> View:
         flip_vertical=ranges.flip_vertical > 0 and bool(rng.random() < ranges.flip_vertical),
         shear=rng.uniform(*ranges.shear) if ranges.shear != (0, 0) else 0.0,
         crop=_sample_crop(ranges, rng), multiply=ranges.multiply, erase=_sample_erasing(ranges, rng),
-        border=ranges.border)
+        border=ranges.border if ranges.border != "either" else "nearest" if rng.random() < 0.5 else "black",
+        **_sample_elsewhere(ranges, rng))
+
+
+def _sample_elsewhere(ranges: Augmentation, rng: np.random.Generator) -> dict[str, Any]:
+    """What other machines and hospitals add; no draw where none of it is asked for."""
+    drawn: dict[str, Any] = {name: rng.uniform(*getattr(ranges, name))
+                             for name in ("offset", "clahe", "sharpen") if getattr(ranges, name) != (0, 0)}
+    if drawn.get("clahe", 0) > 0:
+        drawn["clahe_tiles"] = int(rng.integers(2, 9))
+    if ranges.frame and rng.random() < ranges.frame:
+        widths = rng.uniform(0, 0.1, 4) * (rng.random(4) < 0.6)
+        drawn["frame"] = tuple(widths.tolist())
+        drawn["frame_grey"] = 0 if rng.random() < 0.6 else int(rng.integers(256))
+    if ranges.marks:
+        drawn["marks"] = tuple(_sample_mark(rng) for _ in range(rng.integers(ranges.marks + 1)))
+    return drawn
+
+
+def _sample_mark(rng: np.random.Generator) -> Mark:
+    """A small box, mostly bright, now and then dark."""
+    left, top, width, height = (*rng.uniform(0, 1, 2), *rng.uniform(0.015, 0.1, 2))
+    grey = rng.integers(200, 256) if rng.random() < 0.7 else rng.integers(40)
+    return (left, top, width, height), int(grey)
 
 
 def view_rng(seed: int, film: int, repeat: int) -> np.random.Generator:
@@ -221,7 +278,8 @@ def apply_view(image: np.ndarray, view: View) -> np.ndarray:
 
     One affine warp and one pixel transform; whatever has nothing to do is left out.
     """
-    seen = _erase(_requantise(_transform_pixels(_warp(image, view), view), view), view)
+    seen = _transform_pixels(_equalise(_warp(image, view), view), view)
+    seen = _erase(_requantise(_frame_and_mark(seen, view), view), view)
     return np.array(image) if seen is image else seen
 
 
@@ -252,14 +310,45 @@ def _inside(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
     return ((columns >= low) & (columns <= high))[..., None]
 
 
+def _equalise(image: np.ndarray, view: View) -> np.ndarray:
+    """Local equalisation, of a colour film that of its lightness alone."""
+    if view.clahe <= 0:
+        return image
+    equaliser = cv2.createCLAHE(view.clahe, (view.clahe_tiles, view.clahe_tiles))
+    if image.shape[-1] != 3:
+        return equaliser.apply(image).reshape(image.shape)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = equaliser.apply(np.ascontiguousarray(lab[..., 0]))
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+
+
+def _frame_and_mark(image: np.ndarray, view: View) -> np.ndarray:
+    if view.frame == NO_FRAME and not view.marks:
+        return image
+    height, width = image.shape[:2]
+    changed = image.copy()
+    top, bottom, left, right = (round(share * side) for share, side in
+                                zip(view.frame, (height, height, width, width), strict=True))
+    for edge in (changed[:top], changed[height - bottom :], changed[:, :left], changed[:, width - right :]):
+        edge[:] = view.frame_grey
+    for (x, y, across, down), grey in view.marks:
+        changed[round(y * height) : round((y + down) * height),
+                round(x * width) : round((x + across) * width)] = grey
+    return changed
+
+
 def _transform_pixels(image: np.ndarray, view: View) -> np.ndarray:
-    """Grey scale by a table of 256 values, then blur and noise, rounded once."""
+    """Grey scale by a table of 256 values, then blur, sharpening and noise, rounded once."""
     levels = _grey_levels(image, view)
-    if view.blur <= _NARROWEST_BLUR and view.noise <= 0 and view.multiply == (1, 1):
+    if view.blur <= _NARROWEST_BLUR and view.noise <= 0 and view.sharpen <= 0 and view.multiply == (1, 1):
         return image if levels is None else cv2.LUT(image, _whole(levels)).reshape(image.shape)
     pixels: np.ndarray = image if levels is None else cv2.LUT(image, levels)
     if view.blur > _NARROWEST_BLUR:
         pixels = cv2.GaussianBlur(pixels.astype(np.float32, copy=False), (0, 0), view.blur)
+    if view.sharpen > 0:
+        pixels = pixels.astype(np.float32, copy=False)
+        soft = cv2.GaussianBlur(pixels, (0, 0), _SHARPENING_RADIUS * max(image.shape[:2]))
+        pixels = pixels + view.sharpen * (pixels.reshape(soft.shape) - soft)
     rng = np.random.default_rng(view.noise_seed)
     if view.multiply != (1, 1):
         pixels = cv2.multiply(pixels, _factors(view.multiply, image.shape, rng), dtype=cv2.CV_32F)

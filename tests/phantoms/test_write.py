@@ -96,6 +96,16 @@ def test_a_consolidation_brightens_its_mask_and_leaves_the_far_side_alone(seed: 
     assert np.abs(change[far]).mean() < 0.1 * change[sick.lesion].mean()
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_mask_of_the_lungs_has_one_part_on_each_side_whatever_the_disease(seed: int) -> None:
+    x, _ = sample_shot(seed).frame.grid
+    normal, bacteria, _ = (draw_phantom(kind, patient_seed=seed, film_seed=seed).lungs for kind in KINDS)
+    parts, labels = cv2.connectedComponents(normal.astype(np.uint8))
+    assert parts == 3
+    assert np.sign(x[labels == 1].mean()) == -np.sign(x[labels == 2].mean())
+    assert np.array_equal(normal, bacteria)
+
+
 def test_the_lungs_are_darker_than_the_heart_and_the_heart_than_the_spine() -> None:
     greys = np.mean([greys_of_a_normal_film(seed) for seed in range(8)], axis=0)
     assert greys[0] + 25 < greys[1]

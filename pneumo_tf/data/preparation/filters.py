@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from pneumo_tf.data.images import in_mode
+from pneumo_tf.data.preparation.lungs import lungs_box
 from pneumo_tf.errors import OptionError
 
-FITS = ("thumbnail", "pad", "squash")
+FITS = ("thumbnail", "pad", "squash", "crop", "lungs")
+_MARGIN = 0.05  # round the lungs, of their box on every side
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class FilterOptions:
         contrast: Factor on the distance from the film's mean grey; 1 changes nothing.
         size: Pixels of the longer side, or of both.
         fit: "thumbnail" keeps the proportions and never enlarges, "pad" centres the film on a black
-            square, "squash" stretches it to the square.
+            square, "squash" stretches it to the square, "crop" keeps the square in its middle, "lungs"
+            stretches the box of the lungs to the square, or crops where none are found.
         color: Keep colour, for photographs; else every film is 8-bit grey.
         depth: Bits of grey that films of more than 8 are scaled from, all of them alike; None where there are
             no such films, or where each is to be scaled from its own.
@@ -78,7 +81,20 @@ def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:
         An 8-bit image in mode "L", or "RGB" with `options.color`, without metadata.
     """
     image = in_mode(image, "RGB" if options.color else "L")
-    return _fitted(_toned(image, options), options.size, options.fit)
+    framed = _framed(image, options.fit)  # before toning, which looks at the mean of the film
+    return _fitted(_toned(framed, options), options.size, options.fit)
+
+
+def _framed(image: Image.Image, fit: str) -> Image.Image:
+    """The part of the film that is kept: all of it but for "crop" and "lungs"."""
+    if fit not in ("crop", "lungs"):
+        return image
+    box = lungs_box(np.asarray(in_mode(image, "L"))) if fit == "lungs" else None
+    if box is not None:
+        return image.crop(box.widened(_MARGIN).pixels(*image.size))
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side))
 
 
 def _toned(image: Image.Image, options: FilterOptions) -> Image.Image:

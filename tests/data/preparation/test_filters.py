@@ -6,11 +6,13 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from pneumo_tf.data.images import to_eight_bits
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
+from pneumo_tf.data.preparation.lungs import lungs_box
 from pneumo_tf.errors import OptionError
+from pneumo_tf.phantoms.write import draw_phantom
 
 UNCHANGED = FilterOptions(brightness=1, contrast=1, size=64)
 
@@ -83,7 +85,46 @@ def test_options_survive_json() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"brightness": 0}, {"contrast": float("nan")}, {"size": 0},
-                                   {"fit": "crop"}])
+                                   {"fit": "stretch"}])
 def test_options_without_meaning_are_refused(wrong: dict) -> None:
     with pytest.raises(OptionError, match=f"The {next(iter(wrong))} must be"):
         FilterOptions(**wrong)
+
+
+def test_crop_keeps_the_square_in_the_middle(grey: Image.Image) -> None:
+    options = FilterOptions(brightness=1, contrast=1, size=480, fit="crop")
+    assert np.array_equal(np.asarray(apply_filters(grey, options)), np.asarray(grey)[:, 80:560])
+    upright = grey.rotate(90, expand=True)
+    assert np.array_equal(np.asarray(apply_filters(upright, options)), np.asarray(upright)[80:560])
+
+
+@pytest.fixture(scope="module")
+def chest() -> Image.Image:
+    return Image.fromarray(draw_phantom("normal", patient_seed=21, film_seed=22).film)
+
+
+def test_lungs_hides_how_wide_the_film_was_framed(chest: Image.Image) -> None:
+    wide = ImageOps.expand(chest, (chest.width // 4, 10, chest.width // 4, 30))
+    seen = [np.asarray(apply_filters(film, FilterOptions(1, 1, 64, "lungs"))) for film in (chest, wide)]
+    squashed = [np.asarray(apply_filters(film, FilterOptions(1, 1, 64, "squash"))) for film in (chest, wide)]
+    assert seen[0].shape == (64, 64)
+    assert np.corrcoef(seen[0].ravel(), seen[1].ravel())[0, 1] > 0.95
+    assert np.corrcoef(squashed[0].ravel(), squashed[1].ravel())[0, 1] < 0.8
+
+
+def test_lungs_keeps_the_lungs_and_leaves_the_shoulders_out(chest: Image.Image) -> None:
+    box = lungs_box(np.asarray(chest))
+    assert box is not None
+    ours = np.asarray(apply_filters(chest, FilterOptions(1, 1, 64, "lungs")))
+    inner = chest.crop(box.widened(0.05).pixels(*chest.size)).resize((64, 64), Image.Resampling.LANCZOS)
+    assert np.array_equal(ours, np.asarray(inner))
+
+
+def test_a_film_without_lungs_is_cropped_to_its_middle(grey: Image.Image) -> None:
+    films = [apply_filters(grey, FilterOptions(size=64, fit=fit)) for fit in ("lungs", "crop")]
+    assert same(*films)
+
+
+def test_colour_is_kept_in_the_crop(grey: Image.Image) -> None:
+    film = apply_filters(grey.convert("RGB"), FilterOptions(size=32, fit="crop", color=True))
+    assert (film.mode, film.size) == ("RGB", (32, 32))
