@@ -1,29 +1,54 @@
-"""Progress bars with the time left, on standard error and only where a person is watching."""
+"""What is being done, on standard error: bars with the time left where a person is watching, and stages."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 Advance = Callable[[int], None]
 
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Advance]:
-    """Yield a function that moves the bar on by so many steps."""
+    """Yield a function that moves the bar on by so many steps of equal work; without any there is no bar."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda steps: progress.advance(task, steps)
+               TextColumn("left"), _TimeLeft())
+    with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as progress:
+        task = progress.add_task(description, total=total, stepped=0.0)
+
+        def advance(steps: int) -> None:
+            progress.update(task, advance=steps, stepped=progress.tasks[0].elapsed or 0.0)
+
+        yield advance
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left by the mean time of a step; unlike rich's own it runs while a step does."""
+
+    def render(self, task: Task) -> Text:
+        if not task.completed or task.total is None:
+            return Text("-:--:--")
+        now = task.elapsed or 0.0
+        # A step that takes longer than those before it raises the mean while it lasts.
+        mean = max(task.fields["stepped"] / task.completed, now / (task.completed + 1))
+        return Text(str(timedelta(seconds=max(0, round(mean * task.total - now)))))
+
+
+def announce(stage: str) -> None:
+    """Say that a stage begins which takes seconds and has no bar."""
+    print(f"{stage} …", file=sys.stderr, flush=True)
