@@ -20,7 +20,8 @@ _EPILOG = ("Nothing is trained anew but the head, for --repeat. The run's report
 _OWN, _ELSEWHERE, _REPEATED = "the run's own test films", "--path", "--repeat"
 # Options that only one kind of evaluation reads.
 _READERS = {_OWN: ("films", "views", "augment"),
-            _ELSEWHERE: ("labels", "ext", "name", "recalibrate"), _REPEATED: ("cache",)}
+            _ELSEWHERE: ("labels", "ext", "name", "recalibrate", "allow_known", "force"),
+            _REPEATED: ("cache",)}
 
 
 def build_parser() -> command.Parser:
@@ -57,6 +58,10 @@ def _add_elsewhere(parser: command.Parser) -> None:
     group.add_argument("--name", default=unset, help="of the evaluation (default: the folder's)")
     group.add_argument("--recalibrate", type=options.whole_number(at_least=1), metavar="N", default=unset,
                        help="show what N labelled films from there would buy")
+    group.add_argument("--allow-known", action="store_true", default=unset,
+                       help="go on where the run knows some of the films; the report says so first")
+    group.add_argument("--force", action="store_true", default=unset,
+                       help="replace the last evaluation of these films by this name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,8 +116,9 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
     from pneumo_tf.runs.folder import METRICS
     from pneumo_tf.studies.other_films import Elsewhere, evaluate_elsewhere
 
-    own = {name: given[name] for name in ("name", "recalibrate") if name in given}
+    own = {name: given[name] for name in ("name", "recalibrate", "allow_known") if name in given}
     report = evaluate_elsewhere(run, Elsewhere(films=films, labels=labels, extension=given.get("ext"),
+                                               replace="force" in given,
                                                **own, **common, command=typed.command))
     content = json.loads((report.parent / METRICS).read_text(encoding="utf-8"))
     print(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
