@@ -1,4 +1,4 @@
-"""What is being done, on standard error: bars with the time left where a person is watching, and stages."""
+"""What is being done, on standard error and only where a person is watching: stages, and bars."""
 
 from __future__ import annotations
 
@@ -51,4 +51,5 @@ class _TimeLeft(ProgressColumn):
 
 def announce(stage: str) -> None:
     """Say that a stage begins which takes seconds and has no bar."""
-    print(f"{stage} …", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"{stage} …", file=sys.stderr, flush=True)

@@ -41,6 +41,7 @@ def act(options: argparse.Namespace) -> str:
     """Write the table; what to do next."""
     from pneumo_tf.data.audit import check_two_classes
     from pneumo_tf.data.labels import read_folder
+    from pneumo_tf.models.published import DEFAULT, usable
     from pneumo_tf.storage import write_json
 
     output = output_path(getattr(options, "output", None), default=LABELS_FILE)
@@ -53,7 +54,8 @@ def act(options: argparse.Namespace) -> str:
     write_json(output.with_suffix(".json"), _summary(cohort))
     _say(cohort, output)
     table = ["-l", options.output] if "output" in options else []
-    return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table)
+    network = ["--backbone", here] if (here := usable([DEFAULT])[0]) != DEFAULT else []
+    return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table, *network)
 
 
 def _summary(cohort: Cohort) -> dict[str, object]:

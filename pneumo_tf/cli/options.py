@@ -193,7 +193,8 @@ def _add_network(parser: Parser, *, recipe: str | None) -> None:
                         + ("" if recipe else " (default: fast, or full where there is a GPU)"))
     parser.add_argument("--backbone", default=_UNSET, metavar="NAME",
                         help="a name that backbones.py lists, or several joined by + for an ensemble "
-                        "(default: the recipe's own, mostly inception_v3)")
+                        "(default: the recipe's own, mostly inception_v3, or one whose weights are here "
+                        "where its aren't)")
     parser.add_argument("--weights", default="imagenet", metavar="PATH",
                         help="weights file of the backbone, imagenet (look for it) or none; joined by + for "
                         "those of an ensemble")

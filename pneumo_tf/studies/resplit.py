@@ -122,14 +122,14 @@ def _learning_curve(study: Refit, own: Scores, *, seed: int) -> dict[str, Any]:
     kinds = _kinds(study.run.cohort.subset("train"))
     steps = sizes(len(kinds), fewest=max(_FEWEST, 2 * len(set(kinds.values()))))
     rows: list[list[tuple[float, ...]]] = []
-    with progress_bar("Learning curve", DRAWS * (len(steps) - 1)) as advance:
+    with progress_bar("Learning curve (patients)", DRAWS * sum(steps[:-1])) as advance:
         for draw in range(DRAWS):
             order = nested_order(list(kinds.values()), np.random.default_rng([seed, draw]))
             rows.append([])
             for size in steps[:-1]:
                 cohort = _taught_by({list(kinds)[place] for place in order[:size]}, study.run.cohort)
                 rows[-1].append(_point(cohort, study.scores(cohort)["test"]))
-                advance(1)
+                advance(size)
             rows[-1].append(_point(study.run.cohort, own))
     films, areas, losses = np.moveaxis(np.array(rows), 2, 0)  # (draws, sizes) each
     return {"draws": DRAWS,

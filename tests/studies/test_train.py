@@ -13,12 +13,16 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from jinja2 import TemplateNotFound
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.splits import leaked_patients
-from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError
+from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError, WeightsError
+from pneumo_tf.models import published
+from pneumo_tf.models.published import PUBLISHED
 from pneumo_tf.studies import train
+from pneumo_tf.studies.plan import settle
 from pneumo_tf.studies.train import StudyOptions, run_study
 from pneumo_tf.training import linear_head
 
@@ -44,6 +48,31 @@ def test_model_and_report_of_the_last_run_lie_where_the_next_program_looks(finis
     output = finished_run.parents[1]
     for name in ("model.json", "modelo.h5", "report.html", "model_card.md"):
         assert (output / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_a_run_may_leave_what_was_published_as_it_is(finished_run: Path, prepared_films: Path,
+                                                     labels_table: Path, tmp_path: Path) -> None:
+    published_before = {path.name: path.read_bytes() for path in finished_run.parents[1].glob("*.*")}
+    output = Path(shutil.copytree(finished_run.parents[1], tmp_path / "model"))
+    run = run_study(replace(_options(prepared_films, labels_table, output), seed=7, publish=False))
+    assert (run / "modelo.h5").is_file()
+    assert {path.name: path.read_bytes() for path in output.glob("*.*")} == published_before
+
+
+def test_without_a_backbone_one_is_taken_whose_weights_are_here(monkeypatch: pytest.MonkeyPatch,
+                                                                tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / PUBLISHED["mobilenet_v3_small"].weights.name).write_bytes(b"weights")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(published, "_packaged", lambda _: None)
+    options = StudyOptions(films=tmp_path, labels=tmp_path, output=tmp_path, threads=1)
+    for recipe in ("fast", "full", "fine-tune"):
+        assert settle(replace(options, recipe=recipe)).backbones == "mobilenet_v3_small"
+    assert settle(replace(options, recipe="fast", weights="none")).backbones == "inception_v3"
+    monkeypatch.setattr(requests, "get", lambda *_, **__: (_ for _ in ()).throw(requests.ConnectionError))
+    for asked in ({"recipe": "reference"}, {"recipe": "fast", "backbone": "inception_v3"}):
+        with pytest.raises(WeightsError, match="--backbone mobilenet_v3_small, whose weights are here"):
+            settle(replace(options, **asked))
 
 
 def test_the_exported_model_repeats_the_scores_of_predictions_csv(finished_run: Path,
