@@ -152,6 +152,7 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
         LabelError: A class that the run doesn't know.
         FilmError: Fewer than 10 films, or one film under two labels.
     """
+    announce("Audit")
     cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension)
     spelled = {fold(name): name for name in run.classes}
     cohort = Cohort(tuple(replace(film, label=spelled.get(fold(film.label), film.label)) for film in cohort),

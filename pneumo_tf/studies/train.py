@@ -85,6 +85,7 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     if options.backbone is None and plan.backbones != plan.recipe.backbone:
         print(f"Backbone: {plan.backbones}, whose weights are on this machine; those of the recipe's own, "
               f"{plan.recipe.backbone}, aren't.", file=sys.stderr)
+    announce("Audit")
     with stages.measure("labels and audit"):
         cohort = audit(load_cohort(options.labels, options.films, extension=options.extension),
                        options.films)
