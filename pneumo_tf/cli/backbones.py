@@ -38,9 +38,9 @@ def act(typed: argparse.Namespace) -> str:
     facts = [_facts(name, row) for name, row in PUBLISHED.items()]
     if typed.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
-    else:
-        _show(facts)
-    return "" if typed.json else command.line("binary_class", "--backbone", *usable([DEFAULT]))
+        return ""
+    _show(facts)
+    return command.line("binary_class", "--backbone", *usable([DEFAULT]))
 
 
 def _facts(name: str, row: Published) -> dict[str, Any]:

@@ -145,12 +145,10 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -
 
 
 def _finished(output: Path) -> Path | None:
-    """The latest run in a row's folder that has everything a comparison reads."""
-    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, RUNS
+    """The last run in a row's folder that has everything a comparison reads."""
+    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, last_run
 
-    runs = [run for run in output.glob(f"{RUNS}/[!.]*")
-            if all((run / name).is_file() for name in (RUN, METRICS, PREDICTIONS))]
-    return max(runs, default=None)
+    return last_run(output, needed=(RUN, METRICS, PREDICTIONS))
 
 
 def _shown(path: Path) -> str:
@@ -193,24 +191,20 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
 def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> str:
     """Write the comparison and print its table; the folder of the best row's first run."""
     # Only now, so that little memory is held while the rows train.
+    from rich.console import Console
+
     from pneumo_tf.progress import announce
     from pneumo_tf.studies.compare import compare, write_comparison
 
     announce("Comparing")
     content = compare(_rows(cells, runs), name=folder.name)
-    _show(content, write_comparison(content, folder, lang=lang))
-    return str(content["rows"][0]["runs"][0]["folder"])
-
-
-def _show(content: dict[str, Any], page: Path) -> None:
-    """Print the table, and where the page lies."""
-    from rich.console import Console
-
+    page = write_comparison(content, folder, lang=lang)
     # A file has no width of its own; a table folded to 80 columns can't be read.
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(_table(content))
     console.print("Test films are left out: choosing by them would spend them.")
     console.print(f"Comparison: {page}", markup=False)
+    return str(content["rows"][0]["runs"][0]["folder"])
 
 
 def _table(content: dict[str, Any]) -> Table:

@@ -18,6 +18,7 @@ _DESCRIPTION = ("Put a finished run to the test. Alone: its test films again, pe
 _EPILOG = ("Nothing is trained anew but the head, for --repeat. The run's report gains the sections; films "
            "from elsewhere get a report of their own in the run's folder.")
 _OWN, _ELSEWHERE, _REPEATED = "the run's own test films", "--path", "--repeat"
+_RECORDS = {_OWN: "robustness.json", _REPEATED: "repeats.json"}
 # Options that only one kind of evaluation reads.
 _READERS = {_OWN: ("films", "views", "augment"),
             _ELSEWHERE: ("labels", "ext", "name", "recalibrate", "allow_known", "force"),
@@ -80,6 +81,8 @@ def act(typed: argparse.Namespace) -> str:
     common: dict[str, Any] = {
         "seed": typed.seed, "lang": given.get("lang") or _language_of(run),
         **{name: given[name] for name in ("threads", "engine") if name in given}}
+    if kind in _RECORDS and (run / _RECORDS[kind]).is_file():
+        print(f"What {run / _RECORDS[kind]} holds of an earlier evaluation will be replaced.")
     evaluate = _elsewhere if kind == _ELSEWHERE else _repeat if kind == _REPEATED else _again
     evaluate(run, typed, common)
     if kind == _REPEATED:

@@ -112,16 +112,16 @@ def find_run(typed: argparse.Namespace) -> Path:
     Raises:
         OptionError: It doesn't exist.
     """
-    from pneumo_tf.runs.folder import RUN, RUNS
+    from pneumo_tf.runs.folder import RUNS, last_run
 
     remedy = "Train with binary_class.py first, or name a run with --run."
     if "run" in typed:
         return find_existing(typed.run, what="run", error=OptionError, remedy=remedy)
     runs = find_existing(f"{MODEL_FOLDER}/{RUNS}", what="folder of runs", error=OptionError, remedy=remedy)
-    finished = [run for run in runs.glob("[!.]*") if (run / RUN).is_file()]
-    if not finished:
+    run = last_run(runs.parent)
+    if run is None:
         raise OptionError("A finished run must exist.", received=f"none in {runs}", remedy=remedy)
-    return max(finished, key=lambda run: run.name)
+    return run
 
 
 def find_films(typed: str) -> Path:

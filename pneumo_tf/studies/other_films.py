@@ -5,7 +5,6 @@ Writes `external/<name>/{predictions.csv, metrics.json, report.html}` into the r
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,7 +108,7 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
             received=f"{overlap['films']} of {len(cohort)} that it knows ({overlap['copies']} byte for byte, "
                      f"{overlap['alike']} by their looks), e.g. {overlap['example']}",
             remedy="Leave them out, or add --allow-known to see figures that are too good.")
-    place = _place(folder / EXTERNAL / name, elsewhere)
+    place = _place(run, name, elsewhere)
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
         scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
@@ -129,17 +128,17 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
 
 
-def _place(wanted: Path, elsewhere: Elsewhere) -> Path:
+def _place(run: RunFolder, name: str, elsewhere: Elsewhere) -> Path:
     """The folder of an evaluation: no other's, but for the one of the same films that is to be replaced."""
-    place = wanted
+    place = wanted = run.path / EXTERNAL / name
     for number in count(2):
-        if not (place / METRICS).is_file():
+        before = run.record(f"{EXTERNAL}/{place.name}/{METRICS}")
+        if not before:
             break
-        films = json.loads((place / METRICS).read_text(encoding="utf-8"))["films_folder"]
-        if elsewhere.replace and films == str(elsewhere.films.absolute()):
+        if elsewhere.replace and before.get("films_folder") == str(elsewhere.films.absolute()):
             print(f"The evaluation in {place} is replaced.", file=sys.stderr)
             break
-        place = wanted.with_name(f"{wanted.name}-{number}")
+        place = wanted.with_name(f"{name}-{number}")
     if place != wanted:
         print(f"{wanted} holds an evaluation that stays: this one goes into {place}.", file=sys.stderr)
     return make_folder(place)

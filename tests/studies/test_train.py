@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from jinja2 import TemplateNotFound
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.splits import leaked_patients
 from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError, WeightsError
+from pneumo_tf.explain.network import imagenet_network
 from pneumo_tf.models import published
 from pneumo_tf.models.published import PUBLISHED
+from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.predictor import load_network
 from pneumo_tf.studies import train
 from pneumo_tf.studies.plan import settle
 from pneumo_tf.studies.train import StudyOptions, run_study
 from pneumo_tf.training import linear_head
+from pneumo_tf.training.machine import pin_numbers
 
 RUN_FILES = {"run.json", "history.csv", "split.csv", "predictions.csv", "metrics.json", "report.html",
              "model.json", "modelo.h5", "modelo.keras", "model_card.md"}
@@ -57,6 +62,29 @@ def test_a_run_may_leave_what_was_published_as_it_is(finished_run: Path, prepare
     run = run_study(replace(_options(prepared_films, labels_table, output), seed=7, publish=False))
     assert (run / "modelo.h5").is_file()
     assert {path.name: path.read_bytes() for path in output.glob("*.*")} == published_before
+
+
+@pytest.fixture
+def odd_numbers() -> Iterator[None]:
+    """Keras as somebody's keras.json may have set it up."""
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    pin_numbers()
+
+
+@pytest.mark.parametrize("door", [
+    lambda: settle(StudyOptions(films=Path(), labels=Path(), output=Path(), recipe="magic")),
+    lambda: load_network(RunFolder(Path("nowhere"), {}, {}, pd.DataFrame(), Cohort(()), pd.DataFrame())),
+    lambda: imagenet_network(Path("nowhere"), engine="magic"),
+], ids=["a study", "a run's network", "a network of ImageNet"])
+def test_every_way_into_a_network_computes_in_float32_with_channels_last(
+        door: Callable[[], object], odd_numbers: None) -> None:
+    with pytest.raises(PneumoError):
+        door()
+    assert (keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name) == (
+        "float32", "channels_last", "float32")
 
 
 def test_without_a_backbone_one_is_taken_whose_weights_are_here(monkeypatch: pytest.MonkeyPatch,
