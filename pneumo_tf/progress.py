@@ -1,81 +1,55 @@
-"""Work that takes a while: progress bars with the time left, and several processes for one task."""
+"""What is being done, on standard error and only where a person is watching: stages, and bars."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
-
-from pneumo_tf.errors import PneumoError
+from rich.text import Text
 
 Advance = Callable[[int], None]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-_ITEMS_WORTH_A_PROCESS = 16  # below, starting one takes longer than it saves
-# A process ends then; joblib's default is 300. One whose parent was killed outlives it by 30 more, for which
-# joblib waits for an answer: the price for looking after no processes ourselves.
-_IDLE_SECONDS = 5
 
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Advance]:
-    """Yield a function that moves a bar on by so many steps; it is shown on standard error to a person."""
+    """Yield a function that moves the bar on by so many steps of equal work; without any there is no bar."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda steps: progress.advance(task, steps)
+               TextColumn("left"), _TimeLeft())
+    with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as progress:
+        task = progress.add_task(description, total=total, stepped=0.0)
+
+        def advance(steps: int) -> None:
+            progress.update(task, advance=steps, stepped=progress.tasks[0].elapsed or 0.0)
+
+        yield advance
 
 
-class ProcessError(PneumoError):
-    """A process that was killed."""
+class _TimeLeft(ProgressColumn):
+    """The time left by the mean time of a step; unlike rich's own it runs while a step does."""
+
+    def render(self, task: Task) -> Text:
+        if not task.completed or task.total is None:
+            return Text("-:--:--")
+        now = task.elapsed or 0.0
+        # A step that takes longer than those before it raises the mean while it lasts.
+        mean = max(task.fields["stepped"] / task.completed, now / (task.completed + 1))
+        return Text(str(timedelta(seconds=max(0, round(mean * task.total - now)))))
 
 
-def in_processes(task: Callable[[Item], Result], items: Sequence[Item], *, workers: int,
-                 description: str) -> list[Result]:
-    """Compute `task(item)` for every item, in order, in up to `workers` processes, and show how far it is.
-
-    Few items, or one worker, are computed in this process.
-
-    Args:
-        task: Picklable, like what it returns; its module should be quick to import.
-        description: Of the progress bar.
-
-    Raises:
-        ProcessError: A process was killed.
-    """
-    results = []
-    with progress_bar(description, len(items)) as advance:
-        for result in _computed(task, items, min(workers, len(items) // _ITEMS_WORTH_A_PROCESS)):
-            results.append(result)
-            advance(1)
-    return results
-
-
-def _computed(task: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    if workers < 2:
-        yield from map(task, items)
-        return
-    from joblib import Parallel, delayed  # slow to import
-
-    # joblib starts fresh processes: a fork of one that runs threads, as TensorFlow does, may hang.
-    pool = Parallel(workers, return_as="generator", idle_worker_timeout=_IDLE_SECONDS)
-    try:
-        yield from pool(delayed(task)(item) for item in items)
-    except BrokenProcessPool as failure:
-        raise ProcessError("Every process must live until the work is done.",
-                           received="one that the system killed, most likely for want of memory",
-                           remedy="Run it again with --workers 1.") from failure
+def announce(stage: str) -> None:
+    """Say that a stage begins which takes seconds and has no bar."""
+    if sys.stderr.isatty():
+        print(f"{stage} …", file=sys.stderr, flush=True)

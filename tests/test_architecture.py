@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
     "errors": 0,
     "storage": 1, "progress": 1, "names": 1,
-    "places": 2, "cohort": 2,
+    "places": 2, "cohort": 2, "processes": 2,
     "data": 3, "evaluation": 3, "phantoms": 4,
     "models": 5,
     "training": 6,

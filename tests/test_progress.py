@@ -1,93 +1,75 @@
-"""Work in several processes: its order, its processes, and what a death in the family leads to."""
+"""A bar's time left runs while a step does, and there is none where there is nothing to do."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
+import io
 import sys
-import time
-import zipfile
-from functools import partial
-from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
-from pneumo_tf.data.preparation.tasks import inspect_film
-from pneumo_tf.data.sources import Zip
-from pneumo_tf.progress import in_processes
-
-SCRIPT = """
-import os, signal, sys, time
-from pneumo_tf.errors import PneumoError
-from pneumo_tf.progress import in_processes
-
-def die(item):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def wait(item):
-    time.sleep(0.02)
-    return os.getpid()
-
-try:
-    pids = in_processes(die if sys.argv[1] == "worker" else wait, range(99), workers=2, description="")
-    print(*set(pids), flush=True)
-    in_processes(wait, range(999), workers=2, description="")
-except PneumoError as error:
-    print(error)
-"""
+from pneumo_tf import progress
+from pneumo_tf.progress import announce, progress_bar
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> list[str]:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    return [sys.executable, str(tmp_path / "script.py")]
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+def watched(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error as a person sees it; set within a test, since pytest sets its own before."""
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    return shown
 
 
-def alive(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+def left(*, total: int, steps: int, at: float, now: float) -> str:
+    """What the column shows `now` seconds after the start where the last of some steps ended `at` seconds."""
+    clock = [0.0]
+    shown = Progress(console=Console(file=io.StringIO()), get_time=lambda: clock[0])
+    shown.add_task("", total=total, stepped=0.0)
+    task, = shown.tasks
+    clock[0] = at
+    shown.update(task.id, advance=steps, stepped=at)
+    clock[0] = now
+    return progress._TimeLeft().render(task).plain
 
 
-def test_results_come_in_the_order_of_the_items_from_several_processes() -> None:
-    assert in_processes(abs, range(-99, 0), workers=2, description="") == list(range(99, 0, -1))
+def test_the_time_left_is_counted_down_between_two_steps() -> None:
+    assert left(total=10, steps=2, at=20, now=20) == "0:01:20"
+    assert left(total=10, steps=2, at=20, now=29) == "0:01:11"
 
 
-def test_little_work_stays_in_this_process() -> None:
-    assert in_processes(lambda _: os.getpid(), range(3), workers=2, description="") == [os.getpid()] * 3
+def test_a_step_that_takes_longer_than_those_before_raises_it() -> None:
+    assert left(total=10, steps=2, at=20, now=60) == "0:02:20"
 
 
-def test_each_archive_is_the_one_that_was_opened_whatever_lay_under_its_path_before(tmp_path: Path) -> None:
-    path, names = tmp_path / "films.zip", [f"{number}.png" for number in range(40)]
-    for content in (b"first", b"second"):
-        with zipfile.ZipFile(path, "w") as archive:
-            for name in names:
-                archive.writestr(name, content)
-        with Zip(path) as source:
-            here = [inspect_film(name, source=source) for name in names]
-            there = in_processes(partial(inspect_film, source=source), names, workers=2, description="")
-        assert there == here
+def test_before_the_first_step_nobody_knows() -> None:
+    assert left(total=10, steps=0, at=0, now=9) == "-:--:--"
 
 
-def test_a_process_that_the_system_kills_is_said_in_one_line(command: list[str]) -> None:
-    said = subprocess.run([*command, "worker"], env=ENVIRONMENT, capture_output=True, text=True, timeout=60,
-                          check=True)
-    assert said.stdout.startswith("Every process must live until the work is done.")
-    assert said.stdout.count("\n") == 1
+def test_a_bar_shows_what_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch)
+    with progress_bar("Reading films", 3) as advance:
+        advance(3)
+    assert "Reading films" in terminal.getvalue()
+    assert "3/3" in terminal.getvalue()
 
 
-def test_ctrl_c_ends_every_process_and_only_the_command_speaks(command: list[str]) -> None:
-    with subprocess.Popen([*command, "none"], env=ENVIRONMENT, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        assert process.stdout is not None
-        processes = [int(pid) for pid in process.stdout.readline().split()]
-        time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    assert said.count("Traceback") == 1
-    assert said.endswith("KeyboardInterrupt\n")
-    assert processes
-    assert not any(map(alive, processes))
+def test_nothing_to_do_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch)
+    with progress_bar("Reading films", 0) as advance:
+        advance(0)
+    assert terminal.getvalue() == ""
+
+
+def test_a_stage_without_a_bar_is_announced_to_a_person_alone(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch)
+    announce("Figures")
+    assert terminal.getvalue() == "Figures …\n"
+    monkeypatch.setattr(sys, "stderr", quiet := io.StringIO())
+    announce("Figures")
+    assert quiet.getvalue() == ""

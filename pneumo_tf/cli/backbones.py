@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
-from pneumo_tf.cli.command import start_keras
 
 if TYPE_CHECKING:
-    from pneumo_tf.models.backbone import Backbone
+    from pneumo_tf.models.published import Published
 
 _DESCRIPTION = "List the networks that a training can start from. Nothing is downloaded."
 _WIDTH = 80
@@ -32,47 +31,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(build_parser(), act, argv)
 
 
-def act(typed: argparse.Namespace) -> None:
-    """List the networks."""
-    start_keras(None)
-    facts = _facts()
+def act(typed: argparse.Namespace) -> str:
+    """List the networks; what to do next."""
+    from pneumo_tf.models.published import DEFAULT, PUBLISHED, usable
+
+    facts = [_facts(name, row) for name, row in PUBLISHED.items()]
     if typed.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
-    else:
-        _show(facts)
+        return ""
+    _show(facts)
+    return command.line("binary_class", "--backbone", *usable([DEFAULT]))
 
 
-def _facts() -> list[dict[str, Any]]:
-    """What is known of every backbone; each is built once, to be counted."""
-    from pneumo_tf.models.backbones import BACKBONES
-    from pneumo_tf.progress import progress_bar
+def _facts(name: str, row: Published) -> dict[str, Any]:
+    from pneumo_tf.models.published import find_on_this_machine
 
-    with progress_bar("Counting", len(BACKBONES)) as advance:
-        facts = []
-        for backbone in BACKBONES.values():
-            facts.append(_facts_of(backbone))
-            advance(1)
-    return facts
-
-
-def _facts_of(backbone: Backbone) -> dict[str, Any]:
-    from pneumo_tf.models.classifier import build_backbone, multiply_adds
-    from pneumo_tf.models.weights.pretrained import find_on_this_machine
-
-    network, file = build_backbone(backbone, backbone.size), backbone.weights
+    file = row.weights
     source, path = find_on_this_machine(file) or ("", None)
-    return {"name": backbone.name, "parameters": network.count_params(), "image_size": backbone.size,
-            "multiply_adds": multiply_adds(network), "channels": network.output_shape[-1],
+    return {"name": name, "parameters": row.parameters, "image_size": row.size,
+            "multiply_adds": row.multiply_adds, "channels": row.channels,
             "weights": {"file": file.name, "found_in": source, "path": None if path is None else str(path),
                         "url": file.url or None, "pip_package": file.package or None,
-                        "layers": list(backbone.constant) if backbone.partial else "all"}}
+                        "layers": list(row.filled) or "all"}}
 
 
 def _show(facts: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.models.weights.pretrained import cache_folder
+    from pneumo_tf.models.published import cache_folder
 
     table = Table("backbone", "parameters", "pixels", "multiply-adds", "ImageNet weights", box=None,
                   pad_edge=False)
@@ -84,8 +71,6 @@ def _show(facts: list[dict[str, Any]]) -> None:
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, _WIDTH)
     console.print(table)
-    here = next((fact["name"] for fact in facts if fact["weights"]["found_in"]), facts[0]["name"])
-    console.print(f"Train with one: {command.line('binary_class', '--backbone', here)}", soft_wrap=True)
     console.print(f"Parameters and multiply-adds are those below the head. Keras's cache: {cache_folder()}",
                   soft_wrap=True)
 

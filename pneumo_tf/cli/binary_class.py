@@ -21,6 +21,8 @@ def build_parser() -> command.Parser:
     options.add_study(parser, writes="the run, the model and the report")
     parser.add_argument("--resume", action="store_true",
                         help="go on with the same command's run that was stopped")
+    parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
+                        help="whether network and report take the place of those in the output folder")
     parser.add_argument("--positive", metavar="CLASS", default=argparse.SUPPRESS,
                         help="class to be found (default: of two, the one whose name isn't that of the "
                         "healthy, such as NORMAL, sano, benign, control or no_finding)")

@@ -125,6 +125,10 @@ def start_keras(threads: int | None) -> None:
     Raises:
         OptionError: Keras can't be started as keras.json or its environment variables want it.
     """
+    from pneumo_tf.progress import announce
+
+    if "keras" not in sys.modules:
+        announce("Starting Keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if threads:
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

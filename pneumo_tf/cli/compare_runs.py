@@ -24,6 +24,7 @@ from pneumo_tf.storage import guarded, make_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pneumo_tf.progress import Advance
     from pneumo_tf.studies.compare import Row
 
 _DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
@@ -59,13 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
+    from pneumo_tf.progress import progress_bar
+
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
-    _check([cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)])
+    missing = [cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)]
+    _check(missing)
     make_folder(folder)
-    runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}", lang=typed.lang)
-            for number, cell in enumerate(cells, start=1)}
+    with progress_bar("Rows", len(missing)) as advance:
+        runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}",
+                               lang=typed.lang, advance=advance)
+                for number, cell in enumerate(cells, start=1)}
     best = _compare(cells, runs, folder, lang=typed.lang)
     return command.line("evaluate_model", "--run", best)
 
@@ -93,7 +99,10 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
     In a process of its own, since Keras would keep its memory for as long as the rows train.
     """
+    from pneumo_tf.progress import announce
+
     if rows:
+        announce("Checking the rows")
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             process.submit(_settle, rows).result()
 
@@ -117,7 +126,7 @@ def _settle(rows: Sequence[tuple[str, ...]]) -> None:
                            received=f"{shlex.join(arguments)} ({what})", remedy=failure.remedy) from failure
 
 
-def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
+def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -> Path:
     """The folder of the cell's finished run, which is trained where there is none yet."""
     output = folder / "rows" / cell.key
     if done := _finished(output):
@@ -134,16 +143,15 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str) -> Path:
                                 f"and said last: {_last_line(log)}",
                        remedy=f"Mend it and start the comparison again: finished rows stay. See {log}.")
     print(f"    finished after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    advance(1)
     return done
 
 
 def _finished(output: Path) -> Path | None:
-    """The latest run in a row's folder that has everything a comparison reads."""
-    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, RUNS
+    """The last run in a row's folder that has everything a comparison reads."""
+    from pneumo_tf.runs.folder import METRICS, PREDICTIONS, RUN, last_run
 
-    runs = [run for run in output.glob(f"{RUNS}/[!.]*")
-            if all((run / name).is_file() for name in (RUN, METRICS, PREDICTIONS))]
-    return max(runs, default=None)
+    return last_run(output, needed=(RUN, METRICS, PREDICTIONS))
 
 
 def _shown(path: Path) -> str:
@@ -186,22 +194,20 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
 def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> str:
     """Write the comparison and print its table; the folder of the best row's first run."""
     # Only now, so that little memory is held while the rows train.
-    from pneumo_tf.studies.compare import compare, write_comparison
-
-    content = compare(_rows(cells, runs), name=folder.name)
-    _show(content, write_comparison(content, folder, lang=lang))
-    return str(content["rows"][0]["runs"][0]["folder"])
-
-
-def _show(content: dict[str, Any], page: Path) -> None:
-    """Print the table, and where the page lies."""
     from rich.console import Console
 
+    from pneumo_tf.progress import announce
+    from pneumo_tf.studies.compare import compare, write_comparison
+
+    announce("Comparing")
+    content = compare(_rows(cells, runs), name=folder.name)
+    page = write_comparison(content, folder, lang=lang)
     # A file has no width of its own; a table folded to 80 columns can't be read.
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(_table(content))
     console.print("Test films are left out: choosing by them would spend them.")
     console.print(f"Comparison: {page}", markup=False)
+    return str(content["rows"][0]["runs"][0]["folder"])
 
 
 def _table(content: dict[str, Any]) -> Table:

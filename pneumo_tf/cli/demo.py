@@ -12,6 +12,8 @@ from pneumo_tf.places import output_path
 _DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write "
                 "its report. The three commands behind it are printed as they run.")
 
+_BACKBONE = "efficientnet_lite0"
+
 
 def build_parser() -> command.Parser:
     """The options of demo.py."""
@@ -21,7 +23,8 @@ def build_parser() -> command.Parser:
     parser.add_argument("--films", type=options.whole_number(at_least=24), default=360, help="films to draw")
     parser.add_argument("--patients", type=options.whole_number(at_least=24), default=240,
                         help="patients they are of")
-    parser.add_argument("--backbone", default="efficientnet_lite0", help="network to start from")
+    parser.add_argument("--backbone", default=argparse.SUPPRESS, help=f"network to start from (default: "
+                        f"{_BACKBONE}, or one whose weights are here where its aren't)")
     parser.add_argument("--weights", default="imagenet", metavar="PATH", help="its weights")
     parser.add_argument("-e", "--epochs", type=options.whole_number(at_least=1), default=60,
                         help="most epochs of training")
@@ -48,6 +51,7 @@ class _CommandError(Exception):
 
 def act(typed: argparse.Namespace) -> None:
     """Draw films, then run the commands on them."""
+    from pneumo_tf.models.published import usable
     from pneumo_tf.phantoms.write import write_phantoms
     from pneumo_tf.storage import make_folder
 
@@ -55,11 +59,14 @@ def act(typed: argparse.Namespace) -> None:
     print(f"Drawing {typed.films} synthetic films of {typed.patients} patients in {folder / 'phantoms'}")
     films = write_phantoms(folder / "phantoms", films=typed.films, patients=typed.patients, seed=typed.seed,
                            workers=os.cpu_count() or 1)
+    backbone = getattr(typed, "backbone", "")
+    if not backbone:
+        backbone = usable([_BACKBONE])[0] if typed.weights == "imagenet" else _BACKBONE
     prepared, labels = folder / "clasificacion", folder / "labels" / "labels.csv"
     _run(prepare_pict, "--source", films, "--target", prepared, "--force")
     _run(get_labels, "--path", prepared, "--output", labels)
     _run(binary_class, "--epochs", typed.epochs, "--path", prepared, "--labels", labels, "--output",
-         folder / "model", "--backbone", typed.backbone, "--weights", typed.weights, "--seed", typed.seed,
+         folder / "model", "--backbone", backbone, "--weights", typed.weights, "--seed", typed.seed,
          "--lang", typed.lang, "--synthetic")
 
 

@@ -18,9 +18,11 @@ _DESCRIPTION = ("Put a finished run to the test. Alone: its test films again, pe
 _EPILOG = ("Nothing is trained anew but the head, for --repeat. The run's report gains the sections; films "
            "from elsewhere get a report of their own in the run's folder.")
 _OWN, _ELSEWHERE, _REPEATED = "the run's own test films", "--path", "--repeat"
+_RECORDS = {_OWN: "robustness.json", _REPEATED: "repeats.json"}
 # Options that only one kind of evaluation reads.
 _READERS = {_OWN: ("films", "views", "augment"), _REPEATED: ("cache",),
-            _ELSEWHERE: ("labels", "ext", "patients", "no_patients", "name", "recalibrate")}
+            _ELSEWHERE: ("labels", "ext", "patients", "no_patients", "name", "recalibrate", "allow_known",
+                         "force")}
 
 
 def build_parser() -> command.Parser:
@@ -58,6 +60,10 @@ def _add_elsewhere(parser: command.Parser) -> None:
     group.add_argument("--name", default=unset, help="of the evaluation (default: the folder's)")
     group.add_argument("--recalibrate", type=options.whole_number(at_least=1), metavar="N", default=unset,
                        help="show what N labelled films from there would buy")
+    group.add_argument("--allow-known", action="store_true", default=unset,
+                       help="go on where the run knows some of the films; the report says so first")
+    group.add_argument("--force", action="store_true", default=unset,
+                       help="replace the last evaluation of these films by this name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +82,8 @@ def act(typed: argparse.Namespace) -> str:
     common: dict[str, Any] = {
         "seed": typed.seed, "lang": given.get("lang") or _language_of(run),
         **{name: given[name] for name in ("threads", "engine") if name in given}}
+    if kind in _RECORDS and (run / _RECORDS[kind]).is_file():
+        print(f"What {run / _RECORDS[kind]} holds of an earlier evaluation will be replaced.")
     evaluate = _elsewhere if kind == _ELSEWHERE else _repeat if kind == _REPEATED else _again
     evaluate(run, typed, common)
     if kind == _REPEATED:
@@ -112,10 +120,10 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
     from pneumo_tf.runs.folder import METRICS
     from pneumo_tf.studies.other_films import Elsewhere, evaluate_elsewhere
 
-    own = {name: given[name] for name in ("name", "recalibrate") if name in given}
+    own = {name: given[name] for name in ("name", "recalibrate", "allow_known") if name in given}
     report = evaluate_elsewhere(run, Elsewhere(
-        films=films, labels=labels, extension=given.get("ext"), patients=options.patients_of(typed), **own,
-        **common, command=typed.command))
+        films=films, labels=labels, extension=given.get("ext"), patients=options.patients_of(typed),
+        replace="force" in given, **own, **common, command=typed.command))
     content = json.loads((report.parent / METRICS).read_text(encoding="utf-8"))
     print(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
     for name, row in content["drop"].items():

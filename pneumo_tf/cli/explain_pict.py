@@ -115,7 +115,7 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None))
     inside = (run_path or Path.cwd()) / EXPLANATIONS
     folder = output_path(getattr(typed, "output", None), default="") if hasattr(typed, "output") else inside
-    with progress_bar("Explaining", len(films) * len(typed.methods)) as advance:
+    with progress_bar("Explaining", len(films)) as advance:
         records = explain_films(explainer, films, typed.methods, folder=folder, words=language(lang),
                                 wanted=getattr(typed, "wanted", None), masks=masks, advance=advance)
     _show(records, folder)

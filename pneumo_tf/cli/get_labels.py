@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
@@ -40,8 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(options: argparse.Namespace) -> str:
     """Write the table; what to do next."""
+    from rich.console import Console
+
     from pneumo_tf.data.audit import check_two_classes
     from pneumo_tf.data.labels import read_folder
+    from pneumo_tf.models.published import DEFAULT, usable
     from pneumo_tf.storage import write_json
 
     output = output_path(getattr(options, "output", None), default=LABELS_FILE)
@@ -51,16 +53,21 @@ def act(options: argparse.Namespace) -> str:
     cohort = read_folder(find_films(options.path), patients=patients_of(options))
     check_two_classes(cohort)
     cohort.write_csv(output)
-    write_json(output.with_suffix(".json"), _summary(cohort))
-    _say(cohort, output)
+    unknown = cohort.patients.count("")
+    write_json(output.with_suffix(".json"), {
+        "classes": cohort.classes, "films": len(cohort), "patients": len(set(cohort.patients) - {""}),
+        "films_without_patient": unknown,
+        "per_class": {label: cohort.labels.count(label) for label in cohort.classes}})
+    Console().print(class_table(cohort))
+    for step in cohort.history:
+        print(*step.lines(), sep="\n")
+    if unknown:
+        print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
+              "of its own, so films of one child may end up on both sides.")
+    print(f"Written: {output}")
     table = ["-l", options.output] if "output" in options else []
-    return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table)
-
-
-def _summary(cohort: Cohort) -> dict[str, object]:
-    return {"classes": cohort.classes, "films": len(cohort), "patients": len(set(cohort.patients) - {""}),
-            "films_without_patient": cohort.patients.count(""),
-            "per_class": {label: cohort.labels.count(label) for label in cohort.classes}}
+    network = ["--backbone", here] if (here := usable([DEFAULT])[0]) != DEFAULT else []
+    return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table, *network)
 
 
 def class_table(cohort: Cohort) -> Table:
@@ -75,15 +82,3 @@ def class_table(cohort: Cohort) -> Table:
         patients = {film.patient for film in films} - {""}
         table.add_row(label, f"{len(films):,}", f"{len(patients):,}" if patients else "unknown")
     return table
-
-
-def _say(cohort: Cohort, output: Path) -> None:
-    from rich.console import Console
-
-    Console().print(class_table(cohort))
-    for step in cohort.history:
-        print(*step.lines(), sep="\n")
-    if unknown := cohort.patients.count(""):
-        print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
-              "of its own, so films of one child may end up on both sides.")
-    print(f"Written: {output}")

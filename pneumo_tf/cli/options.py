@@ -112,16 +112,16 @@ def find_run(typed: argparse.Namespace) -> Path:
     Raises:
         OptionError: It doesn't exist.
     """
-    from pneumo_tf.runs.folder import RUN, RUNS
+    from pneumo_tf.runs.folder import RUNS, last_run
 
     remedy = "Train with binary_class.py first, or name a run with --run."
     if "run" in typed:
         return find_existing(typed.run, what="run", error=OptionError, remedy=remedy)
     runs = find_existing(f"{MODEL_FOLDER}/{RUNS}", what="folder of runs", error=OptionError, remedy=remedy)
-    finished = [run for run in runs.glob("[!.]*") if (run / RUN).is_file()]
-    if not finished:
+    run = last_run(runs.parent)
+    if run is None:
         raise OptionError("A finished run must exist.", received=f"none in {runs}", remedy=remedy)
-    return max(finished, key=lambda run: run.name)
+    return run
 
 
 def find_films(typed: str) -> Path:
@@ -214,7 +214,8 @@ def _add_network(parser: Parser, *, recipe: str | None) -> None:
                         + ("" if recipe else " (default: fast, or full where there is a GPU)"))
     parser.add_argument("--backbone", default=_UNSET, metavar="NAME",
                         help="a name that backbones.py lists, or several joined by + for an ensemble "
-                        "(default: the recipe's own, mostly inception_v3)")
+                        "(default: the recipe's own, mostly inception_v3, or one whose weights are here "
+                        "where its aren't)")
     parser.add_argument("--weights", default="imagenet", metavar="PATH",
                         help="weights file of the backbone, imagenet (look for it) or none; joined by + for "
                         "those of an ensemble")

@@ -14,9 +14,6 @@ from pneumo_tf.cli.get_labels import class_table
 from pneumo_tf.errors import FilmError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pneumo_tf.cohort import Cohort
     from pneumo_tf.data.preparation.prepare import PrepareOptions
 
 _DESCRIPTION = ("Filter films (brightness, contrast, size) into one folder of JPEGs named by class, with "
@@ -77,7 +74,12 @@ def act(typed: argparse.Namespace) -> str:
     cohort = prepare(source, target, _options(given, folders), force=typed.force,
                      workers=given.get("workers", os.cpu_count() or 1),
                      tell=lambda text: console.print(text, markup=False))
-    _summarise(cohort, target, console)
+    console.print(class_table(cohort))
+    for step in cohort.history:
+        console.print(f"{step.stage}: {step.kept:,}", markup=False)
+        for reason, times in step.reasons().items():
+            console.print(f"  dropped {times:,}: {reason}", markup=False)
+    console.print(f"Written to {target}", markup=False)
     if len(cohort.classes) < 2:
         return "prepare the films of another class into the same folder."
     usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
@@ -100,11 +102,3 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
     return PrepareOptions(FilterOptions.from_json(given), per_class=given.get("per_class"),
                           seed=given["seed"], name=given.get("name", ""),
                           exclude=tuple(given.get("exclude", ())), folders=folders)
-
-
-def _summarise(cohort: Cohort, target: Path, console: Console) -> None:
-    console.print(class_table(cohort))
-    for step in cohort.history:
-        for line in step.lines():
-            console.print(line, markup=False)
-    console.print(f"Written to {target}", markup=False)

@@ -42,8 +42,16 @@ def find_pairs(films: Iterable[Film]) -> list[Pair]:
     Args:
         films: uint8 (H, W), (H, W, 1) or (H, W, 3) each; read once. 8 kB a film are kept.
     """
-    details = np.asarray(np.fromiter(map(_detail, films), np.dtype((np.float16, _SIDE * _SIDE))), np.float16)
-    return sorted(_alike(details), key=lambda pair: (-pair.likeness, pair.first, pair.second))
+    return sorted(_alike(_details(films)), key=lambda pair: (-pair.likeness, pair.first, pair.second))
+
+
+def find_known(films: Iterable[Film], known: Iterable[Film]) -> NDArray[np.bool_]:
+    """Which of the films look the same as one of those known, by the measure of `find_pairs`."""
+    new, old = _details(films).astype(np.float32), _details(known)
+    found = np.zeros(len(new), bool)
+    for start in range(0, len(old), _BLOCK):
+        found |= (new @ old[start : start + _BLOCK].astype(np.float32).T >= ALIKE).any(axis=1)
+    return found
 
 
 def near_duplicates(cohort: Cohort, films: Iterable[Film]) -> dict[str, Any]:
@@ -65,6 +73,11 @@ def near_duplicates(cohort: Cohort, films: Iterable[Film]) -> dict[str, Any]:
     return {"films": len(cohort), "pairs": len(pairs),
             "across": sum(_differ(record["splits"]) for record in records), "found": records[:_LISTED],
             "method": f"correlation of {_SIDE} × {_SIDE} pixels less their blur, at least {ALIKE}"}
+
+
+def _details(films: Iterable[Film]) -> Halves:
+    """(N, 4096)."""
+    return np.asarray(np.fromiter(map(_detail, films), np.dtype((np.float16, _SIDE * _SIDE))), np.float16)
 
 
 def _detail(film: Film) -> Halves:

@@ -132,7 +132,7 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
         words: The language of titles and notes.
         wanted: The class to explain; None takes the positive of two classes, of several the called one.
         masks: Folder with the masks of phantoms' lesions.
-        advance: Told after each method on each film.
+        advance: Told after each film.
 
     Returns:
         The records of the films, as `explanations.json` holds them; `error` says why one isn't explained.
@@ -152,34 +152,29 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
         facts = {"name": film.name, "origin": film.origin, "label": film.label,
                  "created": datetime.now().astimezone().isoformat(timespec="seconds")}
         try:
-            found = _explain(explainer, film, methods, folder=folder, words=words, wanted=wanted, masks=masks,
-                             advance=advance)
+            found = _explain(explainer, film, methods, folder=folder, words=words, wanted=wanted, masks=masks)
         except FilmError as failure:
             found = {"error": str(failure)}
         records.append({**facts, **found, "lime": asdict(explainer.options)})
         names = {record["name"] for record in records}
         # After every film, so that an interruption costs no more than the film at hand.
         write_json(path, {"films": [*records, *(each for each in before if each["name"] not in names)]})
+        advance(1)
     return records
 
 
 def _explain(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, folder: Path, words: Language,
-             wanted: str | None, masks: Path | None, advance: Callable[[int], None]) -> dict[str, Any]:
+             wanted: str | None, masks: Path | None) -> dict[str, Any]:
     """Explain one film, write its pictures, and give what is recorded of it."""
-    network, findings = explainer.network, []
-    try:
-        if chosen.path is None:
-            raise FilmError("A film must still be there to be explained.", received=chosen.name,
-                            remedy="Put the folder of films back where the run found it.")
-        film = network.read(chosen.path)
-        called, scores = explainer.called(film)
-        explained = network.classes.index(wanted or network.positive or network.classes[called])
-        lesion = None if masks is None else read_lesion(masks, chosen, film.shape[:2])
-        for method in methods:
-            findings.append(explainer.explain(film, method, explained=explained, lesion=lesion))
-            advance(1)
-    finally:
-        advance(len(methods) - len(findings))  # also for what failed
+    network = explainer.network
+    if chosen.path is None:
+        raise FilmError("A film must still be there to be explained.", received=chosen.name,
+                        remedy="Put the folder of films back where the run found it.")
+    film = network.read(chosen.path)
+    called, scores = explainer.called(film)
+    explained = network.classes.index(wanted or network.positive or network.classes[called])
+    lesion = None if masks is None else read_lesion(masks, chosen, film.shape[:2])
+    findings = [explainer.explain(film, method, explained=explained, lesion=lesion) for method in methods]
     name, place = network.classes[explained], _folder_of(chosen.name)
     probability = None if network.probabilities is None else network.probabilities(scores[None])[0, explained]
     record = {"name": chosen.name, "label": chosen.label, "predicted": network.classes[called],

@@ -31,7 +31,7 @@ from pneumo_tf.models.weights.pretrained import cache_folder
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import load_network, predictor_of
 from pneumo_tf.training.engine import AUTO, KERAS, Engine, KerasEngine, build_engine, choose_engine
-from pneumo_tf.training.machine import describe_device
+from pneumo_tf.training.machine import describe_device, pin_numbers
 
 IMAGENET_SIDE = 299
 _INDEX = "imagenet_class_index.json"
@@ -103,6 +103,7 @@ def imagenet_network(weights: Path, *, engine: str | None = None, threads: int |
         WeightsError: Another file.
         OptionError: The engine can't be had here.
     """
+    pin_numbers()
     device = describe_device()
     name = choose_engine(engine or KERAS, device)
     films = keras.Input((IMAGENET_SIDE, IMAGENET_SIDE, 3), name="films")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import keras
 
+from pneumo_tf.models.published import WeightsFile
+
 Channels = tuple[float, float, float]  # red, green, blue
 Factor = float | Channels
 
@@ -20,23 +22,6 @@ IMAGENET_OFFSET: Channels = (-_R[0] / _R[1], -_G[0] / _G[1], -_B[0] / _B[1])
 # … or mean 0 only, still in 0-255, as the networks that were first trained with Caffe expect it.
 CAFFE_SCALE = 1.0
 CAFFE_OFFSET: Channels = (-123.68, -116.779, -103.939)
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """An ImageNet weights file: its usual name, and where it can be had.
-
-    Attributes:
-        name: File name, as in Keras's cache.
-        url: Address, or "" where no public one exists.
-        hash: "md5:…" or "sha256:…" of the file, hexadecimal; as many digits as its publisher gives.
-        package: Pip package that carries the file, or "".
-    """
-
-    name: str
-    url: str
-    hash: str
-    package: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.phantoms.anatomy import AIR_SHARE, WATER, Patient, draw_body, lung_mask, sample_patient
 from pneumo_tf.phantoms.film import Shot, expose, sample_shot
 from pneumo_tf.phantoms.lesions import Kind, fluid, lesion_mask
-from pneumo_tf.progress import in_processes
+from pneumo_tf.processes import in_processes
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 _RECORD = "phantoms.json"

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.progress import announce
 from pneumo_tf.report import overview
 from pneumo_tf.report.cautions import cautions
 from pneumo_tf.report.model_card import model_card
@@ -50,6 +51,7 @@ def write_report(run_folder: Path, *, lang: str = "en") -> Path:
         StorageError: The folder can't be written to.
     """
     words = language(lang)
+    announce("Report")
     run = read_run(run_folder)
     make_folder(run_folder / FIGURES)
     first = {"moment": words.moment(str(run.facts.get("created") or "")),
@@ -89,6 +91,7 @@ def write_external_report(folder: Path, run: RunFolder, cohort: Cohort, *, lang:
         StorageError: The folder can't be written to.
     """
     words = language(lang)
+    announce("Report")
     there = _as_run(folder, run, cohort)
     make_folder(folder / FIGURES)
     first = {"moment": "", "lead": external.tested(there, words), "cautions": external.cautions(there, words)}

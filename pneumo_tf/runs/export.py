@@ -18,12 +18,14 @@ def export_model(model: keras.Model, folder: Path) -> list[Path]:
 
     `modelo.h5` is a legacy whole-model HDF5: both `load_model("modelo.h5")` and, after
     `model_from_json`, `load_weights("modelo.h5")` read it. Keras 3's `save_weights` would refuse that name.
-    Optimizer and losses are left out: what is exported is for predicting.
+    Each has one tensor for input, films (N, H, W, 3), and one for output. Optimizer and losses are left out:
+    what is exported is for predicting.
 
     Raises:
         StorageError: No room, or no permission.
     """
-    untied = keras.Model(model.inputs, model.outputs, name=model.name)  # without what compile() attached
+    # Without what compile() attached, and with tensors where Keras keeps lists of one as lists of one.
+    untied = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     write_text(folder / ARCHITECTURE, untied.to_json())
     for name in (WEIGHTS, COMPLETE):
         with replacing(folder / name) as temporary, _without_advice():

@@ -6,6 +6,7 @@ import filecmp
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,12 +161,26 @@ def last_run(output: Path, *, needed: Sequence[str] = (RUN,)) -> Path | None:
     return max(runs, key=lambda run: run.name, default=None)
 
 
-def publish(run: Path, output: Path, names: Iterable[str] = PUBLISHED) -> None:
-    """Copy those files of a run that it has to where the next program looks for them.
+def publish(run: Path, output: Path) -> None:
+    """Copy a run's network and report to where the next program looks, and say whose they replace.
+
+    Those of another run stay in its folder; those of none are kept in a folder of their own.
 
     Raises:
         StorageError: The disk refuses.
     """
+    if (output / WEIGHTS).is_file():
+        runs = sorted((output / RUNS).glob("[!.]*"), reverse=True)
+        before = next((one for one in runs if _is_copy(output / WEIGHTS, one / WEIGHTS)), None)
+        if before is None:
+            before = output / f"before-{run.name}"
+            _copy(output, before)
+        print(f"{output / WEIGHTS} and what lies beside it are replaced; they are kept in {before}.",
+              file=sys.stderr)
+    _copy(run, output)
+
+
+def _copy(run: Path, output: Path, names: Iterable[str] = PUBLISHED) -> None:
     for name in names:
         if (run / name).is_file():
             with replacing(output / name) as temporary:
@@ -179,7 +194,7 @@ def republishing(run: Path) -> Iterator[None]:
     output = Path(os.path.abspath(run)).parent.parent  # noqa: PTH100
     published = [name for name in (REPORT, MODEL_CARD) if _is_copy(output / name, run / name)]
     yield
-    publish(run, output, published)
+    _copy(run, output, published)
 
 
 def _is_copy(one: Path, other: Path) -> bool:

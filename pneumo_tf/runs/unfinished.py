@@ -21,7 +21,7 @@ from pneumo_tf.training.loop import Checkpoint
 
 _RECORD, _CHECKPOINT, _LOCK = "options.json", "checkpoint.npz", ".lock"
 # What may differ between the two halves of a run, because the result doesn't depend on it.
-_FREE = {"command", "resume", "lang", "threads", "cache", "output", "synthetic"}
+_FREE = {"command", "resume", "publish", "lang", "threads", "cache", "output", "synthetic"}
 
 
 @dataclass(frozen=True, slots=True)

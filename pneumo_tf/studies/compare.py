@@ -5,8 +5,10 @@ Reads finished run folders and nothing else. The test films are left alone: choo
 
 from __future__ import annotations
 
+import json
 import shlex
 import statistics as spread
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,11 +96,19 @@ def write_comparison(content: dict[str, Any], folder: Path, *, lang: str = "en")
         OptionError: A language without a catalogue.
         StorageError: The folder can't be written to.
     """
-    make_folder(folder)
-    write_json(folder / "comparison.json", content)
+    record = make_folder(folder) / "comparison.json"
+    before = _runs_of(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else set()
+    if gone := before - _runs_of(content):
+        print(f"The comparison in {folder} is replaced. {len(gone)} of its runs, which stay, are left out.",
+              file=sys.stderr)
+    write_json(record, content)
     with replacing(folder / "comparison.csv") as temporary:
         table(content).to_csv(temporary, index=False, lineterminator="\n")
     return write_comparison_page(content, folder, lang=lang)
+
+
+def _runs_of(content: dict[str, Any]) -> set[str]:
+    return {run["folder"] for row in content["rows"] for run in row["runs"]}
 
 
 def table(content: dict[str, Any]) -> pd.DataFrame:

@@ -5,15 +5,22 @@ Writes `external/<name>/{predictions.csv, metrics.json, report.html}` into the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pneumo_tf.cohort import Cohort, Radiograph, table_sha256
 from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.data.labels import load_cohort
+from pneumo_tf.data.near_duplicates import find_known
 from pneumo_tf.data.patients import folded
 from pneumo_tf.errors import FilmError, LabelError
 from pneumo_tf.evaluation.benefit import decision_curve
@@ -21,13 +28,15 @@ from pneumo_tf.evaluation.external_validation import REPEATS, check_labelled, dr
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.names import fold
 from pneumo_tf.places import folder_name
-from pneumo_tf.progress import progress_bar
+from pneumo_tf.progress import announce, progress_bar
 from pneumo_tf.report.page import write_external_report
 from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
-from pneumo_tf.runs.predictor import Predictor, predictor_of
+from pneumo_tf.runs.predictor import Film, FilmReader, Predictor, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json
 from pneumo_tf.training.engine import AUTO
+from pneumo_tf.training.trunk import ahead
 
 FEWEST = 10
 
@@ -45,6 +54,8 @@ class Elsewhere:
         recalibrate: How many labelled films from there are imagined to be had; None for none.
         engine: "keras", "openvino", or "auto" for what suits the machine.
         threads: Of the processor; None takes all cores.
+        replace: Take the place of the last evaluation of these films under this name.
+        allow_known: Go on where the run knows some of the films: the report then says so first.
         seed: Of everything random.
         resamples: Behind each interval.
         lang: Of the report.
@@ -59,6 +70,8 @@ class Elsewhere:
     recalibrate: int | None = None
     engine: str = AUTO
     threads: int | None = None
+    replace: bool = False
+    allow_known: bool = False
     seed: int = 42
     resamples: int = 1000
     lang: str = "en"
@@ -77,26 +90,35 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
 
     Raises:
         RunError: The folder is no finished run.
-        FilmError: Fewer than 10 films, or one that is unreadable or was prepared in another way.
+        FilmError: Fewer than 10 films, one that is unreadable or was prepared in another way, or films that
+            the run knows already.
         LabelError: Classes that the run doesn't know, or labels that don't fit the films.
         ScoreError: More films for recalibration than there are.
         StorageError: The run's folder can't be written to.
     """
     name = folder_name(elsewhere.name.strip() or elsewhere.films.resolve().name, what="an evaluation")
-    run, place = read_run(folder), folder / EXTERNAL / name
-    labels_sha256, cohort = table_sha256(elsewhere.labels), known_films(run, elsewhere)
+    run, labels_sha256 = read_run(folder), table_sha256(elsewhere.labels)
+    cohort = known_films(run, elsewhere)
     if elsewhere.recalibrate is not None:
         check_labelled(cohort.labels, run.classes, elsewhere.recalibrate)
-    overlap = _overlap(run, cohort, elsewhere.films)
-    make_folder(place)
+    make_folder(folder)
     predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
     predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
+    overlap = find_overlap(run, cohort, elsewhere.films, predictor.read, workers=predictor.workers)
+    if overlap["films"] and not elsewhere.allow_known:
+        raise FilmError(
+            "Films from elsewhere must be new to the run.",
+            received=f"{overlap['films']} of {len(cohort)} that it knows ({overlap['copies']} byte for byte, "
+                     f"{overlap['alike']} by their looks), e.g. {overlap['example']}",
+            remedy="Leave them out, or add --allow-known to see figures that are too good.")
+    place = _place(run, name, elsewhere)
     files = [elsewhere.films / film.file for film in cohort]
     with progress_bar("Films from elsewhere", len(files)) as advance:
         scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
                                   classes=run.classes)
+    announce("Figures")
     write_json(place / METRICS, {
-        "name": name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "name": place.name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "films_folder": str(elsewhere.films.absolute()), "labels": str(elsewhere.labels.absolute()),
         "labels_sha256": labels_sha256, "command": list(elsewhere.command), "seed": elsewhere.seed,
         "resamples": elsewhere.resamples, "overlap": overlap,
@@ -109,15 +131,35 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
 
 
+def _place(run: RunFolder, name: str, elsewhere: Elsewhere) -> Path:
+    """The folder of an evaluation: no other's, but for the one of the same films that is to be replaced."""
+    place = wanted = run.path / EXTERNAL / name
+    for number in count(2):
+        before = run.record(f"{EXTERNAL}/{place.name}/{METRICS}")
+        if not before:
+            break
+        if elsewhere.replace and before.get("films_folder") == str(elsewhere.films.absolute()):
+            print(f"The evaluation in {place} is replaced.", file=sys.stderr)
+            break
+        place = wanted.with_name(f"{name}-{number}")
+    if place != wanted:
+        print(f"{wanted} holds an evaluation that stays: this one goes into {place}.", file=sys.stderr)
+    return make_folder(place)
+
+
 def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
-    """The films with their labels, without copies.
+    """The films with their labels as the run spells them, without copies.
 
     Raises:
         LabelError: A class that the run doesn't know.
         FilmError: Fewer than 10 films, or one film under two labels.
     """
+    announce("Audit")
     cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension,
                          patients=elsewhere.patients)
+    spelled = {fold(name): name for name in run.classes}
+    cohort = Cohort(tuple(replace(film, label=spelled.get(fold(film.label), film.label)) for film in cohort),
+                    cohort.history)
     if strangers := sorted(set(cohort.classes) - set(run.classes)):
         raise LabelError("Films from elsewhere must be of the run's classes.",
                          received=f"{', '.join(strangers)}, where the run has {', '.join(run.classes)}",
@@ -160,16 +202,53 @@ def _figures(run: RunFolder, scores: Scores, predictor: Predictor, elsewhere: El
     return content
 
 
-def _overlap(run: RunFolder, cohort: Cohort, films: Path) -> dict[str, Any]:
-    """How many films and patients the run knows already, and how many films of the run can't be compared.
+def find_overlap(run: RunFolder, cohort: Cohort, films: Path, read: FilmReader, *,
+                 workers: int = 1) -> dict[str, Any]:
+    """Which of the films the run knows already: by their bytes, those of their originals, and their looks.
 
-    Films are compared by their bytes and by those of their originals, as far as these were kept.
+    Args:
+        run: The run.
+        cohort: The films.
+        films: Their folder.
+        read: A film's file to its pixels, as the run's network meets them.
+        workers: Threads that read films.
+
+    Returns:
+        Numbers of `films` that are known (None where nothing could be compared), of them `copies` byte for
+        byte and `alike` by their looks alone, with an `example`; of films of the run that are gone, of which
+        copies that were saved again are not found (`unseen`), nor any where no hash was kept (`uncompared`);
+        and of `patients` of the same name.
     """
-    own = [_hashes(film, run.film_path(film.file)) for film in run.cohort]
-    known, uncompared = set().union(*own), sum(not hashes for hashes in own)
-    again = sum(bool(_hashes(film, films / film.file) & known) for film in cohort)
-    return {"films": again if known else None, "uncompared": uncompared,
+    paths = [run.film_path(film.file) for film in run.cohort]
+    own = [_hashes(film, path) for film, path in zip(run.cohort, paths, strict=True)]
+    known, files = set().union(*own), [films / film.file for film in cohort]
+    copies = np.array([bool(_hashes(film, file) & known) for film, file in zip(cohort, files, strict=True)])
+    there = [path for path in paths if path is not None]
+    alike = _look_known(files, there, read, workers=workers) & ~copies
+    again = np.flatnonzero(copies | alike)
+    return {"films": len(again) if known or there else None, "copies": int(copies.sum()),
+            "alike": int(alike.sum()), "example": cohort.radiographs[again[0]].file if len(again) else None,
+            "unseen": len(paths) - len(there), "uncompared": sum(not hashes for hashes in own),
             "patients": len(set(map(folded, cohort.patients)) & set(map(folded, run.cohort.patients)) - {""})}
+
+
+def _look_known(files: Sequence[Path], own: Sequence[Path], read: FilmReader, *,
+                workers: int) -> NDArray[np.bool_]:
+    """Which of the files look like a film of the run, where that can still be read."""
+    def read_own(path: Path) -> Film:
+        try:
+            return read(path)
+        except FilmError:
+            return np.zeros((1, 1, 3), np.uint8)
+
+    with ThreadPoolExecutor(workers) as pool, \
+            progress_bar("Looking for known films", len(files) + len(own)) as advance:
+        def films(make: Callable[[Path], Film], paths: Sequence[Path]) -> Iterator[Film]:
+            for film in ahead(pool, make, paths, depth=2 * workers):
+                advance(1)
+                yield film
+
+        return find_known(films(read, files), films(read_own, own))
 
 
 def _hashes(film: Radiograph, path: Path | None) -> set[str]:

@@ -14,6 +14,7 @@ from pneumo_tf.evaluation import benefit, operating_point
 from pneumo_tf.evaluation.calibration import choice as calibration
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
+from pneumo_tf.models.published import usable
 from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights
 from pneumo_tf.training.engine import KERAS, choose_engine
 from pneumo_tf.training.machine import StageRecorder, describe_device, pin_numbers
@@ -21,6 +22,8 @@ from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
 from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Member, Task
+
+_TIED = ("reference", "scratch-dwsep")  # recipes that repeat a document, with its backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,8 @@ class StudyOptions:
         output: Folder that gets `runs/<name>/` and the last run's model and report.
         epochs: Most epochs of the recipe's main phase.
         settings: Values of the recipe that are set otherwise, by their names in it.
-        backbone: Its name, or several joined by "+" for an ensemble; None takes the recipe's own.
+        backbone: Its name, or several joined by "+" for an ensemble; None takes the recipe's own, or where
+            its weights aren't on this machine one whose weights are.
         weights: A file, "imagenet" (look for it) or "none"; for an ensemble one of these for all, or one
             for each, joined by "+".
         operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it.
@@ -46,6 +50,7 @@ class StudyOptions:
         engine: What computes frozen networks: "keras", "openvino", or "auto" for what suits the machine.
         cache: Folder for pixels and activations that later runs find again.
         resume: Go on with the run of these options that was stopped.
+        publish: Copy the run's network and report beside the runs, where the next program looks.
         synthetic: The films are phantoms, which the report must say.
         command: What was typed, to be repeated.
     """
@@ -76,6 +81,7 @@ class StudyOptions:
     engine: str = KERAS
     cache: Path | None = None
     resume: bool = False
+    publish: bool = True
     lang: str = "en"
     synthetic: bool = False
     command: Sequence[str] = ()
@@ -149,7 +155,7 @@ def settle(options: StudyOptions) -> Plan:
     device = describe_device()
     engine = choose_engine(options.engine, device)
     name, recipe = choose_recipe(options.recipe, device)
-    backbones = [get_backbone(part) for part in (options.backbone or recipe.backbone).split("+")]
+    backbones = [get_backbone(part) for part in _names(options, name, recipe)]
     recipe = adapt_recipe(name, recipe, backbones, options.settings)
     size = options.image_size or getattr(recipe, "size", None) \
         or max(backbone.size for backbone in backbones)
@@ -160,6 +166,12 @@ def settle(options: StudyOptions) -> Plan:
                     in zip(backbones, _weights_wanted(options.weights, len(backbones)), strict=True))
     return Plan(options=options, members=members, size=size, recipe_name=name, recipe=recipe,
                 threads=options.threads or device.cores, engine=engine)
+
+
+def _names(options: StudyOptions, name: str, recipe: Recipe) -> list[str]:
+    """The backbones that were asked for, else the recipe's own where their weights are on this machine."""
+    own = (options.backbone or recipe.backbone).split("+")
+    return own if options.backbone or options.weights != IMAGENET or name in _TIED else usable(own)
 
 
 def _check_judgement(options: StudyOptions) -> None:

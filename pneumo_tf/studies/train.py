@@ -7,28 +7,37 @@ The library's door to what `binary_class.py` does. Data flows one way: films -> 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 from pneumo_tf.cohort import Cohort, table_sha256
 from pneumo_tf.data.audit import audit, check_classes, check_two_classes
 from pneumo_tf.data.labels import load_cohort
-from pneumo_tf.data.splits import leaked_patients, split_cohort, split_hash
+from pneumo_tf.data.near_duplicates import near_duplicates
+from pneumo_tf.data.preparation.record import read_prepared
+from pneumo_tf.data.splits import SPLITS, leaked_patients, split_cohort, split_hash
+from pneumo_tf.evaluation.calibration.choice import choose_calibrator, cross_fitted
+from pneumo_tf.evaluation.dossier import dossier
+from pneumo_tf.evaluation.operating_point import choose
+from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
-from pneumo_tf.runs.folder import RUNS, publish
+from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import make_folder, replacing
-from pneumo_tf.studies.plan import Plan, StudyOptions, settle
-from pneumo_tf.studies.record import write_run
-from pneumo_tf.training.machine import StageRecorder
-from pneumo_tf.training.pixels import Pixels
-from pneumo_tf.training.task import Task
+from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
+from pneumo_tf.training.machine import StageRecorder, package_versions
+from pneumo_tf.training.pixels import INTERPOLATION, Pixels
+from pneumo_tf.training.task import Task, Trained
 
 
 def run_study(options: StudyOptions) -> Path:
@@ -52,13 +61,15 @@ def run_study(options: StudyOptions) -> Path:
         trained = plan.recipe.train(task)
         with replacing(run) as folder:
             folder.mkdir()
+            announce("Export")
             with stages.measure("export"):
                 export_model(trained.model, folder)
-            write_run(plan, task, trained, folder, name=run.name, labels_sha256=labels_sha256)
+            _write_run(plan, task, trained, folder, name=run.name, labels_sha256=labels_sha256)
     with ExitStack() as on_failure:
         on_failure.callback(print, f"The model and its record are kept in {run}.", file=sys.stderr)
         write_report(run, lang=options.lang)
-        publish(run, options.output)
+        if options.publish:
+            publish(run, options.output)
         on_failure.pop_all()
     return run
 
@@ -70,6 +81,10 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
         PneumoError: Films, labels or the cache can't be used.
     """
     options = plan.options
+    if options.backbone is None and plan.backbones != plan.recipe.backbone:
+        print(f"Backbone: {plan.backbones}, whose weights are on this machine; those of the recipe's own, "
+              f"{plan.recipe.backbone}, aren't.", file=sys.stderr)
+    announce("Audit")
     with stages.measure("labels and audit"):
         cohort = audit(read_cohort(options), options.films)
     with stages.measure("decoding"):
@@ -107,3 +122,79 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)
     return cohort, replace(pixels, positions=pixels.positions[rows])
+
+
+def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: str,
+              labels_sha256: str) -> None:
+    """Everything but the model and the report: the record, the split, the predictions, the figures.
+
+    Args:
+        name: Of the run.
+        labels_sha256: Of the labels table as it was read.
+    """
+    options, cohort = plan.options, task.cohort
+    positive = options.positive_class(task.classes)
+    everything = Scores.of_cohort(cohort, trained.scores, positive)
+    scores = {split: everything.take(task.rows(split)) for split in SPLITS}
+    # Training films count only as a head scored them that never saw their patient.
+    unseen = trained.scores.copy()
+    for row, values in trained.held_out.items():
+        unseen[row] = values
+    held_out = Scores.of_cohort(cohort, unseen, positive, rows=list(trained.held_out)) \
+        if trained.held_out else None
+    judged = Scores.of_cohort(cohort, unseen, positive, rows=[*task.rows("validation"), *trained.held_out])
+    point = choose(judged, rule=options.operating_point)
+    cohort.write_csv(folder / SPLIT)
+    pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
+    predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
+    predictions.to_csv(folder / PREDICTIONS, index=False)
+    announce("Figures")
+    with task.stages.measure("figures"):
+        compared = cross_fitted(judged, seed=options.seed)
+        calibrator = choose_calibrator(options.calibration, judged, compared)
+        metrics = dossier(scores, point.threshold, calibrator=calibrator, cohort=cohort, films=_films(task),
+                          held_out=held_out, prevalences=options.prevalences, seed=options.seed)
+        metrics["validation"]["calibrators"] = compared
+        metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
+        write_json(folder / METRICS, metrics)
+    seen = {"cross_validated_films": len(trained.held_out)}
+    write_json(folder / RUN, {
+        "name": name, **_record(plan, task, trained), "positive": positive,
+        "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
+                 "labels_sha256": labels_sha256},
+        "operating_point": {**asdict(point), **seen}, "calibration": {**calibrator.to_json(), **seen}})
+
+
+def _films(task: Task) -> Iterator[np.ndarray]:
+    """uint8 (H, W, C) each, in the cohort's order; one in memory at a time."""
+    return (task.pixels.film(row) for row in range(len(task.cohort)))
+
+
+def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
+    """What is needed to repeat the run and to read its predictions."""
+    options, cohort = plan.options, task.cohort
+    unknown = cohort.patients.count("")
+    return {
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": list(options.command), "classes": cohort.classes,
+        "recipe": plan.recipe_name, "recipe_settings": plain(plan.recipe), "backbone": plan.backbones,
+        "options": options.to_json(), "seed": options.seed, "split_by": options.split_by,
+        "diverged_in_epoch": trained.diverged_in,
+        "patients_known": unknown < len(cohort), "films_without_patient": unknown,
+        "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],
+        "preparation": _preparation(options.films), "phantoms": options.synthetic,
+        "input": {"height": plan.size, "width": plan.size, "color_mode": "rgb",
+                  "interpolation": INTERPOLATION, "values": "0-255", "depth": task.pixels.depth},
+        "weights": {"source": " + ".join(member.weights.source for member in plan.members),
+                    "sha256": " + ".join(member.weights.sha256 for member in plan.members)},
+        "versions": package_versions(), "device": task.device.to_json(), "engine": task.engine,
+        "parameters": trained.model.count_params(), "stages": task.stages.to_json(),
+    }
+
+
+def _preparation(films: Path) -> dict[str, Any] | None:
+    """What was done to the pixels before, so that new films can be given the same; None where unknown."""
+    prepared = read_prepared(films)
+    if prepared is None:
+        return None
+    return {"source": prepared.to_json()["source"], "options": prepared.filters.to_json()}

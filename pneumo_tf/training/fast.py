@@ -16,6 +16,7 @@ from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.heads import OUTPUT
 from pneumo_tf.models.weights.pretrained import Weights, load_weights
+from pneumo_tf.progress import announce
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
 from pneumo_tf.training.loop import Row
 from pneumo_tf.training.task import Member, Task, Trained
@@ -67,7 +68,9 @@ class Fast:
 
     def train(self, task: Task) -> Trained:
         """Run the backbone, fit the head, and put both into one graph."""
-        return self.fit(task, self.extract(task, *task.members[0]))
+        extracted = self.extract(task, *task.members[0])
+        announce("Head")
+        return self.fit(task, extracted)
 
     def extract(self, task: Task, backbone: Backbone, weights: Weights) -> Extracted:
         """The features of every film, and of the views of the training films."""

@@ -197,7 +197,8 @@ class Loop:
         left = phase.epochs - state.epochs
         if left > 0 and not state.over:
             with _memory_understood(self.batches.batch_size), \
-                    progress_bar(f"Training: {phase.name}", left * len(self.batches)) as advance:
+                    progress_bar(f"Training: {phase.name}",
+                                 left * (len(self.batches) + len(self.validation))) as advance:
                 between = _BetweenEpochs(self, phase, state, table=table, advance=advance)
                 self.model.fit(self.batches, epochs=left, verbose=0, shuffle=False, callbacks=[between])
             if between.diverged:
@@ -284,7 +285,7 @@ class _BetweenEpochs(keras.callbacks.Callback):
         epoch = len(self._state.history) + 1
         trained = {name: float(logs[name]) for name in ("loss", "accuracy")}
         with _averaged(self._loop.model):
-            judged = validate(self._loop.model, self._loop.validation)
+            judged = validate(self._loop.model, self._loop.validation, advance=self._advance)
         return {"epoch": epoch, "phase": self._phase.name, **trained, **judged,
                 "rate": float(keras.ops.convert_to_numpy(self._loop.model.optimizer.learning_rate)),
                 "seconds": round(time.perf_counter() - self._start, 3)}
@@ -316,10 +317,13 @@ def _averaged(model: keras.Model) -> Iterator[None]:
     assign(model.trainable_variables, learning)
 
 
-def validate(model: keras.Model, validation: Batches) -> Row:
+def validate(model: keras.Model, validation: Batches, *, advance: Advance = lambda _: None) -> Row:
     """Loss (weighted as the batches say), accuracy, error rate and AUC (macro one-vs-rest) of validation."""
-    parts = [(labels, weights, np.asarray(model.predict_on_batch(inputs), "float64"))
-             for inputs, labels, weights in (validation[index] for index in range(len(validation)))]
+    parts = []
+    for index in range(len(validation)):
+        inputs, labels, weights = validation[index]
+        parts.append((labels, weights, np.asarray(model.predict_on_batch(inputs), "float64")))
+        advance(1)
     labels, weights, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     losses = keras.ops.convert_to_numpy(keras.losses.get(model.loss)(labels.astype("float64"), scores))
     truth = labels.argmax(axis=1)

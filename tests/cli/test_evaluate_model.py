@@ -27,11 +27,13 @@ from pneumo_tf.evaluation.operating_point import choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import read_run
 from pneumo_tf.runs.predictor import predictor_of
+from pneumo_tf.studies.other_films import Elsewhere, known_films
 from pneumo_tf.training.pixels import load_film
 
 SIZE = 48
 CLASSES = ("NORMAL", "PNEUMONIA")
 FEW = ("--engine", "keras", "--threads", "1")
+KNOWN = (*FEW, "--allow-known")  # the clinic's films are some of the run's own
 FAST = (*FEW, "--films", "10", "--views", "2")
 
 
@@ -184,7 +186,7 @@ def test_films_from_elsewhere_get_a_folder_of_their_own(
     monkeypatch.setattr("pneumo_tf.studies.other_films.REPEATS", 10)
     films, labels = elsewhere
     before = (run / "metrics.json").read_bytes()
-    assert main(["-p", str(films), "-l", str(labels), "--recalibrate", "12", "--lang", "en", *FEW]) == 0
+    assert main(["-p", str(films), "-l", str(labels), "--recalibrate", "12", "--lang", "en", *KNOWN]) == 0
     place = run / "external/clinic"
     record, table = json_of(place / "metrics.json"), pd.read_csv(place / "predictions.csv")
     assert len(table) == record["test"]["films"] == 24
@@ -199,7 +201,7 @@ def test_originals_score_as_the_films_that_were_prepared_of_them(run: Path,
                                                                  elsewhere: tuple[Path, Path]) -> None:
     """They are the run's own films, which the page must say; their scores are those of predictions.csv."""
     films, labels = elsewhere
-    assert main(["-p", str(films), "-l", str(labels), "--name", "again", *FEW]) == 0
+    assert main(["-p", str(films), "-l", str(labels), "--name", "again", *KNOWN]) == 0
     record = json_of(run / "external/again/metrics.json")
     assert record["overlap"]["films"] == 24
     cohort = Cohort.read_csv(run / "split.csv")
@@ -210,12 +212,58 @@ def test_originals_score_as_the_films_that_were_prepared_of_them(run: Path,
     assert there["p_PNEUMONIA"].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
+def test_films_that_the_run_knows_are_refused_however_they_were_saved(
+        run: Path, elsewhere: tuple[Path, Path], refused: Callable[..., str]) -> None:
+    films, labels = elsewhere
+    for film in sorted(films.rglob("*.jpeg"))[:14]:
+        with Image.open(film) as picture:
+            picture.resize((400, 380)).save(film, quality=60)
+    said = refused("-p", films, "-l", labels, *FEW)
+    assert "24 of 24 that it knows (10 byte for byte, 14 by their looks), e.g. NORMAL/" in said
+    assert "--allow-known" in said
+    assert not (run / "external").exists()
+    assert main(["-p", str(films), "-l", str(labels), "--lang", "en", *KNOWN]) == 0
+    page = (run / "external/clinic/report.html").read_text(encoding="utf-8")
+    first = page.index("Known to the run already: 24 films, 10 of them byte for byte and 14 by their looks")
+    assert first == min(page.index(said) for said in ("Known to the run", "byte for byte", "few films")
+                        if said in page)
+
+
+def test_a_second_evaluation_leaves_the_first_unless_its_films_are_to_be_evaluated_again(
+        run: Path, elsewhere: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films, labels = elsewhere
+    asked = ["-p", str(films), "-l", str(labels), *KNOWN]
+    assert main(asked) == 0
+    first = (run / "external/clinic/metrics.json").read_bytes()
+    assert main(asked) == 0
+    assert f"this one goes into {run / 'external/clinic-2'}" in capsys.readouterr().err
+    assert (run / "external/clinic/metrics.json").read_bytes() == first
+    assert json_of(run / "external/clinic-2/metrics.json")["name"] == "clinic-2"
+    other = shutil.copytree(films, tmp_path / "another/clinic")
+    assert main(["-p", str(other), "-l", str(labels), "--force", *KNOWN]) == 0
+    assert (run / "external/clinic/metrics.json").read_bytes() == first
+    assert main([*asked, "--force"]) == 0
+    assert f"{run / 'external/clinic'} is replaced" in capsys.readouterr().err
+    assert (run / "external/clinic/metrics.json").read_bytes() != first
+    assert {path.name for path in (run / "external").iterdir()} == {"clinic", "clinic-2", "clinic-3"}
+
+
+@pytest.mark.parametrize("spelled", ["normal", "Normál", "NORMAL\u200b"])
+def test_a_class_from_elsewhere_may_be_spelled_otherwise(
+        run: Path, elsewhere: tuple[Path, Path], tmp_path: Path, spelled: str) -> None:
+    films, labels = elsewhere
+    table = pd.read_csv(labels).replace({"NORMAL": spelled})
+    table.to_csv(labels, index=False)
+    cohort = known_films(read_run(run), Elsewhere(films=films, labels=labels))
+    assert cohort.classes == list(CLASSES)
+
+
 def test_one_class_from_elsewhere_has_a_sensitivity_alone(run: Path, elsewhere: tuple[Path, Path],
                                                           tmp_path: Path) -> None:
     films, _ = elsewhere
     shutil.rmtree(films / "NORMAL")
     labels = _labels_of(films, tmp_path / "sick.csv")
-    assert main(["-p", str(films), "-l", str(labels), *FEW]) == 0
+    assert main(["-p", str(films), "-l", str(labels), *KNOWN]) == 0
     figures = json_of(run / "external/clinic/metrics.json")["test"]["figures"]
     assert figures["sensitivity"]["value"] is not None
     assert figures["specificity"]["why"] == "no_negative_films"
@@ -227,7 +275,7 @@ def test_copies_from_elsewhere_count_once(run: Path, elsewhere: tuple[Path, Path
     original = next((films / "NORMAL").iterdir())
     shutil.copy(original, films / "NORMAL/copy.jpeg")
     labels = _labels_of(films, tmp_path / "copies.csv")
-    assert main(["-p", str(films), "-l", str(labels), *FEW]) == 0
+    assert main(["-p", str(films), "-l", str(labels), *KNOWN]) == 0
     assert json_of(run / "external/clinic/metrics.json")["test"]["films"] == 24
     shutil.copy(original, films / "PNEUMONIA/copy2.jpeg")
     said = refused("-p", films, "-l", _labels_of(films, tmp_path / "twins.csv"), *FEW)

@@ -12,6 +12,7 @@ from pneumo_tf.runs.folder import (
     PUBLISHED,
     REPORT,
     RUN,
+    WEIGHTS,
     RunError,
     last_run,
     publish,
@@ -36,6 +37,25 @@ def test_the_last_run_is_the_last_by_its_name_that_has_what_is_needed(tmp_path: 
     a_run(tmp_path, ".unfinished", RUN)
     assert last_run(tmp_path) == second
     assert last_run(tmp_path, needed=(RUN, METRICS)) == first
+
+
+def test_what_is_published_says_whose_it_replaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (a_run(tmp_path, name, *PUBLISHED) for name in ("1", "2"))
+    publish(first, tmp_path)
+    assert capsys.readouterr().err == ""
+    publish(second, tmp_path)
+    assert capsys.readouterr().err.endswith(f"they are kept in {first}.\n")
+    assert (tmp_path / WEIGHTS).read_text() == f"{WEIGHTS} of 2"
+
+
+def test_a_published_network_that_no_run_has_is_kept(tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    run = a_run(tmp_path, "1", *PUBLISHED)
+    (tmp_path / WEIGHTS).write_text("somebody's own")
+    publish(run, tmp_path)
+    assert f"they are kept in {tmp_path / 'before-1'}" in capsys.readouterr().err
+    assert (tmp_path / "before-1" / WEIGHTS).read_text() == "somebody's own"
+    assert (tmp_path / WEIGHTS).read_text() == f"{WEIGHTS} of 1"
 
 
 def test_a_report_written_anew_is_published_where_this_runs_was(tmp_path: Path) -> None:

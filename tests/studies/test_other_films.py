@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.labels import read_folder
 from pneumo_tf.errors import OptionError
 from pneumo_tf.runs.folder import RunFolder
-from pneumo_tf.studies.other_films import Elsewhere, _overlap, evaluate_elsewhere, known_films
+from pneumo_tf.runs.predictor import film_reader
+from pneumo_tf.studies.other_films import Elsewhere, evaluate_elsewhere, find_overlap, known_films
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
 
@@ -32,7 +33,8 @@ def run_on(films: Path, *, with_hashes: bool) -> RunFolder:
 def overlap(run: RunFolder, films: Path, tmp_path: Path) -> dict[str, Any]:
     labels = tmp_path / "labels.csv"
     read_folder(films).write_csv(labels)
-    return _overlap(run, known_films(run, Elsewhere(films=films, labels=labels)), films)
+    cohort = known_films(run, Elsewhere(films=films, labels=labels))
+    return find_overlap(run, cohort, films, film_reader(run, 128))
 
 
 @pytest.fixture
@@ -59,13 +61,33 @@ def copies(plain: Path, tmp_path: Path) -> Path:
 def test_films_of_a_plain_run_are_known_again_under_other_names(
         plain: Path, copies: Path, tmp_path: Path, with_hashes: bool) -> None:
     found = overlap(run_on(plain, with_hashes=with_hashes), copies, tmp_path)
-    assert (found["films"], found["uncompared"]) == (24, 0)
+    assert (found["films"], found["copies"], found["uncompared"], found["unseen"]) == (24, 24, 0, 0)
+
+
+def test_films_that_were_saved_again_are_known_by_their_looks(plain: Path, copies: Path,
+                                                              tmp_path: Path) -> None:
+    for number, path in enumerate(sorted(copies.rglob("*.jpeg"))):
+        with Image.open(path) as film:
+            film.resize((512, 500)).save(path.with_suffix((".png", ".jpeg", ".bmp")[number % 3]))
+        if number % 3 != 1:
+            path.unlink()
+    found = overlap(run_on(plain, with_hashes=True), copies, tmp_path)
+    assert (found["films"], found["copies"], found["alike"]) == (24, 0, 24)
+
+
+def test_a_film_of_the_run_that_is_damaged_since_hinders_nothing(plain: Path, copies: Path,
+                                                                 tmp_path: Path) -> None:
+    run = run_on(plain, with_hashes=True)
+    for film in plain.rglob("*.jpeg"):
+        film.write_bytes(b"damaged")
+    assert overlap(run, copies, tmp_path)["films"] == 24
 
 
 def test_hashes_serve_where_the_films_of_the_run_are_gone(plain: Path, copies: Path, tmp_path: Path) -> None:
     run = run_on(plain, with_hashes=True)
     shutil.rmtree(plain)
-    assert overlap(run, copies, tmp_path)["films"] == 24
+    found = overlap(run, copies, tmp_path)
+    assert (found["films"], found["unseen"], found["uncompared"]) == (24, 24, 0)
 
 
 def test_where_neither_films_nor_hashes_were_kept_nothing_is_claimed(plain: Path, copies: Path,
@@ -91,7 +113,7 @@ def test_other_films_are_not_known(phantom_films: Path, plain: Path, tmp_path: P
     there = {path.read_bytes() for path in plain.rglob("*.jpeg")}
     others = Cohort(tuple(film for film in read_folder(phantom_films)
                           if (phantom_films / film.file).read_bytes() not in there))
-    assert _overlap(replace(run), others, phantom_films)["films"] == 0
+    assert find_overlap(run, others, phantom_films, film_reader(run, 128))["films"] == 0
 
 
 @pytest.mark.parametrize("name", ["..", ".", ".hidden", "a/b", "a\\b", "C:", "two\nlines", "nul\0", " "])
@@ -106,4 +128,4 @@ def test_a_patient_is_known_in_another_spelling(plain: Path, tmp_path: Path) -> 
     respelled = [patient.upper().replace("-", " 00") for patient in run.cohort.patients]
     there = run.cohort.with_column("patient", respelled)
     assert set(there.patients).isdisjoint(run.cohort.patients)
-    assert _overlap(run, there, plain)["patients"] == len(set(run.cohort.patients))
+    assert find_overlap(run, there, plain, film_reader(run, 128))["patients"] == len(set(run.cohort.patients))

@@ -27,8 +27,7 @@ from pneumo_tf.studies import plan
 from pneumo_tf.studies import resplit as repeats
 from pneumo_tf.studies import train as study_of_films
 from pneumo_tf.studies.plan import StudyOptions
-from pneumo_tf.studies.refit import Refit, refit
-from pneumo_tf.studies.resplit import repeat_study
+from pneumo_tf.studies.resplit import Refit, refit, repeat_study
 from pneumo_tf.training import trunk
 
 

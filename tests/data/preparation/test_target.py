@@ -19,7 +19,7 @@ from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, OptionError, StorageError
-from pneumo_tf.progress import ProcessError, in_processes
+from pneumo_tf.processes import ProcessError, in_processes
 
 SMALL = FilterOptions(size=50)
 

@@ -1,0 +1,59 @@
+"""One task over many items, in several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from pneumo_tf.errors import PneumoError
+from pneumo_tf.progress import progress_bar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_ITEMS_WORTH_A_PROCESS = 16  # below, starting one takes longer than it saves
+# A process ends then; joblib's default is 300. One whose parent was killed outlives it by 30 more, for which
+# joblib waits for an answer: the price for looking after no processes ourselves.
+_IDLE_SECONDS = 5
+
+
+class ProcessError(PneumoError):
+    """A process that was killed."""
+
+
+def in_processes(task: Callable[[Item], Result], items: Sequence[Item], *, workers: int,
+                 description: str) -> list[Result]:
+    """Compute `task(item)` for every item, in order, in up to `workers` processes, and show how far it is.
+
+    Few items, or one worker, are computed in this process.
+
+    Args:
+        task: Picklable, like what it returns; its module should be quick to import.
+        description: Of the progress bar.
+
+    Raises:
+        ProcessError: A process was killed.
+    """
+    results = []
+    with progress_bar(description, len(items)) as advance:
+        for result in _computed(task, items, min(workers, len(items) // _ITEMS_WORTH_A_PROCESS)):
+            results.append(result)
+            advance(1)
+    return results
+
+
+def _computed(task: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    if workers < 2:
+        yield from map(task, items)
+        return
+    from joblib import Parallel, delayed  # slow to import
+
+    # joblib starts fresh processes: a fork of one that runs threads, as TensorFlow does, may hang.
+    pool = Parallel(workers, return_as="generator", idle_worker_timeout=_IDLE_SECONDS)
+    try:
+        yield from pool(delayed(task)(item) for item in items)
+    except BrokenProcessPool as failure:
+        raise ProcessError("Every process must live until the work is done.",
+                           received="one that the system killed, most likely for want of memory",
+                           remedy="Run it again with --workers 1.") from failure
