@@ -91,7 +91,7 @@ def table(bench: Bench, samples: Sequence[int], seeds: int) -> None:
 def maps_without_samples(bench: Bench) -> list[tuple[str, dict[str, float]]]:
     """Grad-CAM, occlusion, and what no method should fall behind: a random map."""
     from pneumo_tf.explain.gradcam import GradCam
-    from pneumo_tf.explain.occlusion import occlusion_map
+    from pneumo_tf.explain.methods import occlusion_map
     from pneumo_tf.explain.superpixels import segment
 
     camera, rng = GradCam(bench.network.model), np.random.default_rng(0)

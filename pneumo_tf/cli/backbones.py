@@ -11,7 +11,7 @@ from pneumo_tf.cli import command
 from pneumo_tf.cli.command import start_keras
 
 if TYPE_CHECKING:
-    from pneumo_tf.models.backbone import Backbone
+    from pneumo_tf.models.backbones import Backbone
 
 _DESCRIPTION = "List the networks that a training can start from. Nothing is downloaded."
 _WIDTH = 80

@@ -26,8 +26,6 @@ from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder
 from pneumo_tf.storage import make_folder, write_json
 
-_BLANK = "all its pixels have one colour"
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -125,8 +123,6 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
     A film that can't be explained gets its reason in the record, and the others go on.
 
     Args:
-        explainer: The network and its options.
-        films: The films.
         methods: Names from METHODS.
         folder: Gets a folder for each film and `explanations.json`; what it holds of other films stays.
         words: The language of titles and notes.
@@ -190,7 +186,9 @@ def _explain(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, fo
               "methods": {each.method: {"verdict": each.verdict, **each.numbers} for each in findings}}
     write_pictures(folder / place, film, findings, words=words, title=sentence(record, words), explained=name,
                    lesion=lesion)
-    return record | ({"error": _BLANK} if all(each.verdict == "blank" for each in findings) else {})
+    if all(each.verdict == "blank" for each in findings):
+        record["error"] = "all its pixels have one colour"
+    return record
 
 
 def _distinct(films: Sequence[Chosen], before: Sequence[dict[str, Any]]) -> list[Chosen]:

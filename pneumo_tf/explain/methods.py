@@ -1,4 +1,4 @@
-"""The explanation methods by name, and the figures that judge what each finds on a film.
+"""The explanation methods by name, occlusion among them, and the figures that judge what each finds.
 
 A new method is a function (explainer, film, class) -> Finding and a row of METHODS; its name in the report's
 languages is `explain.method.<name>` of their catalogues, else the name itself.
@@ -17,9 +17,18 @@ from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.explain import fidelity
-from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
-from pneumo_tf.explain.occlusion import occlusion_map
-from pneumo_tf.explain.superpixels import SEGMENTATIONS, Film, Labels, check_film, is_blank, segment
+from pneumo_tf.explain.lime import LimeOptions, explain_by_lime, log_odds
+from pneumo_tf.explain.superpixels import (
+    BATCH,
+    SEGMENTATIONS,
+    Film,
+    Labels,
+    Scorer,
+    check_film,
+    filling,
+    is_blank,
+    segment,
+)
 
 if TYPE_CHECKING:  # the parser names the methods before Keras is started
     from pneumo_tf.explain.gradcam import GradCam
@@ -136,6 +145,37 @@ def _gradcam(explainer: Explainer, film: Film, explained: int) -> Finding:
 
 def _occlusion(explainer: Explainer, film: Film, explained: int) -> Finding:
     return Finding(occlusion_map(film, explainer.network.quick, explained=explained))
+
+
+def occlusion_map(film: Film, scorer: Scorer, *, explained: int, patch: float = 0.2, step: float = 0.5,
+                  absent: str = "mean") -> NDArray[np.float32]:
+    """How far the log-odds of a class fall on average while a pixel is covered, float32 (H, W), signed.
+
+    No gradients, no surrogate: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks,
+    ECCV 2014. The side of the square patch is a share of the film's shorter side, the step between two of
+    its places a share of the patch; it shows what `filling` says.
+
+    Raises:
+        FilmError: Another shape or dtype than uint8 (H, W, 3).
+    """
+    check_film(film)
+    side = max(1, round(patch * min(film.shape[:2])))
+    tops, lefts = ([*range(0, length - side, max(1, round(step * side))), length - side]
+                   for length in film.shape[:2])  # the last patches lie flush with the edge
+    places = [np.s_[top : top + side, left : left + side] for top in tops for left in lefts]
+    fill = filling(film, absent)
+    before = log_odds(scorer(film[None])[:, explained].astype(np.float64))
+    fallen, covered = np.zeros(film.shape[:2]), np.zeros(film.shape[:2])
+    for start in range(0, len(places), BATCH):
+        batch = places[start : start + BATCH]
+        films = np.repeat(film[None], len(batch), axis=0)
+        for each, place in zip(films, batch, strict=True):
+            each[place] = fill[place]
+        after = log_odds(scorer(films)[:, explained].astype(np.float64))
+        for place, fall in zip(batch, before - after, strict=True):
+            fallen[place] += fall
+            covered[place] += 1
+    return (fallen / covered).astype(np.float32)
 
 
 def _lime(explainer: Explainer, film: Film, explained: int, *, segmentation: str) -> Finding:

@@ -20,7 +20,7 @@ from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
 from pneumo_tf.explain.lime import Decide
 from pneumo_tf.explain.superpixels import BATCH, Film, Films, Scorer
-from pneumo_tf.models.backbone import (
+from pneumo_tf.models.backbones import (
     IMAGENET_DEVIATIONS,
     IMAGENET_MEANS,
     IMAGENET_OFFSET,
@@ -68,7 +68,6 @@ def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | 
     """The network of a finished run.
 
     Args:
-        run: The run.
         engine: "keras", "openvino" or "auto"; None takes the run's where it can be had here.
         threads: Of the processor, for OpenVINO; None takes all cores.
 
@@ -148,17 +147,13 @@ def scorer_of(engine: Engine) -> Scorer:
     """uint8 films (n, H, W, 3) to float32 scores (n, K), computed a batch at a time."""
 
     def score(films: Films) -> NDArray[np.float32]:
-        batches = [films[start : start + BATCH] for start in range(0, len(films), BATCH)]
-        return np.concatenate([_scored(engine, batch) for batch in batches])
+        # Keras compiles for each number of films, so it always gets full batches.
+        missing = -len(films) % BATCH if isinstance(engine, KerasEngine) else 0
+        whole = np.concatenate([films, np.zeros((missing, *films.shape[1:]), np.uint8)]) if missing else films
+        batches = [whole[start : start + BATCH] for start in range(0, len(whole), BATCH)]
+        return np.concatenate([engine(batch) for batch in batches], dtype=np.float32)[: len(films)]
 
     return score
-
-
-def _scored(engine: Engine, films: Films) -> NDArray[np.float32]:
-    """Scores of at most one batch; Keras always gets a full one, as it compiles for each number of films."""
-    missing = BATCH - len(films) if isinstance(engine, KerasEngine) else 0
-    whole = np.concatenate([films, np.zeros((missing, *films.shape[1:]), np.uint8)]) if missing else films
-    return np.asarray(engine(whole), dtype=np.float32)[: len(films)]
 
 
 def _quick(engine: Engine) -> Scorer:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.errors import OptionError, check_known
 from pneumo_tf.explain.superpixels import Presence
 
 Numbers = NDArray[np.float64]
@@ -40,6 +40,12 @@ class Samples:
     def rows(self, chosen: NDArray[np.int_] | slice) -> Samples:
         """Some of the samples."""
         return Samples(self.presence[chosen], self.answers[chosen], self.closeness[chosen])
+
+    def joined(self, others: Samples) -> Samples:
+        """These samples, then the others."""
+        return Samples(np.concatenate([self.presence, others.presence]),
+                       np.concatenate([self.answers, others.answers]),
+                       np.concatenate([self.closeness, others.closeness]))
 
     def columns(self, chosen: NDArray[np.int_]) -> Samples:
         """Some of the superpixels."""
@@ -77,9 +83,7 @@ def fit_surrogate(kind: str, samples: Samples, *, strength: float = 1.0, keep: i
     Raises:
         OptionError: Another kind, nothing to keep.
     """
-    if kind not in SURROGATES:
-        raise OptionError("The surrogate must be one that this program knows.", received=kind,
-                          remedy=choose_from(SURROGATES, kind))
+    check_known("surrogate", kind, SURROGATES)
     superpixels = samples.presence.shape[1]
     if keep is not None and keep < 1:
         raise OptionError("An explanation must keep at least one superpixel.", received=f"{keep}")
@@ -173,8 +177,7 @@ def _choose_by_lasso(samples: Samples, keep: int) -> NDArray[np.int_]:
 
 def _choose_by_tree(samples: Samples, keep: int) -> NDArray[np.int_]:
     """The superpixels that matter most to a tree of all."""
-    weights, _ = _tree(samples, 1.0, 0)
-    return np.sort(np.argsort(-np.abs(weights), kind="stable")[:keep])
+    return np.sort(np.argsort(-np.abs(_tree(samples, 1.0, 0)[0]), kind="stable")[:keep])
 
 
 def _as_many(coefficients: Callable[[float], Numbers], keep: int) -> NDArray[np.int_]:

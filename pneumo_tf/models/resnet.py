@@ -15,8 +15,6 @@ from keras import layers
 
 from pneumo_tf.models.weights.torch_file import assign_torch_tensors
 
-RESNET18 = (2, 2, 2, 2)
-RESNET34 = (3, 4, 6, 3)
 FILTERS = (64, 128, 256, 512)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from pneumo_tf.models.backbone import CAFFE_OFFSET
 from pneumo_tf.models.weights.keras_file import assign_layers_by_name
 
+CAFFE_OFFSET = (-123.68, -116.779, -103.939)  # ImageNet's mean red, green, blue, to be taken away
 CONSTANT = ("block1_conv1", "block1_conv2")
 # ImageNet's VGG16 takes 0-255 minus the mean and answers in hundreds, too much for fresh layers. ReLU lets a
 # positive factor pass, so films and biases are scaled alike and its answers are the same times this factor.

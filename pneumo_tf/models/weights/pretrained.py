@@ -15,7 +15,7 @@ import pooch
 import requests
 
 from pneumo_tf.errors import StorageError, WeightsError
-from pneumo_tf.models.backbone import Backbone, WeightsFile
+from pneumo_tf.models.backbones import Backbone, WeightsFile
 from pneumo_tf.models.weights.assignment import MisfitError
 from pneumo_tf.places import find_existing
 from pneumo_tf.progress import Advance, progress_bar
@@ -50,21 +50,30 @@ def find_weights(backbone: Backbone, wanted: str) -> Weights:
     """
     if wanted == NONE:
         return Weights(None, "random", "")
-    if wanted != IMAGENET:
-        path = find_existing(wanted, what="weights file", error=WeightsError,
-                             remedy="Give --weights a file, imagenet or none.")
-        return _weights_of(path, "given path")
-    source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
-    return _weights_of(path, source)
+    if wanted == IMAGENET:
+        source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
+    else:
+        remedy = "Give --weights a file, imagenet or none."
+        source, path = "given path", find_existing(wanted, what="weights file", error=WeightsError,
+                                                   remedy=remedy)
+        if not path.is_file():
+            raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
+                               remedy=remedy)
+    with path.open("rb") as stream:
+        return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def find_on_this_machine(file: WeightsFile) -> tuple[str, Path] | None:
     """The source, in words, and the path of a weights file that is here already; None where there is none."""
-    for source, look in (("Keras's cache", _cached), ("pip package", _packaged)):
-        path = look(file)
-        if path is not None:
-            return source, path
-    return None
+    cached = cache_folder() / file.name
+    if cached.is_file():
+        return "Keras's cache", cached
+    try:  # the package isn't imported
+        members = (metadata.files(file.package) if file.package else None) or []
+    except metadata.PackageNotFoundError:
+        return None
+    paths = [Path(str(member.locate())) for member in members if member.name == file.name]
+    return next((("pip package", path) for path in paths if path.is_file()), None)
 
 
 def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
@@ -83,34 +92,9 @@ def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> No
         raise MisfitError(weights.path, misfit.what, remedy=remedy) from misfit
 
 
-def _weights_of(path: Path, source: str) -> Weights:
-    if not path.is_file():
-        raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
-                           remedy="Give --weights a file, imagenet or none.")
-    with path.open("rb") as stream:
-        return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
-
-
 def cache_folder() -> Path:
     """Where Keras keeps downloads; KERAS_HOME moves it."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-
-
-def _cached(file: WeightsFile) -> Path | None:
-    path = cache_folder() / file.name
-    return path if path.is_file() else None
-
-
-def _packaged(file: WeightsFile) -> Path | None:
-    """The file inside an installed pip package, which isn't imported."""
-    if not file.package:
-        return None
-    try:
-        members = metadata.files(file.package) or []
-    except metadata.PackageNotFoundError:
-        return None
-    paths = [Path(str(member.locate())) for member in members if member.name == file.name]
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _downloaded(backbone: Backbone) -> Path:
@@ -141,11 +125,7 @@ def _downloaded(backbone: Backbone) -> Path:
 
 
 def _check_hash(path: Path, wanted: str) -> None:
-    """Compare as many digits of the hash as are known.
-
-    Raises:
-        ValueError: They differ.
-    """
+    """Compare as many digits of the hash as are known; ValueError where they differ."""
     algorithm, _, digits = wanted.partition(":")
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, algorithm).hexdigest()
