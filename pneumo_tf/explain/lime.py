@@ -35,7 +35,7 @@ from pneumo_tf.explain.surrogates import Fitted, Numbers, Samples, fit_surrogate
 DESIGNS = ("bernoulli", "antithetic", "hadamard")
 ANSWERS = ("kept", "probability", "log_odds")
 TOP = 5  # superpixels that must stay the same for stop_early
-Decide = Callable[[NDArray[np.float32]], NDArray[np.int_]]
+Decide = Callable[[NDArray[np.float32]], NDArray[np.int_]]  # scores (n, K) to classes (n,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,6 @@ class Explanation:
     """The weight of each superpixel for one class.
 
     Attributes:
-        labels: int32 (H, W), the superpixels.
         weights: float (d,), signed: above 0 speaks for the class.
         r2: How well the surrogate follows the network, weighted; None where the answers don't vary.
         samples: Perturbed films that were scored.
@@ -98,13 +97,7 @@ class Explanation:
 
 def explain_by_lime(film: Film, labels: Labels, scorer: Scorer, *, explained: int, options: LimeOptions,
                     decide: Decide = lambda scores: scores.argmax(axis=1)) -> Explanation:
-    """Explain one score of one film.
-
-    Args:
-        film: uint8 (H, W, 3).
-        labels: int (H, W), its superpixels, from 0 without gaps.
-        explained: Index of the class to explain.
-        decide: Scores (n, K) to classes (n,).
+    """Explain the score of one class, by its index, of one film.
 
     Raises:
         FilmError: Another shape or dtype, or superpixels of another film, or only one of them.
@@ -204,19 +197,13 @@ def _check(film: Film, labels: Labels, options: LimeOptions) -> None:
 
 
 def draw_presence(design: str, superpixels: int, samples: int, *, seed: int = 0) -> Presence:
-    """Presence vectors of a design, always the same for the same seed.
+    """Presence vectors of a design, always the same for the same seed; at least one of each number.
 
-    Args:
-        design: "bernoulli": independent fair coins. "antithetic": fair coins in pairs of a vector and its
-            opposite, so that whatever two superpixels do only together cancels out. "hadamard": such pairs,
-            and in every block of rows each two superpixels meet equally often, so that no superpixel is
-            mistaken for another.
-        superpixels: d, at least 1.
-        samples: n, at least 1.
-        seed: Of the coins.
-
-    Returns:
-        bool (n, d).
+    - `bernoulli`: independent fair coins.
+    - `antithetic`: fair coins in pairs of a vector and its opposite, so that whatever two superpixels do only
+      together cancels out.
+    - `hadamard`: such pairs, and in every block of rows each two superpixels meet equally often, so that no
+      superpixel is mistaken for another.
     """
     check_known("design", design, DESIGNS)
     rng = np.random.default_rng(seed)

@@ -16,19 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.explain import fidelity
+from pneumo_tf.explain import fidelity, superpixels
 from pneumo_tf.explain.lime import LimeOptions, explain_by_lime, log_odds
-from pneumo_tf.explain.superpixels import (
-    BATCH,
-    SEGMENTATIONS,
-    Film,
-    Labels,
-    Scorer,
-    check_film,
-    filling,
-    is_blank,
-    segment,
-)
+from pneumo_tf.explain.superpixels import Film, Labels, Scorer, check_film
 
 if TYPE_CHECKING:  # the parser names the methods before Keras is started
     from pneumo_tf.explain.gradcam import GradCam
@@ -57,13 +47,7 @@ class Finding:
 
 
 class Explainer:
-    """Explains the scores of one network.
-
-    Args:
-        network: The classifier.
-        options: Of LIME.
-        count: Superpixels wanted; None takes 80, or 12 colours.
-    """
+    """Explains the scores of one network; without a count LIME gets 80 superpixels, or 12 colours."""
 
     def __init__(self, network: Network, *, options: LimeOptions, count: int | None = None) -> None:
         self.network, self.options, self.count = network, options, count
@@ -86,13 +70,7 @@ class Explainer:
 
     def explain(self, film: Film, method: str, *, explained: int,
                 lesion: NDArray[np.bool_] | None = None) -> Finding:
-        """Explain the score of one class of one film.
-
-        Args:
-            film: uint8 (H, W, 3).
-            method: One of METHODS.
-            explained: Index of the class.
-            lesion: bool (H, W), where it is known.
+        """Explain the score of one class, by its index, of one film by one of METHODS.
 
         Raises:
             FilmError: A film of another size, or with a single superpixel.
@@ -100,7 +78,7 @@ class Explainer:
         """
         check_methods([method])
         self._check_size(film)
-        if is_blank(film):
+        if superpixels.is_blank(film):
             return Finding(np.zeros(film.shape[:2], np.float32), "blank", method=method)
         start = time.perf_counter()
         found = METHODS[method](self, film, explained)
@@ -163,11 +141,11 @@ def occlusion_map(film: Film, scorer: Scorer, *, explained: int, patch: float = 
     tops, lefts = ([*range(0, length - side, max(1, round(step * side))), length - side]
                    for length in film.shape[:2])  # the last patches lie flush with the edge
     places = [np.s_[top : top + side, left : left + side] for top in tops for left in lefts]
-    fill = filling(film, absent)
+    fill = superpixels.filling(film, absent)
     before = log_odds(scorer(film[None])[:, explained].astype(np.float64))
     fallen, covered = np.zeros(film.shape[:2]), np.zeros(film.shape[:2])
-    for start in range(0, len(places), BATCH):
-        batch = places[start : start + BATCH]
+    for start in range(0, len(places), superpixels.BATCH):
+        batch = places[start : start + superpixels.BATCH]
         films = np.repeat(film[None], len(batch), axis=0)
         for each, place in zip(films, batch, strict=True):
             each[place] = fill[place]
@@ -180,7 +158,7 @@ def occlusion_map(film: Film, scorer: Scorer, *, explained: int, patch: float = 
 
 def _lime(explainer: Explainer, film: Film, explained: int, *, segmentation: str) -> Finding:
     network, options = explainer.network, explainer.options
-    labels = segment(film, segmentation, count=explainer.count, seed=options.seed)
+    labels = superpixels.segment(film, segmentation, count=explainer.count, seed=options.seed)
     if not labels.any():  # SLIC may find a single superpixel, and then there is nothing to compare
         return Finding(np.zeros(labels.shape, np.float32), "constant", labels=labels)
     explanation = explain_by_lime(film, labels, network.quick, explained=explained, options=options,
@@ -195,7 +173,7 @@ def _lime(explainer: Explainer, film: Film, explained: int, *, segmentation: str
 
 METHODS: dict[str, Callable[[Explainer, Film, int], Finding]] = {
     "gradcam": _gradcam, "occlusion": _occlusion,
-    **{f"lime-{name}": partial(_lime, segmentation=name) for name in SEGMENTATIONS}}
+    **{f"lime-{name}": partial(_lime, segmentation=name) for name in superpixels.SEGMENTATIONS}}
 
 
 def check_methods(methods: Sequence[str]) -> None:

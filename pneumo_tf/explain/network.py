@@ -20,12 +20,7 @@ from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
 from pneumo_tf.explain.lime import Decide
 from pneumo_tf.explain.superpixels import BATCH, Film, Films, Scorer
-from pneumo_tf.models.backbones import (
-    IMAGENET_DEVIATIONS,
-    IMAGENET_MEANS,
-    IMAGENET_OFFSET,
-    IMAGENET_SCALE,
-)
+from pneumo_tf.models import backbones
 from pneumo_tf.models.weights.keras_file import load_keras_weights
 from pneumo_tf.models.weights.pretrained import cache_folder
 from pneumo_tf.runs.folder import RunFolder
@@ -105,10 +100,10 @@ def imagenet_network(weights: Path, *, engine: str | None = None, threads: int |
     device = describe_device()
     name = choose_engine(engine or KERAS, device)
     films = keras.Input((IMAGENET_SIDE, IMAGENET_SIDE, 3), name="films")
-    normalised = layers.Rescaling(IMAGENET_SCALE, IMAGENET_OFFSET, name="normalised")(films)
-    own = layers.Rescaling([2 * deviation for deviation in IMAGENET_DEVIATIONS],
-                           [2 * mean - 1 for mean in IMAGENET_MEANS], name="transform_input")(normalised)
-    model = keras.applications.InceptionV3(weights=None, include_top=True, input_tensor=own)
+    x = layers.Rescaling(backbones.IMAGENET_SCALE, backbones.IMAGENET_OFFSET, name="normalised")(films)
+    x = layers.Rescaling([2 * deviation for deviation in backbones.IMAGENET_DEVIATIONS],
+                         [2 * mean - 1 for mean in backbones.IMAGENET_MEANS], name="transform_input")(x)
+    model = keras.applications.InceptionV3(weights=None, include_top=True, input_tensor=x)
     load_keras_weights(model, weights)
     built = build_engine(model, name, threads=threads or device.cores)
     return Network(model, tuple(imagenet_classes()), read_centre, lambda scores: scores.argmax(axis=1),

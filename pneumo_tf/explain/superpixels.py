@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError, check_known
 
-Film = NDArray[np.uint8]
-Films = NDArray[np.uint8]
-Labels = NDArray[np.int32]
-Presence = NDArray[np.bool_]
-Scorer = Callable[[Films], NDArray[np.float32]]
-"""uint8 films (n, H, W, 3) to the scores of their classes (n, K)."""
+Film = NDArray[np.uint8]  # (H, W, 3)
+Films = NDArray[np.uint8]  # (n, H, W, 3)
+Labels = NDArray[np.int32]  # (H, W), the superpixel of each pixel, from 0 without gaps
+Presence = NDArray[np.bool_]  # (n, superpixels)
+Scorer = Callable[[Films], NDArray[np.float32]]  # films to the scores of their classes (n, K)
 
 ABSENT = ("zero", "mean", "blur")
 BATCH = 32
@@ -32,13 +31,9 @@ def segment(film: Film, method: str = "slic", *, count: int | None = None, seed:
     """Number every pixel of a film by its superpixel.
 
     Args:
-        film: uint8 (H, W, 3).
         method: "slic", "kmeans", "birch" or "colour".
         count: Superpixels wanted, of which there may be fewer; None takes 80, or 12 colours.
         seed: Of the clusterings' starts; SLIC and Birch use none.
-
-    Returns:
-        int32 (H, W), numbers from 0 without gaps.
 
     Raises:
         FilmError: Not a film in 8-bit colour, or all of one colour.
@@ -125,13 +120,10 @@ SEGMENTATIONS: dict[str, Callable[[Film, int, int], NDArray[np.integer]]] = {
 
 
 def filling(film: Film, absent: str, labels: Labels | None = None) -> Film:
-    """The pixels that stand where a superpixel is absent, uint8 (H, W, 3).
+    """The pixels that stand where a superpixel is absent.
 
-    Args:
-        film: uint8 (H, W, 3).
-        absent: "zero" for black, "mean" for the mean colour of each superpixel (of the film, without
-            labels), "blur" for the film without detail: a Gaussian of a tenth of its longer side.
-        labels: int (H, W).
+    "zero" is black, "mean" the mean colour of each superpixel (of the film, without labels), "blur" the film
+    without detail: a Gaussian of a tenth of its longer side.
 
     Raises:
         OptionError: Another word.
@@ -148,10 +140,7 @@ def filling(film: Film, absent: str, labels: Labels | None = None) -> Film:
 
 
 def perturbed(film: Film, fill: Film, labels: Labels, presence: Presence) -> Films:
-    """uint8 (n, H, W, 3), one film per row of `presence`, bool (n, superpixels).
-
-    Its own pixels stand where the superpixel is present, else the filling.
-    """
+    """One film per row: its own pixels where the superpixel is present, else the filling."""
     mask = np.repeat(labels.ravel(), 3)
     shown = np.take(255 * presence.view(np.uint8), mask, axis=1).reshape(-1, *film.shape)
     shown &= film ^ fill  # 255 lets the film through, 0 the filling: bits are faster than comparisons

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -73,24 +72,16 @@ def as_three_channels(films: np.ndarray) -> np.ndarray:
     return rows.reshape(*films.shape[:-1], 3)
 
 
-def load_film(path: Path, size: int, *, channels: int = 3) -> np.ndarray:
-    """One film as the network meets it.
+def load_film(path: Path, size: int) -> np.ndarray:
+    """One film as the network meets it, uint8 (size, size, 3).
 
     For 8-bit films without orientation these are the pixels of
     `keras.utils.load_img(path, target_size=(size, size), interpolation="bilinear")`.
 
-    Args:
-        path: Any film that `images.read_film_file` reads.
-        size: Height and width in pixels.
-        channels: 1 for grey, 3 for colour.
-
-    Returns:
-        uint8 (size, size, channels).
-
     Raises:
         FilmError: The file is no image, or only a part of one.
     """
-    return resized(read_film_file(path), size, channels=channels)
+    return resized(read_film_file(path), size)
 
 
 def resized(film: Image.Image, size: int, *, channels: int = 3) -> np.ndarray:
@@ -110,25 +101,24 @@ class _File:
 
 def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache | None,
                   workers: int) -> tuple[Cohort, Pixels]:
-    """The pixels of every film, from the cache or decoded into it.
+    """The pixels of every film, from the cache or decoded into it by so many threads.
 
-    Films that can't be read are dropped and noted in the cohort's history.
-
-    Args:
-        cohort: Rows whose `file` is relative to `films_folder`.
-        films_folder: Where the films lie.
-        size: Height and width in pixels.
-        cache: Where the pixels are kept; None keeps them in memory.
-        workers: Threads.
+    Films that can't be read are dropped and noted in the cohort's history. Without a cache the pixels are
+    kept in memory.
 
     Raises:
         FilmError: Not one film can be read, or one changed or vanished in the meantime.
         StorageError: No room for the pixels, or no permission.
     """
     with ThreadPoolExecutor(workers) as pool:
-        files = _look_at(cohort, films_folder, pool)
+        files = []
+        with progress_bar("Checking films", len(cohort)) as advance:
+            for file in pool.map(lambda film: _look(films_folder / film.file, film.file_sha256), cohort):
+                files.append(file)
+                advance(1)
         channels = 3 if any(file.colour for file in files) else 1
-        key = _key(files, size, channels)
+        key = {"films": digest([file.sha256 for file in files]), "size": size, "channels": channels,
+               "interpolation": INTERPOLATION, "decoder": _DECODER, "pillow": PIL.__version__}
         what = f"{len(files):,} films of {size} pixels in {'colour' if channels == 3 else 'grey'}"
         with open_rows(cache, "pixels", key, shape=(len(files), size, size, channels), dtype="uint8",
                        what=what) as rows:
@@ -139,16 +129,9 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
                         received=f"{len(files)} files in {films_folder}, none of them a complete image",
                         remedy="Prepare the films again with prepare_pict.py.")
     kept = np.setdiff1d(np.arange(len(files)), failed)
-    return _without(cohort, failed), Pixels(rows.values(), kept, digest(key))
-
-
-def _look_at(cohort: Cohort, folder: Path, pool: ThreadPoolExecutor) -> list[_File]:
-    files = []
-    with progress_bar("Checking films", len(cohort)) as advance:
-        for file in pool.map(lambda film: _look(folder / film.file, film.file_sha256), cohort):
-            files.append(file)
-            advance(1)
-    return files
+    dropped = tuple(Dropped(cohort.radiographs[row].file, "unreadable") for row in failed)
+    left = Cohort(tuple(cohort.radiographs[row] for row in kept), cohort.history)
+    return left.with_step(Step("decoded films", len(kept), dropped)), Pixels(rows.values(), kept, digest(key))
 
 
 def _look(path: Path, sha256: str) -> _File:
@@ -162,12 +145,6 @@ def _look(path: Path, sha256: str) -> _File:
             return _File(path, sha256, open_film(file, decode=False).mode in _COLOUR)
     except (OSError, FilmError):
         return _File(path, sha256)
-
-
-def _key(files: list[_File], size: int, channels: int) -> dict[str, Any]:
-    """Everything that the pixels depend on."""
-    return {"films": digest([file.sha256 for file in files]), "size": size, "channels": channels,
-            "interpolation": INTERPOLATION, "decoder": _DECODER, "pillow": PIL.__version__}
 
 
 def _decode_missing(rows: Rows, files: list[_File], pool: ThreadPoolExecutor, *, size: int,
@@ -203,10 +180,3 @@ def _unchanged_film(file: _File, size: int, channels: int) -> np.ndarray | None:
 def _inconstant(file: _File, what: str) -> FilmError:
     return FilmError("Films must stay as they are while they are read.",
                      received=f"{file.path}, which {what} in the meantime", remedy="Run the command again.")
-
-
-def _without(cohort: Cohort, failed: list[int]) -> Cohort:
-    left_out = set(failed)
-    dropped = tuple(Dropped(cohort.radiographs[row].file, "unreadable") for row in failed)
-    kept = tuple(film for row, film in enumerate(cohort) if row not in left_out)
-    return Cohort(kept, cohort.history).with_step(Step("decoded films", len(kept), dropped))

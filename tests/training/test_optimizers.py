@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.training.optimizers import OPTIMIZERS, Rates, build_optimizer, group_factors, parse_rates
-from pneumo_tf.training.schedules import rate_schedule
+from pneumo_tf.training.optimizers import (
+    OPTIMIZERS,
+    Rates,
+    build_optimizer,
+    group_factors,
+    parse_rates,
+    rate_schedule,
+)
 
 START = np.array([1.0, -2.0, 3.0], "float32")
 GRADIENT = np.array([0.5, -0.25, 2.0], "float32")
@@ -194,19 +200,11 @@ def test_the_rates_of_the_groups_are_a_geometric_series(count):
 
 def test_one_rate_for_all_makes_every_multiple_one():
     assert set(group_factors(Rates(1e-3, 1e-3), {"a": 0, "b": 2}).values()) == {1.0}
-    assert group_factors(Rates(1e-5, 1e-3), {"a": 0}, count=1) == {"a": 1.0}
-
-
-def test_a_group_that_does_not_exist_is_a_mistake():
-    with pytest.raises(ValueError, match="from 0 to 2"):
-        group_factors(Rates(1e-5, 1e-3), {"a": 3})
 
 
 JAX = """
 import keras, numpy as np
-from pneumo_tf.training.early_stopping import EarlyStopping
-from pneumo_tf.training.optimizers import build_optimizer
-from pneumo_tf.training.schedules import rate_schedule
+from pneumo_tf.training.optimizers import build_optimizer, rate_schedule
 
 keras.utils.set_random_seed(0)
 inputs = keras.Input((4,))
@@ -217,21 +215,18 @@ factors = {v.path: 0.01 for v in model.trainable_variables if v.path.startswith(
 model.compile(build_optimizer("adam", rate_schedule("constant", 1e-2, 6), factors=factors,
                               weight_decay=1e-6), loss="mse")
 x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
-stop = EarlyStopping(patience=1, tolerance=1e9).as_callback("loss")
-history = model.fit(x, x[:, :1] + 3, batch_size=32, epochs=5, verbose=0, callbacks=[stop]).history
+model.fit(x, x[:, :1] + 3, batch_size=32, epochs=1, verbose=0)
 assert keras.backend.backend() == "jax"
-assert len(history["loss"]) == 2 and stop.stopping.waited == 1
-assert all((a == b.numpy()).all() for a, b in zip(stop.best_weights, model.weights))
 moved = {v.path: float(abs(v.numpy() - old).max()) for v, old in zip(model.trainable_variables, before)}
 print(moved["shallow/kernel"], moved["deep/kernel"])
 """
 
 
-def test_multiples_schedule_and_stopping_work_on_jax_too():
+def test_multiples_and_schedule_work_on_jax_too():
     pytest.importorskip("jax")
     said = subprocess.run([sys.executable, "-c", JAX], capture_output=True, text=True, check=False,
                           env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"})
     assert said.returncode == 0, said.stderr[-2000:]
     shallow, deep = map(float, said.stdout.split())
-    assert shallow == pytest.approx(1e-4, rel=0.02)  # the best epoch is the first: one step of Adam
+    assert shallow == pytest.approx(1e-4, rel=0.02)  # one step of Adam
     assert deep == pytest.approx(1e-2, rel=0.02)

@@ -151,8 +151,8 @@ def test_the_assignment_flips_left_to_right_turns_and_brightens(small_film: np.n
 def test_an_unknown_preset_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(OptionError) as refusal:
         get_preset("mirror")
-    assert str(refusal.value) == ("An augmentation is known by one of its names. Received: mirror. "
-                                  f"Choose one of {', '.join(PRESETS)}.")
+    assert str(refusal.value) == ("The augmentation must be one that this program knows. Received: mirror. "
+                                  f"Choose one of: {', '.join(PRESETS)}.")
 
 
 def test_a_view_depends_on_seed_film_and_repeat_and_not_on_the_order_of_drawing() -> None:

@@ -126,7 +126,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 _CALLABLE: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, shape, strides, *_: _Tensor(
-        *storage, offset, tuple(shape), tuple(strides)),
+        storage[0], storage[1], offset, tuple(shape), tuple(strides)),
     ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor}
 
 
