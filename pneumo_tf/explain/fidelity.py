@@ -29,15 +29,10 @@ LEAST_R2 = 0.2
 
 @dataclass(frozen=True)
 class Curve:
-    """The score of a class while pixels go or come, the most important first.
+    """The score of a class while pixels go or come, the most important first."""
 
-    Attributes:
-        shares: float (steps + 1,), of the pixels, from 0 to 1.
-        scores: float (steps + 1,), in [0, 1].
-    """
-
-    shares: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    shares: NDArray[np.float64]  # (steps + 1,), of the pixels, from 0 to 1
+    scores: NDArray[np.float64]  # (steps + 1,), in [0, 1]
 
     @property
     def area(self) -> float:

@@ -62,9 +62,7 @@ class Network:
 def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | None = None) -> Network:
     """The network of a finished run.
 
-    Args:
-        engine: "keras", "openvino" or "auto"; None takes the run's where it can be had here.
-        threads: Of the processor, for OpenVINO; None takes all cores.
+    Without an engine it takes the run's where that can be had here; OpenVINO takes all cores unless told.
 
     Raises:
         RunError: The run has no network, or one that Keras can't read.
@@ -88,10 +86,8 @@ def imagenet_network(weights: Path, *, engine: str | None = None, threads: int |
     ImageNet's means and deviations. The network of its library then turns that into [−1, 1], where its
     weights belong (`transform_input` in torchvision); so do these two layers here.
 
-    Args:
-        weights: Keras's file with top, `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`.
-        engine: "keras", "openvino" or "auto"; None takes Keras.
-        threads: Of the processor, for OpenVINO; None takes all cores.
+    The weights are Keras's file with top, `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`; without an
+    engine Keras computes.
 
     Raises:
         WeightsError: Another file.

@@ -36,14 +36,9 @@ _DPI = 110
 
 def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, words: Language, title: str,
                    explained: str, lesion: NDArray[np.bool_] | None = None) -> None:
-    """Write an overlay for each method, the superpixels of each LIME, and the panel of all.
+    """Write an overlay for each method, the superpixels of each LIME, and the panel of all with its title.
 
-    Args:
-        folder: The folder of this film's pictures.
-        film: uint8 (H, W, 3).
-        title: Of the panel.
-        explained: Name of the class that is explained.
-        lesion: bool (H, W), where it is known.
+    `explained` is the name of the class; the lesion, bool (H, W), is shown where it is known.
 
     Raises:
         StorageError: No room, or no permission.

@@ -25,17 +25,11 @@ _HALVINGS = 14  # of the range in which the penalty for so many superpixels lies
 
 @dataclass(frozen=True)
 class Samples:
-    """The training set of a surrogate.
+    """The training set of a surrogate."""
 
-    Attributes:
-        presence: bool (n, d).
-        answers: float (n,), the network's answer for each perturbed film.
-        closeness: float (n,), above 0, the weight of each.
-    """
-
-    presence: Presence
-    answers: Numbers
-    closeness: Numbers
+    presence: Presence  # (n, d)
+    answers: Numbers  # (n,), the network's answer for each perturbed film
+    closeness: Numbers  # (n,), above 0, the weight of each
 
     def rows(self, chosen: NDArray[np.int_] | slice) -> Samples:
         """Some of the samples."""
@@ -71,7 +65,6 @@ def fit_surrogate(kind: str, samples: Samples, *, strength: float = 1.0, keep: i
 
     Args:
         kind: "logistic" (answers in [0, 1]), "ridge" or "tree".
-        samples: What g learns from.
         strength: Inverse of the penalty on the weights, as C in scikit-learn; the tree knows none.
         keep: Superpixels that g may use at most; None leaves it all.
         seed: Of ties in the tree.

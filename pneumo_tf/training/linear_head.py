@@ -24,28 +24,18 @@ _PART = 256  # vectors that are read at a time
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Vectors of films and their classes.
+    """Vectors of films and their classes."""
 
-    Attributes:
-        vectors: float32 (N, D).
-        labels: int (N,), indices of the classes.
-    """
-
-    vectors: np.ndarray
-    labels: np.ndarray
+    vectors: np.ndarray  # float32 (N, D)
+    labels: np.ndarray  # int (N,), indices of the classes
 
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
-    """A trained softmax layer.
+    """A trained softmax layer, for features as they come."""
 
-    Attributes:
-        kernel: float32 (D, K), for features as they come.
-        bias: float32 (K,).
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: np.ndarray  # float32 (D, K)
+    bias: np.ndarray  # float32 (K,)
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """float32 (N, K); each row sums to 1."""

@@ -139,9 +139,8 @@ class TrainingState:
         phase: Index of the phase.
         epochs: Epochs of that phase that are finished.
         over: Whether the phase has ended, by its epochs or early.
-        rates: Learning rates of the phase; None until they are chosen.
+        rates: None until they are chosen.
         history: One row of figures per finished epoch of all phases.
-        stopping: State of the early stopping; empty where there is none.
         model: Every variable of the model, dropout's random state among them.
         optimizer: Every variable of the optimizer, its step number and thereby its schedule among them.
         best: The model's variables after the best epoch of the phase; empty where they are the present ones.
@@ -204,17 +203,13 @@ class Checkpoint:
 
 @dataclass
 class Loop:
-    """One training: a model, what it learns from, what validates it, and where its state is kept.
-
-    Attributes:
-        diverged_in: The epoch whose loss was no number; None while there is none.
-    """
+    """One training: a model, what it learns from, what validates it, and where its state is kept."""
 
     model: keras.Model
     batches: Batches
     validation: Batches
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    diverged_in: int | None = None
+    diverged_in: int | None = None  # the epoch whose loss was no number
 
     def run(self, phases: Sequence[LoopPhase]) -> list[Row]:
         """Train all phases, going on from the checkpoint; the model keeps the last phase's weights.
@@ -261,7 +256,7 @@ class Loop:
             assign(self.model.variables, state.best)
 
     def _fall_back(self, state: TrainingState) -> None:
-        """Return to the last finished epoch, or say that there is none."""
+        """Return to the last finished epoch; a TrainingError where there is none."""
         if not state.history:
             raise TrainingError("A loss must stay a number.", received="NaN or infinity in the first epoch",
                                 remedy=_LOWER_RATE)

@@ -33,12 +33,9 @@ _CONSTANTS: dict[str, dict[str, float]] = {"adadelta": {"rho": 0.9, "epsilon": 1
 class PerVariable:
     """Mixed into an optimizer of Keras: each variable has its multiple of the rate, and decays.
 
-    Args:
-        learning_rate: The rate that the multiples refer to, or a schedule of it.
-        factors: Multiple of the rate by `variable.path`; 1 for variables that aren't named.
-        decay: Strength of the weight decay.
-        decoupled: Whether weights shrink by rate × decay before each step (arXiv:1711.05101); otherwise
-            decay × weight is added to the gradient before the optimizer sees it, as PyTorch does.
+    Where the decay is decoupled, weights shrink by rate × decay before each step (arXiv:1711.05101);
+    otherwise decay × weight is added to the gradient before the optimizer sees it, as PyTorch does. The other
+    arguments are those of `build_optimizer`.
     """
 
     def __init__(self, learning_rate: Any, *, factors: Mapping[str, float] | None = None, decay: float = 0.0,
@@ -48,11 +45,7 @@ class PerVariable:
         self._decay, self._decoupled = decay, decoupled
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Make the optimizer's state and settle each variable's multiple.
-
-        Raises:
-            ValueError: None of the variables is among those that were named.
-        """
+        """Make the optimizer's state and settle each multiple; a ValueError where none is named."""
         factors = dict(self._named_factors)
         if factors and not any(variable.path in factors for variable in variables):
             raise ValueError(f"no variable is called {next(iter(factors))!r} or any other of the names given")

@@ -211,7 +211,6 @@ class Cache:
         Args:
             kind: "pixels", "films", "views" …: a word in small letters.
             key: Everything that the values depend on, as JSON holds it.
-            shape: (number of rows, …).
             dtype: Name of a NumPy type, or bfloat16.
             what: What it is, in words for messages.
 

@@ -192,10 +192,9 @@ def test_groups_learn_in_equal_ratios_up_to_the_head():
     assert factors == pytest.approx({"stem": 0.01, "middle": 0.1, "head": 1.0})
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_the_rates_of_the_groups_are_a_geometric_series(count):
-    factors = group_factors(Rates(2e-6, 3e-4), {str(group): group for group in range(count)}, count)
-    np.testing.assert_allclose(3e-4 * np.array(list(factors.values())), np.geomspace(2e-6, 3e-4, count))
+def test_the_rates_of_the_groups_are_a_geometric_series():
+    factors = group_factors(Rates(2e-6, 3e-4), {"first": 0, "middle": 1, "head": 2})
+    np.testing.assert_allclose(3e-4 * np.array(list(factors.values())), np.geomspace(2e-6, 3e-4, 3))
 
 
 def test_one_rate_for_all_makes_every_multiple_one():
