@@ -10,20 +10,17 @@ several rounds counts. A second table times our presets as a training uses them,
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
+from results import command, describe_machine
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from pneumo_tf.phantoms.write import draw_phantom
+from pneumo_tf.training.views import PRESETS, Augmentation, apply_view, sample_view, view_rng
 
 WARM_UP = 32  # views
 KINDS = ("normal", "bacteria", "virus")
@@ -32,8 +29,6 @@ Work = Callable[[int], np.ndarray]
 
 def draw_films(count: int, side: int, channels: int) -> list[np.ndarray]:
     """Phantoms on a square canvas, uint8 (side, side, channels)."""
-    from pneumo_tf.phantoms.write import draw_phantom
-
     films = [draw_phantom(KINDS[i % 3], patient_seed=i, film_seed=i).film for i in range(count)]
     squares = [cv2.resize(film, (side, side), interpolation=cv2.INTER_AREA) for film in films]
     return [np.repeat(square[..., None], channels, axis=-1) for square in squares]
@@ -59,8 +54,6 @@ def generator_and_ours(films: list[np.ndarray], views: int) -> tuple[Work, Work]
     """The same views by Keras and by us, as functions of their number."""
     from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
     from keras_view import view_of_keras
-
-    from pneumo_tf.training.views import apply_view
 
     generator = ImageDataGenerator(rotation_range=30, width_shift_range=0.2, height_shift_range=0.2,
                                    horizontal_flip=True)
@@ -101,8 +94,6 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def time_presets(options: argparse.Namespace) -> None:
-    from pneumo_tf.training.views import PRESETS, Augmentation, apply_view, sample_view, view_rng
-
     films = draw_films(options.films, options.side, 1)
 
     def draw(number: int, *, augmentation: Augmentation) -> np.ndarray:
@@ -118,17 +109,6 @@ def time_presets(options: argparse.Namespace) -> None:
         print(f"| {name} | {' | '.join(f'{speed:.0f}' for speed in speeds)} |")
 
 
-def describe_machine() -> None:
-    import keras
-    import scipy
-
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), "") if Path("/proc/cpuinfo").exists() else ""
-    print(f"{model or platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
-          f"NumPy {np.__version__}, OpenCV {cv2.__version__}, SciPy {scipy.__version__}, "
-          f"Keras {keras.__version__}\n$ python benchmarks/augment.py {' '.join(sys.argv[1:])}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -140,7 +120,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     cv2.setNumThreads(1)  # else OpenCV shares one film among all cores
-    describe_machine()
+    print(f"{describe_machine()}\n$ {command()}")
     compare(options)
     time_presets(options)
 

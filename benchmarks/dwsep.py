@@ -3,28 +3,20 @@
     python benchmarks/dwsep.py
     python benchmarks/dwsep.py --batch-size 32 --batches 5
 
-Both networks see the same batch in turns, so that what else the machine does falls on both alike; the fastest
-batch of each counts. Training is one step of Adam with the first two convolutions kept constant.
+Both networks see the same batch in turns; the fastest batch of each counts, once both are compiled.
+Training is one step of Adam with the first two convolutions kept constant.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
+from results import command, describe_machine, in_turns
 
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import attach_head, build_backbone, multiply_adds, unfreeze
@@ -45,17 +37,8 @@ def classifier(backbone: Backbone, size: int) -> tuple[keras.Model, int]:
 
 
 def fastest(steps: list[Callable[[], object]], batches: int) -> list[float]:
-    """Seconds of the fastest run of each step; they take turns, and the first turn only compiles."""
-    seconds = []
-    for turn in range(batches + 1):
-        taken = []
-        for step in steps:
-            start = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - start)
-        if turn:
-            seconds.append(taken)
-    return list(np.min(seconds, axis=0))
+    in_turns(steps, 1)  # which compiles
+    return in_turns(steps, batches)
 
 
 def row(name: str, values: tuple[float, float], form: str) -> str:
@@ -77,8 +60,7 @@ def main() -> None:
     models = (separable, plain)
     train = fastest([partial(model.train_on_batch, films, labels) for model in models], options.batches)
     infer = fastest([partial(model.predict_on_batch, films) for model in models], options.batches)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Keras {keras.__version__}, "
-          f"{keras.backend.backend()}\n$ python benchmarks/dwsep.py {' '.join(sys.argv[1:])}\n")
+    print(f"{describe_machine()}; on {keras.backend.backend()}\n$ {command()}\n")
     print("| | VGG16DWSep | plain | plain / VGG16DWSep |\n|---|---:|---:|---:|")
     print(row("parameters below the head", (below, below_plain), ",d"))
     print(row("parameters with the head", (separable.count_params(), plain.count_params()), ",d"))

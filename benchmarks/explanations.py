@@ -12,37 +12,44 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+from explanation_bench import ASSIGNED, BEST, Bench, Subject, last_run, means, show
+from results import command, describe_machine, in_turns
+from scipy.stats import spearmanr
 
-import numpy as np  # noqa: E402
-from explanation_bench import ASSIGNED, BEST, Bench, Subject, last_run, means, show  # noqa: E402
-from explanation_samples import against_pypi, saving  # noqa: E402
-
-from pneumo_tf.cli.command import start_keras  # noqa: E402
+from pneumo_tf.cli.command import start_keras
+from pneumo_tf.data.labels import read_folder
+from pneumo_tf.data.preparation.prepare import prepare
+from pneumo_tf.explain import fidelity
+from pneumo_tf.explain.gradcam import GradCam
+from pneumo_tf.explain.lime import Explanation, LimeOptions, explain_by_lime
+from pneumo_tf.explain.methods import occlusion_map
+from pneumo_tf.explain.network import scorer_of
+from pneumo_tf.explain.superpixels import SEGMENTATIONS, segment
+from pneumo_tf.models.backbones import get_backbone
+from pneumo_tf.models.classifier import attach_head, build_backbone, linear_classifier, pooled_features
+from pneumo_tf.models.heads import HEADS
+from pneumo_tf.phantoms.write import draw_phantom, write_phantoms
+from pneumo_tf.studies.plan import StudyOptions
+from pneumo_tf.studies.train import run_study
+from pneumo_tf.training.engine import KERAS, OPENVINO, build_engine
+from pneumo_tf.training.machine import describe_device
 
 SHUFFLES = 5
+REFERENCE = 4000
 
 
 def make(folder: Path, films: int, patients: int) -> None:
     """Phantoms, a run on their true labels, and runs on labels shuffled among patients."""
-    import pandas as pd
-
-    from pneumo_tf.data.labels import read_folder
-    from pneumo_tf.data.preparation.prepare import prepare
-    from pneumo_tf.phantoms.write import write_phantoms
-    from pneumo_tf.studies.plan import StudyOptions
-    from pneumo_tf.studies.train import run_study
-
     source = write_phantoms(folder / "phantoms", films=films, patients=patients, seed=42)
     prepare(source, folder / "clasificacion")
     read_folder(folder / "clasificacion").write_csv(folder / "true.csv")
@@ -63,37 +70,28 @@ def make(folder: Path, films: int, patients: int) -> None:
 
 def table(bench: Bench, samples: Sequence[int], seeds: int) -> None:
     """Methods × segmentations × samples: stability over seeds and every figure, averaged over films."""
-    from pneumo_tf.explain import fidelity
-    from pneumo_tf.explain.superpixels import SEGMENTATIONS, segment
-
     rows = maps_without_samples(bench)
     for kind, options in (("lime", BEST), ("assigned", ASSIGNED)):
         for segmentation in SEGMENTATIONS:
             for count in samples:
-                parts = []
-                for subject in bench.subjects:
-                    labels = segment(subject.film, segmentation)
-                    start = time.perf_counter()
-                    found = [bench.lime(subject, labels=labels, samples=count, seed=seed, **options)
-                             for seed in range(seeds)]
-                    seconds = (time.perf_counter() - start) / seeds
-                    steady = fidelity.stability([each.weights for each in found])
-                    shown = np.mean([fidelity.verdict(each) == "shown" for each in found])
-                    r2 = np.nan if found[0].r2 is None else found[0].r2
-                    parts.append({"seconds": seconds, "spearman": steady.spearman, "top five": steady.overlap,
-                                  "R2": r2, "shown": float(shown),
-                                  **bench.judge(subject, found[0].signed_map())})
-                rows.append((f"{kind} {segmentation} {count}", means(parts)))
-                print(".", end="", flush=True)
+                found = []
+                figures = bench.repeat(partial(weigh, bench, found, {**options, "samples": count}),
+                                       seeds=seeds, segmentation=segmentation)
+                told = means([{"R2": np.nan if each.r2 is None else each.r2,
+                               "shown": fidelity.verdict(each) == "shown"} for each in found])
+                rows.append((f"{kind} {segmentation} {count}", figures | told))
     show(f"{len(bench.subjects)} films, {seeds} seeds", rows)
+
+
+def weigh(bench: Bench, found: list[Explanation], options: dict[str, Any], subject: Subject,
+          labels: np.ndarray, seed: int) -> np.ndarray:
+    """The weights that LIME gives superpixels; the explanation itself is added to those found."""
+    found.append(bench.lime(subject, labels, seed=seed, **options))
+    return found[-1].weights
 
 
 def maps_without_samples(bench: Bench) -> list[tuple[str, dict[str, float]]]:
     """Grad-CAM, occlusion, and what no method should fall behind: a random map."""
-    from pneumo_tf.explain.gradcam import GradCam
-    from pneumo_tf.explain.occlusion import occlusion_map
-    from pneumo_tf.explain.superpixels import segment
-
     camera, rng = GradCam(bench.network.model), np.random.default_rng(0)
     ways: dict[str, Callable[[Subject], np.ndarray]] = {
         "gradcam": lambda subject: camera.signed_map(subject.film, bench.explained),
@@ -110,15 +108,94 @@ def maps_without_samples(bench: Bench) -> list[tuple[str, dict[str, float]]]:
     return rows
 
 
+def saving(bench: Bench, folder: Path, superpixels: int) -> None:
+    """Each design against a reference of 4,000 coins; films done before are read from the folder.
+
+    The first row is a second reference, drawn as the first was: nothing can be expected to agree better.
+    """
+    ways = {"coins 4000, again": ("bernoulli", REFERENCE), "coins 1000": ("bernoulli", 1000),
+            "coins 300": ("bernoulli", 300), "antithetic 300": ("antithetic", 300),
+            "hadamard 256": ("hadamard", 256), "hadamard 512": ("hadamard", 512)}
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for subject in bench.subjects:
+        path = folder / f"saving-{superpixels}" / f"{subject.name}.json"
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(against_reference(bench, subject, ways, superpixels)))
+            print(".", end="", flush=True)
+        for name, row in json.loads(path.read_text()).items():
+            rows[name].append(row)
+    show(f"{len(rows['coins 1000'])} films against {REFERENCE} coins: same = the same five; "
+         "as good = none of the five is 2 s.e. worse than the reference's fifth",
+         [(name, means(parts)) for name, parts in rows.items()])
+
+
+def against_reference(bench: Bench, subject: Subject, ways: dict[str, tuple[str, int]], superpixels: int
+                      ) -> dict[str, dict[str, float]]:
+    labels = segment(subject.film, count=superpixels)
+    options = {**BEST, "design": "bernoulli"}
+    reference = bench.lime(subject, labels, samples=REFERENCE, seed=1000, **options)
+    sizes = np.abs(reference.weights)
+    error = float(np.std(reference.halves[0] - reference.halves[1]) / 2)  # of the mean of two halves
+    five, fifth = set(first_five(reference.weights)), np.sort(sizes)[-5]
+    rows = {}
+    for name, (design, samples) in ways.items():
+        found = bench.lime(subject, labels, samples=samples, seed=1, **{**BEST, "design": design})
+        chosen = first_five(found.weights)
+        miss = np.sqrt(np.mean((found.weights - reference.weights) ** 2))
+        rows[name] = {"same": float(set(chosen) == five), "overlap": len(five & set(chosen)) / 5,
+                      "as good": float((sizes[chosen] >= fifth - 2 * error).all()),
+                      "spearman": float(spearmanr(found.weights, reference.weights).statistic),
+                      "error": float(miss / sizes.max()), "ref. error": float(error / sizes.max())}
+    return rows
+
+
+def first_five(weights: np.ndarray) -> list[int]:
+    return np.argsort(-np.abs(weights), kind="stable")[:5].tolist()
+
+
+def against_pypi(bench: Bench, seeds: int) -> None:
+    """PyPI's lime and ours on one segmentation and classifier: seconds, stability over seeds, deletion."""
+    model = bench.network.model
+    ways: dict[str, Callable[[Subject, np.ndarray, int], np.ndarray]] = {
+        "lime 1000, model.predict": lambda subject, labels, seed: pypi(
+            subject, labels, seed, lambda films: model.predict(films, verbose=0), bench.explained),
+        "lime 1000, our scorer": lambda subject, labels, seed: pypi(
+            subject, labels, seed, lambda films: bench.scorer(np.asarray(films, np.uint8)), bench.explained)}
+    for samples in (1000, 512, 256):
+        ways[f"ours {samples}"] = lambda subject, labels, seed, samples=samples: bench.lime(
+            subject, labels, samples=samples, seed=seed, **BEST).weights
+    theirs = {"design": "bernoulli", "absent": "zero", "answers": "probability", "surrogate": "ridge"}
+    ways["ours 1000, lime's options"] = lambda subject, labels, seed: bench.lime(
+        subject, labels, samples=1000, seed=seed, **theirs).weights
+    rows = {name: bench.repeat(way, seeds=seeds) for name, way in ways.items()}
+    first = next(iter(rows.values()))["seconds"]
+    show(f"{len(bench.subjects)} films, {seeds} seeds",
+         [(name, {"times faster": first / row["seconds"], **row}) for name, row in rows.items()])
+
+
+def pypi(subject: Subject, labels: np.ndarray, seed: int, classify: Callable[[np.ndarray], np.ndarray],
+         explained: int) -> np.ndarray:
+    """Weights of PyPI's lime, float (superpixels,)."""
+    from lime.lime_image import LimeImageExplainer
+
+    found = LimeImageExplainer(random_state=seed, verbose=False).explain_instance(
+        subject.film, classify, labels=(explained,), top_labels=None, hide_color=0, num_samples=1000,
+        batch_size=32, segmentation_fn=lambda _: labels)
+    weights = np.zeros(labels.max() + 1)
+    for superpixel, weight in found.local_exp[explained]:
+        weights[superpixel] = weight
+    return weights
+
+
 def control(bench: Bench, shuffled: Sequence[Bench], samples: int) -> None:
     """The figures must fail networks that learnt nothing: they point into lesions as often as chance."""
 
     def rows_of(each: Bench) -> dict[str, dict[str, float]]:
-        rows = dict(maps_without_samples(each))
-        rows[f"lime slic {samples}"] = means([
-            each.judge(subject, each.lime(subject, samples=samples, **BEST).signed_map())
-            for subject in each.subjects])
-        return rows
+        found = [(subject, each.lime(subject, segment(subject.film), samples=samples, **BEST))
+                 for subject in each.subjects]
+        lime = means([each.judge(subject, explanation.signed_map()) for subject, explanation in found])
+        return dict(maps_without_samples(each)) | {f"lime slic {samples}": lime}
 
     for name, benches in (("true labels", [bench]), ("shuffled labels", shuffled)):
         found = [rows_of(each) for each in benches]
@@ -129,50 +206,30 @@ def control(bench: Bench, shuffled: Sequence[Bench], samples: int) -> None:
 
 def speed(run: Path | None, folder: Path, samples: int) -> None:
     """LIME beside the same forward passes alone, on EfficientNet-Lite0's run and on InceptionV3."""
-    from pneumo_tf.explain.network import scorer_of
-    from pneumo_tf.training.engine import KERAS, OPENVINO, build_engine
-    from pneumo_tf.training.machine import describe_device
-
     device, rows = describe_device(), []
     for name, model in speed_models(run, folder).items():
         film = phantom_film(model.input_shape[1])
         for engine in (KERAS, OPENVINO):
             built = build_engine(model, engine, threads=device.cores)
             scorer = scorer_of(built.coarse() if device.bfloat16 else built)
-            best = fastest(film, scorer, samples)
-            rows.append((f"{name}, {engine}", {**best, "overhead": best["lime"] / best["forward"] - 1,
-                                               "for 1000": best["lime"] * 1000 / samples}))
+            forward, lime = fastest(film, scorer, samples)
+            figures = {"forward": forward, "lime": lime, "overhead": lime / forward - 1,
+                       "for 1000": lime * 1000 / samples}
+            rows.append((f"{name}, {engine}", figures))
     show(f"{samples} samples, bfloat16 {device.bfloat16}, the best of 3", rows)
 
 
-def fastest(film: np.ndarray, scorer: Callable[[np.ndarray], np.ndarray], samples: int) -> dict[str, float]:
+def fastest(film: np.ndarray, scorer: Callable[[np.ndarray], np.ndarray], samples: int) -> list[float]:
     """Seconds of so many forward passes on films that are ready, and of LIME with as many, in turns."""
-    from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
-    from pneumo_tf.explain.superpixels import segment
-
     films = np.random.default_rng(0).integers(0, 256, (32, *film.shape)).astype(np.uint8)
     scorer(films)
-    best = {"forward": np.inf, "lime": np.inf}
-    for _ in range(3):
-        start = time.perf_counter()
-        for _ in range(-(-samples // 32)):
-            scorer(films)
-        best["forward"] = min(best["forward"], time.perf_counter() - start)
-        start = time.perf_counter()
-        chosen = LimeOptions(**BEST, samples=samples)  # type: ignore[arg-type]
-        explain_by_lime(film, segment(film), scorer, explained=0, options=chosen)
-        best["lime"] = min(best["lime"], time.perf_counter() - start)
-    return best
+    options = LimeOptions(**BEST, samples=samples)  # type: ignore[arg-type]
+    return in_turns([lambda: [scorer(films) for _ in range(-(-samples // 32))],
+                     lambda: explain_by_lime(film, segment(film), scorer, explained=0, options=options)], 3)
 
 
 def speed_models(run: Path | None, folder: Path) -> dict[str, Any]:
     """A run's network; InceptionV3 as `fast` uses it, without its last blocks, and the whole of it."""
-    import keras
-
-    from pneumo_tf.models.backbones import get_backbone
-    from pneumo_tf.models.classifier import attach_head, build_backbone, linear_classifier, pooled_features
-    from pneumo_tf.models.heads import HEADS
-
     backbone = get_backbone("inception_v3")
     network = build_backbone(backbone, 299)
     features, rng = pooled_features(network, backbone.taps), np.random.default_rng(0)
@@ -184,10 +241,6 @@ def speed_models(run: Path | None, folder: Path) -> dict[str, Any]:
 
 
 def phantom_film(side: int) -> np.ndarray:
-    import cv2
-
-    from pneumo_tf.phantoms.write import draw_phantom
-
     film = cv2.resize(draw_phantom("bacteria", patient_seed=1, film_seed=2).film, (side, side))
     return np.repeat(film[..., None], 3, axis=-1)
 
@@ -205,8 +258,7 @@ def main() -> None:
     parser.add_argument("--superpixels", type=int, default=80, help="of --part saving")
     parser.add_argument("--phantoms", type=int, nargs=2, default=(360, 240), metavar=("FILMS", "PATIENTS"))
     typed = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-          f"Python {platform.python_version()}\n$ python benchmarks/explanations.py {' '.join(sys.argv[1:])}")
+    print(f"{describe_machine()}\n$ {command()}")
     start = time.perf_counter()
     start_keras(None)
     if typed.part == "make":

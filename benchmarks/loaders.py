@@ -13,7 +13,6 @@ from the pixel cache.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
@@ -32,7 +31,6 @@ from PIL import Image
 from results import ROOT, command, describe_machine, draw_phantoms, scratch
 from results import parser as new_parser
 
-sys.path.insert(0, str(ROOT))
 WORKERS = (0, 1, 2, 4)
 OURS = "pixel cache, ours, threads"
 ROUNDS = 3
@@ -180,12 +178,10 @@ def choice(taken: dict[str, dict[str, float]], epochs: dict[str, dict[int, tuple
 def draw(taken: dict[str, dict[str, float]], epochs: dict[str, dict[int, tuple[float, float]]],
          target: Path) -> None:
     """Two panels: the steps of each library, and epochs by the number of workers."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     bottom = np.zeros(len(taken))
     for step in STEPS:
         values = np.array([steps[step] for steps in taken.values()])
@@ -204,7 +200,7 @@ def main() -> None:
     options = new_parser(__doc__, films="folder of films as they were found (default: phantoms)")
     options.add_argument("--count", type=int, default=120, help="films of an epoch")
     options.add_argument("--plot", type=Path, help="a PNG of both tables")
-    typed: argparse.Namespace = options.parse_args()
+    typed = options.parse_args()
     with scratch() as folder:
         source = typed.films or draw_phantoms(folder / "phantoms", typed.count)
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpeg", ".jpg", ".png"))

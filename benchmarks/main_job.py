@@ -11,39 +11,16 @@ on the same training films follow. Without --films phantoms are drawn.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
-import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import pandas as pd
+from results import ROOT, command, describe_machine, measured, parser, scratch
+
 TUTORIAL_EPOCHS = 60
 BASELINE_FILMS = 150  # of each class: enough that a last, smaller batch hardly counts
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Wall time and largest memory of one command."""
-
-    seconds: float
-    gigabytes: float
-
-
-def measure(script: str, *arguments: str) -> Measured:
-    """Run a command of ours in a process of its own."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, str(ROOT / "scripts" / script), *arguments],
-                               stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{script} failed")
-    return Measured(time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9)
+Measured = tuple[float, float]  # seconds, GB
 
 
 def last_run(model: Path) -> Path:
@@ -51,25 +28,25 @@ def last_run(model: Path) -> Path:
 
 
 def train(folder: Path, *options: str) -> tuple[Measured, Path]:
-    took = measure("binary_class.py", "-p", str(folder / "clasificacion"), "-l", str(folder / "labels.csv"),
-                   "-o", str(folder / "model"), *options)
+    took = measured(str(ROOT / "scripts/binary_class.py"), "-p", str(folder / "clasificacion"),
+                    "-l", str(folder / "labels.csv"), "-o", str(folder / "model"), *options)
     return took, last_run(folder / "model")
 
 
 def prepare(films: Path, folder: Path, *options: str) -> list[tuple[str, Measured]]:
     target = str(folder / "clasificacion")
-    return [("prepare_pict.py", measure("prepare_pict.py", "--source", str(films), "--target", target,
-                                        *options)),
-            ("get_labels.py", measure("get_labels.py", "-p", target, "-o", str(folder / "labels.csv")))]
+    return [("prepare_pict.py", measured(str(ROOT / "scripts/prepare_pict.py"), "--source", str(films),
+                                         "--target", target, *options)),
+            ("get_labels.py", measured(str(ROOT / "scripts/get_labels.py"), "-p", target,
+                                       "-o", str(folder / "labels.csv")))]
 
 
 def thin_out(folder: Path, count: int) -> None:
     """Keep so many prepared films, evenly over the table, so that the classes stay as frequent."""
-    head, *rows = (folder / "labels.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [rows[index * len(rows) // count] for index in range(min(count, len(rows)))]
-    (folder / "labels.csv").write_text("".join([head, *kept]), encoding="utf-8")
-    for row in set(rows).difference(kept):
-        name = row.partition(",")[0]
+    table = pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False)
+    kept = [index * len(table) // count for index in range(min(count, len(table)))]
+    table.iloc[kept].to_csv(folder / "labels.csv", index=False)
+    for name in table.drop(table.index[kept])["id"]:
         (folder / "clasificacion" / f"{name}.jpeg").unlink()
 
 
@@ -77,19 +54,15 @@ def reference_seconds(films: Path, folder: Path, train_films: int, network: str)
     """What the tutorial's 60 epochs on so many training films would take here."""
     prepare(films, folder, "--per-class", str(BASELINE_FILMS))
     _, run = train(folder, "-e", "2", "--recipe", "reference", "--backbone", network, "--weights", "none")
-    rows = (run / "history.csv").read_text().splitlines()
-    seconds = float(rows[2].split(",")[rows[0].split(",").index("seconds")])  # the first epoch compiles
-    seen = sum(row["split"] == "train" for row in read_predictions(run))
-    return seconds / seen * train_films * TUTORIAL_EPOCHS
+    seconds = pd.read_csv(run / "history.csv")["seconds"][1]  # the first epoch compiles
+    return float(seconds) / films_trained_on(run) * train_films * TUTORIAL_EPOCHS
 
 
-def read_predictions(run: Path) -> list[dict[str, str]]:
-    header, *rows = (run / "predictions.csv").read_text().splitlines()
-    return [dict(zip(header.split(","), row.split(","), strict=True)) for row in rows]
+def films_trained_on(run: Path) -> int:
+    return int((pd.read_csv(run / "predictions.csv")["split"] == "train").sum())
 
 
 def phantoms(folder: Path) -> Path:
-    sys.path.insert(0, str(ROOT))
     from pneumo_tf.phantoms.write import write_phantoms
 
     return write_phantoms(folder / "phantoms", workers=os.cpu_count() or 1)
@@ -97,7 +70,7 @@ def phantoms(folder: Path) -> Path:
 
 def compare(films: Path, folder: Path, run: Path, seconds: float, networks: list[str]) -> None:
     """The tutorial's training with each network beside a run of ours that took so many seconds."""
-    train_films = sum(row["split"] == "train" for row in read_predictions(run))
+    train_films = films_trained_on(run)
     for network in networks:
         baseline = reference_seconds(films, folder / network, train_films, network)
         print(f"reference, {network}, x {TUTORIAL_EPOCHS} epochs on these {train_films} training films: "
@@ -105,10 +78,9 @@ def compare(films: Path, folder: Path, run: Path, seconds: float, networks: list
 
 
 def show(steps: list[tuple[str, Measured]], run: Path) -> None:
-    for name, took in steps:
-        print(f"{name:<18}{took.seconds:8.1f} s{took.gigabytes:8.2f} GB")
-    print(f"{'together':<18}{sum(took.seconds for _, took in steps):8.1f} s"
-          f"{max(took.gigabytes for _, took in steps):8.2f} GB at most")
+    together = sum(seconds for _, (seconds, _) in steps), max(size for _, (_, size) in steps)
+    for name, (seconds, gigabytes) in [*steps, ("together", together)]:
+        print(f"{name:<18}{seconds:8.1f} s{gigabytes:8.2f} GB")
     test = json.loads((run / "metrics.json").read_text())["test"]
     print(f"test: {test['films']} films of {test['patients']} patients")
     for name in ("accuracy", "auc", "sensitivity", "specificity"):
@@ -117,29 +89,25 @@ def show(steps: list[tuple[str, Measured]], run: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, help="folder or archive of films")
-    parser.add_argument("--backbone", default="inception_v3")
-    parser.add_argument("--weights", default="imagenet")
-    parser.add_argument("--epochs", default="60")
-    parser.add_argument("--engine", default="keras")
-    parser.add_argument("--count", type=int, help="films to train and test with (default: all)")
-    parser.add_argument("--baseline", nargs="*", metavar="BACKBONE", default=[],
-                        help="time the reference recipe beside it, with these networks")
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-          f"Python {platform.python_version()}\n$ python benchmarks/main_job.py {' '.join(sys.argv[1:])}")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        films = options.films or phantoms(folder)
+    options = parser(__doc__, films="folder or archive of films (default: phantoms)")
+    options.add_argument("--backbone", default="inception_v3")
+    options.add_argument("--weights", default="imagenet")
+    options.add_argument("--epochs", default="60")
+    options.add_argument("--engine", default="keras")
+    options.add_argument("--count", type=int, help="films to train and test with (default: all)")
+    options.add_argument("--baseline", nargs="*", metavar="BACKBONE", default=[],
+                         help="time the reference recipe beside it, with these networks")
+    typed = options.parse_args()
+    with scratch() as folder:
+        films = typed.films or phantoms(folder)
         steps = prepare(films, folder)
-        if options.count:
-            thin_out(folder, options.count)
-        took, run = train(folder, "-e", options.epochs, "--backbone", options.backbone, "--weights",
-                          options.weights, "--engine", options.engine)
+        if typed.count:
+            thin_out(folder, typed.count)
+        took, run = train(folder, "-e", typed.epochs, "--backbone", typed.backbone,
+                          "--weights", typed.weights, "--engine", typed.engine)
+        print(f"{describe_machine()}\n$ {command()}")
         show([*steps, ("binary_class.py", took)], run)
-        compare(films, folder, run, took.seconds, options.baseline)
+        compare(films, folder, run, took[0], typed.baseline)
 
 
 if __name__ == "__main__":

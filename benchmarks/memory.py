@@ -9,12 +9,9 @@ often as its lists and arrays keep it at the same time; measured with the smalle
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from results import ROOT, Result, parser, prepared_films, scratch, show
+from results import ROOT, Result, measured, parser, prepared_films, scratch, show
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.labels import load_cohort, read_folder
@@ -32,16 +29,6 @@ train, test = train_test_split(films, test_size=0.3)
 """
 
 
-def peak(*command: str) -> float:
-    """Largest resident memory of a command, in GB."""
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    return float(usage.ru_maxrss * 1024 / 1e9)
-
-
 def study(films: Path, cohort: Cohort, folder: Path, options: list[str]) -> float:
     """Peak of a study of these films alone, which are linked into a folder of their own."""
     place = folder / f"films-{len(cohort)}"
@@ -49,8 +36,8 @@ def study(films: Path, cohort: Cohort, folder: Path, options: list[str]) -> floa
     for film in cohort:
         (place / film.file).symlink_to((films / film.file).absolute())
     cohort.write_csv(folder / "labels.csv")
-    return peak("scripts/binary_class.py", "-p", str(place), "-l", str(folder / "labels.csv"),
-                "-o", str(place) + "-model", "--cache", str(place) + "-cache", *options)
+    return measured(str(ROOT / "scripts/binary_class.py"), "-p", str(place), "-l", str(folder / "labels.csv"),
+                    "-o", str(place) + "-model", "--cache", str(place) + "-cache", *options)[1]
 
 
 def spread(cohort: Cohort, count: int) -> Cohort:
@@ -72,8 +59,8 @@ def main() -> None:
              *(f"--{option}" for option in typed.more)]
     with scratch() as folder:
         films = typed.films or prepared_films(folder / "films", many, 224)
-        cohort = (load_cohort(typed.labels, films, extension=None) if typed.labels else read_folder(films))
-        tutorial = peak("-c", TUTORIAL, str(films / cohort.radiographs[0].file), str(few))
+        cohort = load_cohort(typed.labels, films, extension=None) if typed.labels else read_folder(films)
+        _, tutorial = measured("-c", TUTORIAL, str(films / cohort.radiographs[0].file), str(few))
         small, large = (study(films, spread(cohort, count), folder, given) for count in (few, many))
     held = tutorial / few * many
     show([Result(f"peak memory, {many:,} films, {typed.backbone}",

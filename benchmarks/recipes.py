@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from results import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 LITE = "--backbone efficientnet_lite0"
 ROWS = {
     "fast": f"--recipe fast {LITE}",
@@ -75,13 +75,10 @@ def _row(name: str, runs: list[Path]) -> str:
     tests = [json.loads((run / "metrics.json").read_text())["test"]["figures"] for run in runs]
     facts = [json.loads((run / "run.json").read_text()) for run in runs]
     minutes = [sum(stage["seconds"] for stage in fact["stages"]) / 60 for fact in facts]
-    cells = [_mean_and_range([test[figure]["value"] for test in tests]) for figure in FIGURES]
+    values = [[test[figure]["value"] for test in tests] for figure in FIGURES]
+    cells = [f"{np.mean(found):.3f} ({min(found):.3f}–{max(found):.3f})" for found in values]
     return (f"| `{name}` | " + " | ".join(cells)
             + f" | {len(runs)} | {np.mean(minutes):.1f} | `{ROWS[name].format(vgg16='…', inception='…')}` |")
-
-
-def _mean_and_range(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ({min(values):.3f}–{max(values):.3f})"
 
 
 if __name__ == "__main__":

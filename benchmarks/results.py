@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-_PACKAGES = ("tensorflow", "keras", "openvino", "numpy", "pillow", "opencv-python-headless", "scikit-image")
 _HEAD = "| claim | baseline | ours | ratio | at least |\n|---|---|---|---|---|"
 
 
@@ -69,21 +67,22 @@ def command() -> str:
 
 def describe_machine() -> str:
     """Processor, its cores, how busy it was, and the versions that count."""
-    versions = [f"Python {platform.python_version()}"]
-    for package in _PACKAGES:
-        try:
-            versions.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
+    from pneumo_tf.training.machine import describe_device, package_versions
+
+    device, versions = describe_device(), package_versions()
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
-    return f"{processor()}, {os.cpu_count()} cores{load}; {', '.join(versions)}"
+    return (f"{device.processor}, {device.cores} cores{load}; "
+            + ", ".join(f"{package} {version}" for package, version in versions.items()))
 
 
-def processor() -> str:
-    source = Path("/proc/cpuinfo")
-    lines = source.read_text().splitlines() if source.is_file() else []
-    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+def measured(*command: str) -> tuple[float, float]:
+    """Seconds of a Python command in a process of its own, and the GB of its largest resident memory."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"failed: {' '.join(command)}")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9
 
 
 @contextmanager

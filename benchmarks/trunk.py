@@ -18,8 +18,7 @@ import keras
 import numpy as np
 from results import Result, in_turns, parser, show
 
-from pneumo_tf.models.backbone import Backbone
-from pneumo_tf.models.backbones import get_backbone
+from pneumo_tf.models.backbones import Backbone, get_backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.models.weights.pretrained import NONE, find_weights, load_weights
 from pneumo_tf.training.engine import AUTO, KERAS, OPENVINO, Engine, build_engine, choose_engine

@@ -7,7 +7,7 @@ traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 # Options whose names aren't those of the values that they set.
@@ -52,6 +52,17 @@ class PneumoError(Exception):
 
 class OptionError(PneumoError):
     """An option, or a combination of options, that has no meaning."""
+
+
+def check_known(what: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name that isn't among the known ones of its kind, e.g. of the optimizers.
+
+    Raises:
+        OptionError: It isn't.
+    """
+    if name not in known:
+        raise OptionError(f"The {what} must be one that this program knows.", received=name,
+                          remedy=choose_from(known, name))
 
 
 class FilmError(PneumoError):

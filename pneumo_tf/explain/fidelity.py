@@ -29,15 +29,10 @@ LEAST_R2 = 0.2
 
 @dataclass(frozen=True)
 class Curve:
-    """The score of a class while pixels go or come, the most important first.
+    """The score of a class while pixels go or come, the most important first."""
 
-    Attributes:
-        shares: float (steps + 1,), of the pixels, from 0 to 1.
-        scores: float (steps + 1,), in [0, 1].
-    """
-
-    shares: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    shares: NDArray[np.float64]  # (steps + 1,), of the pixels, from 0 to 1
+    scores: NDArray[np.float64]  # (steps + 1,), in [0, 1]
 
     @property
     def area(self) -> float:
@@ -67,15 +62,8 @@ def deletion(film: Film, importance: Map, scorer: Scorer, *, explained: int, abs
              steps: int = STEPS) -> Curve:
     """Scores while pixels are deleted, the most important first; the faster they fall, the better.
 
-    Petsiuk, Das and Saenko, RISE, BMVC 2018.
-
-    Args:
-        film: uint8 (H, W, 3).
-        importance: float (H, W).
-        scorer: Films to scores.
-        explained: The class.
-        absent: What stands in place of a deleted pixel.
-        steps: Films to score beside the whole one.
+    Petsiuk, Das and Saenko, RISE, BMVC 2018. The film is uint8 (H, W, 3), the map float (H, W); `absent` says
+    what stands in place of a deleted pixel, `steps` how many films are scored beside the whole one.
 
     Raises:
         FilmError: A map of another size.
@@ -91,9 +79,13 @@ def insertion(film: Film, importance: Map, scorer: Scorer, *, explained: int, ab
 
 def stability(weights: Sequence[NDArray[np.floating]]) -> Stability:
     """Agreement of explanations of one film with the same superpixels, from two on."""
-    pairs = list(combinations(weights, 2))
-    return Stability(float(np.mean([_rank_correlation(*pair) for pair in pairs])),
-                     float(np.mean([_overlap(*pair) for pair in pairs])))
+    from scipy.stats import spearmanr  # takes most of a second to import, and the parser imports this room
+
+    leaders = [set(np.argsort(-np.abs(each), kind="stable")[:TOP].tolist()) for each in weights]
+    spearman = [spearmanr(first, second).statistic if np.ptp(first) and np.ptp(second) else 0.0
+                for first, second in combinations(weights, 2)]
+    overlap = [len(first & second) / len(first) for first, second in combinations(leaders, 2)]
+    return Stability(float(np.mean(spearman)), float(np.mean(overlap)))
 
 
 def verdict(explanation: Explanation) -> str:
@@ -110,12 +102,8 @@ def points_inside(importance: Map, lesion: Mask, *, tolerance: float = TOLERANCE
     """The pointing game: whether the most important place lies in the lesion, or as good as.
 
     Zhang et al., Top-Down Neural Attention by Excitation Backprop, ECCV 2016. Of a plateau the pixel nearest
-    to its middle counts; a map without anything positive points nowhere.
-
-    Args:
-        importance: float (H, W).
-        lesion: bool (H, W).
-        tolerance: Distance from the lesion that still counts, as a share of the longer side.
+    to its middle counts; a map without anything positive points nowhere. The tolerance is the distance from
+    the lesion that still counts, as a share of the longer side.
     """
     if importance.max() <= 0:
         return False
@@ -141,25 +129,9 @@ def _curve(first: Film, last: Film, importance: Map, scorer: Scorer, *, explaine
     if importance.shape != first.shape[:2]:
         raise FilmError("A map must have the size of its film.",
                         received=f"{importance.shape} for a film {first.shape[:2]}")
-    order = np.argsort(-importance.ravel(), kind="stable")
-    rank = np.empty(order.size, dtype=int)
-    rank[order] = np.arange(order.size)
+    rank = np.argsort(np.argsort(-importance.ravel(), kind="stable")).reshape(importance.shape)
     shares = np.linspace(0, 1, steps + 1)
-    changed = rank.reshape(importance.shape) < (shares * order.size)[:, None, None]
+    changed = rank < (shares * rank.size)[:, None, None]
     films = np.where(changed[..., None], last, first)
     scores = [scorer(films[start : start + BATCH])[:, explained] for start in range(0, len(films), BATCH)]
     return Curve(shares, np.concatenate(scores).astype(np.float64))
-
-
-def _rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    from scipy.stats import spearmanr  # takes most of a second to import, and the parser imports this room
-
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(spearmanr(first, second).statistic)
-
-
-def _overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    size = min(TOP, len(first))
-    leaders = [set(np.argsort(-np.abs(each), kind="stable")[:size].tolist()) for each in (first, second)]
-    return len(leaders[0] & leaders[1]) / size

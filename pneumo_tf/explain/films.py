@@ -26,8 +26,6 @@ from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder
 from pneumo_tf.storage import make_folder, write_json
 
-_BLANK = "all its pixels have one colour"
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -49,12 +47,9 @@ class Chosen:
 
 
 def choose_films(names: Sequence[str], *, run: RunFolder | None, worst: int = 0) -> list[Chosen]:
-    """The films to be explained, each once.
+    """The films to be explained, each once: by ids in the run or paths of images.
 
-    Args:
-        names: Ids in the run, or paths of images.
-        run: The run; None where there is none.
-        worst: So many of the gravest errors among the run's test films come after them.
+    After them come so many of the worst errors among the run's test films.
 
     Raises:
         FilmError: Neither an id nor a file.
@@ -105,10 +100,8 @@ def _by_path(run: RunFolder | None, name: str) -> Chosen:
 def read_lesion(folder: Path, film: Chosen, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """The mask of a phantom's lesion on the film that the network is given; None for films without one.
 
-    Args:
-        folder: The `masks` beside the phantoms.
-        film: Prepared with its sides kept in proportion, or stretched; not padded.
-        shape: Height and width.
+    The folder is the `masks` beside the phantoms. The film was prepared with its sides kept in proportion, or
+    stretched; not padded.
     """
     path = folder / Path(film.source).with_suffix(".png")
     if not film.source or not path.is_file():
@@ -125,11 +118,8 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
     A film that can't be explained gets its reason in the record, and the others go on.
 
     Args:
-        explainer: The network and its options.
-        films: The films.
         methods: Names from METHODS.
         folder: Gets a folder for each film and `explanations.json`; what it holds of other films stays.
-        words: The language of titles and notes.
         wanted: The class to explain; None takes the positive of two classes, of several the called one.
         masks: Folder with the masks of phantoms' lesions.
         advance: Told after each film.
@@ -185,7 +175,9 @@ def _explain(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, fo
               "methods": {each.method: {"verdict": each.verdict, **each.numbers} for each in findings}}
     write_pictures(folder / place, film, findings, words=words, title=sentence(record, words), explained=name,
                    lesion=lesion)
-    return record | ({"error": _BLANK} if all(each.verdict == "blank" for each in findings) else {})
+    if all(each.verdict == "blank" for each in findings):
+        record["error"] = "all its pixels have one colour"
+    return record
 
 
 def _distinct(films: Sequence[Chosen], before: Sequence[dict[str, Any]]) -> list[Chosen]:

@@ -49,12 +49,7 @@ class GradCam:
         self._rest.compile(optimizer=keras.optimizers.SGD(1.0), loss=_negative_log_odds(activation))
 
     def signed_map(self, film: Film, explained: int) -> NDArray[np.float32]:
-        """The share of each pixel in the log-odds of a class, float32 (H, W), signed.
-
-        Args:
-            film: uint8 (H, W, 3) of the network's size.
-            explained: Index of the class.
-        """
+        """The share of each pixel in the log-odds of a class, float32 (H, W), signed."""
         check_film(film)
         outputs = keras.tree.flatten(self._maps.predict_on_batch(film[None]))
         maps = [np.asarray(each, np.float32) for each in outputs]

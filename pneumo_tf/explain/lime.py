@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import hadamard
 from scipy.special import logit
 
-from pneumo_tf.errors import FilmError, OptionError, choose_from
+from pneumo_tf.errors import FilmError, OptionError, check_known
 from pneumo_tf.explain.superpixels import (
     BATCH,
     Film,
@@ -32,9 +32,10 @@ from pneumo_tf.explain.superpixels import (
 )
 from pneumo_tf.explain.surrogates import Fitted, Numbers, Samples, fit_surrogate
 
+DESIGNS = ("bernoulli", "antithetic", "hadamard")
 ANSWERS = ("kept", "probability", "log_odds")
 TOP = 5  # superpixels that must stay the same for stop_early
-Decide = Callable[[NDArray[np.float32]], NDArray[np.int_]]
+Decide = Callable[[NDArray[np.float32]], NDArray[np.int_]]  # scores (n, K) to classes (n,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,6 @@ class Explanation:
     """The weight of each superpixel for one class.
 
     Attributes:
-        labels: int32 (H, W), the superpixels.
         weights: float (d,), signed: above 0 speaks for the class.
         r2: How well the surrogate follows the network, weighted; None where the answers don't vary.
         samples: Perturbed films that were scored.
@@ -97,15 +97,7 @@ class Explanation:
 
 def explain_by_lime(film: Film, labels: Labels, scorer: Scorer, *, explained: int, options: LimeOptions,
                     decide: Decide = lambda scores: scores.argmax(axis=1)) -> Explanation:
-    """Explain one score of one film.
-
-    Args:
-        film: uint8 (H, W, 3).
-        labels: int (H, W), its superpixels, from 0 without gaps.
-        scorer: Films to scores.
-        explained: Index of the class to explain.
-        options: How the samples are drawn, scored and fitted.
-        decide: Scores (n, K) to classes (n,).
+    """Explain the score of one class, by its index, of one film.
 
     Raises:
         FilmError: Another shape or dtype, or superpixels of another film, or only one of them.
@@ -142,27 +134,22 @@ def _draw(film: Film, labels: Labels, scorer: Scorer, *, options: LimeOptions,
     superpixels = int(labels.max()) + 1
     presence = draw_presence(options.design, superpixels, options.samples, seed=options.seed)
     fill = filling(film, options.absent, labels)
-    step = _round(options, superpixels)
+    step = options.samples
+    if options.stop_early:  # two looks at the ranking lie whole blocks apart, with enough samples to fit g
+        block = block_size(options.design, superpixels)
+        step = -(-max(2 * superpixels, 2 * BATCH) // block) * block
     drawn: Samples | None = None
     leaders: frozenset[int] | None = None
     for start in range(0, len(presence), step):
         rows = presence[start : start + step]
         answers = answer(scores_of(film, fill, labels, rows, scorer=scorer))
         new = Samples(rows, answers, closeness(rows, options.sigma))
-        drawn = new if drawn is None else _joined(drawn, new)
+        drawn = new if drawn is None else drawn.joined(new)
         before, leaders = leaders, _leaders(drawn, options) if options.stop_early else None
         if leaders is not None and leaders == before:
             break
     assert drawn is not None
     return drawn
-
-
-def _round(options: LimeOptions, superpixels: int) -> int:
-    """Samples between two looks at the ranking: whole blocks of the design, and enough to fit g."""
-    if not options.stop_early:
-        return options.samples
-    block = block_size(options.design, superpixels)
-    return -(-max(2 * superpixels, 2 * BATCH) // block) * block
 
 
 def _leaders(samples: Samples, options: LimeOptions) -> frozenset[int] | None:
@@ -171,12 +158,6 @@ def _leaders(samples: Samples, options: LimeOptions) -> frozenset[int] | None:
         return None
     weights = fit(samples, replace(options, keep=None)).weights
     return frozenset(np.argsort(-np.abs(weights), kind="stable")[:TOP].tolist())
-
-
-def _joined(first: Samples, second: Samples) -> Samples:
-    return Samples(np.concatenate([first.presence, second.presence]),
-                   np.concatenate([first.answers, second.answers]),
-                   np.concatenate([first.closeness, second.closeness]))
 
 
 def _answers(scores: NDArray[np.float32], explained: int, wanted: str, decide: Decide) -> Numbers:
@@ -216,27 +197,24 @@ def _check(film: Film, labels: Labels, options: LimeOptions) -> None:
 
 
 def draw_presence(design: str, superpixels: int, samples: int, *, seed: int = 0) -> Presence:
-    """Presence vectors of a design, always the same for the same seed.
+    """Presence vectors of a design, always the same for the same seed; at least one of each number.
 
-    Args:
-        design: "bernoulli": independent fair coins. "antithetic": fair coins in pairs of a vector and its
-            opposite, so that whatever two superpixels do only together cancels out. "hadamard": such pairs,
-            and in every block of rows each two superpixels meet equally often, so that no superpixel is
-            mistaken for another.
-        superpixels: d, at least 1.
-        samples: n, at least 1.
-        seed: Of the coins.
-
-    Returns:
-        bool (n, d).
-
-    Raises:
-        OptionError: Another design.
+    - `bernoulli`: independent fair coins.
+    - `antithetic`: fair coins in pairs of a vector and its opposite, so that whatever two superpixels do only
+      together cancels out.
+    - `hadamard`: such pairs, and in every block of rows each two superpixels meet equally often, so that no
+      superpixel is mistaken for another.
     """
-    if design not in DESIGNS:
-        raise OptionError("Samples must be drawn by a design that this program knows.", received=design,
-                          remedy=choose_from(DESIGNS, design))
-    return DESIGNS[design](superpixels, samples, np.random.default_rng(seed))
+    check_known("design", design, DESIGNS)
+    rng = np.random.default_rng(seed)
+    if design == "bernoulli":
+        return rng.random((samples, superpixels)) < 0.5
+    if design == "antithetic":
+        rows = rng.random((-(-samples // 2), superpixels)) < 0.5
+    else:
+        blocks = -(-samples // block_size(design, superpixels))
+        rows = np.concatenate([_hadamard_block(superpixels, rng) for _ in range(blocks)])
+    return np.stack([rows, ~rows], axis=1).reshape(-1, superpixels)[:samples]  # each before its opposite
 
 
 def block_size(design: str, superpixels: int) -> int:
@@ -244,38 +222,18 @@ def block_size(design: str, superpixels: int) -> int:
     return {"bernoulli": 1, "antithetic": 2, "hadamard": 2 * _order(superpixels)}[design]
 
 
-def _bernoulli(superpixels: int, samples: int, rng: np.random.Generator) -> Presence:
-    return rng.random((samples, superpixels)) < 0.5
-
-
-def _antithetic(superpixels: int, samples: int, rng: np.random.Generator) -> Presence:
-    return _with_opposites(_bernoulli(superpixels, -(-samples // 2), rng))[:samples]
-
-
-def _hadamard(superpixels: int, samples: int, rng: np.random.Generator) -> Presence:
-    """Folded-over Hadamard matrices (Plackett and Burman, Biometrika 1946), drawn anew for each block."""
-    blocks = -(-samples // block_size("hadamard", superpixels))
-    return np.concatenate([_hadamard_block(superpixels, rng) for _ in range(blocks)])[:samples]
-
-
 def _hadamard_block(superpixels: int, rng: np.random.Generator) -> Presence:
-    """Random columns, signs and order of rows; opposites balance the constant column too."""
+    """A Hadamard matrix with random columns, signs and order of rows.
+
+    The opposites that follow (Plackett and Burman, Biometrika 1946) balance the constant column too.
+    """
     order = _order(superpixels)
     columns = rng.permutation(order)[:superpixels]
     signs = rng.choice([-1, 1], superpixels)
     rows = hadamard(order)[:, columns] * signs > 0
-    return _with_opposites(rows[rng.permutation(order)])
+    return np.asarray(rows[rng.permutation(order)])
 
 
 def _order(superpixels: int) -> int:
     """The smallest power of two with a column for each superpixel."""
     return 1 << (superpixels - 1).bit_length()
-
-
-def _with_opposites(rows: Presence) -> Presence:
-    """Each row followed by its opposite."""
-    return np.stack([rows, ~rows], axis=1).reshape(-1, rows.shape[1])
-
-
-DESIGNS: dict[str, Callable[[int, int, np.random.Generator], Presence]] = {
-    "bernoulli": _bernoulli, "antithetic": _antithetic, "hadamard": _hadamard}

@@ -1,4 +1,4 @@
-"""The explanation methods by name, and the figures that judge what each finds on a film.
+"""The explanation methods by name, occlusion among them, and the figures that judge what each finds.
 
 A new method is a function (explainer, film, class) -> Finding and a row of METHODS; its name in the report's
 languages is `explain.method.<name>` of their catalogues, else the name itself.
@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.explain import fidelity
-from pneumo_tf.explain.lime import LimeOptions, explain_by_lime
-from pneumo_tf.explain.occlusion import occlusion_map
-from pneumo_tf.explain.superpixels import SEGMENTATIONS, Film, Labels, check_film, is_blank, segment
+from pneumo_tf.explain import fidelity, superpixels
+from pneumo_tf.explain.lime import LimeOptions, explain_by_lime, log_odds
+from pneumo_tf.explain.superpixels import Film, Labels, Scorer, check_film
 
 if TYPE_CHECKING:  # the parser names the methods before Keras is started
     from pneumo_tf.explain.gradcam import GradCam
@@ -48,13 +47,7 @@ class Finding:
 
 
 class Explainer:
-    """Explains the scores of one network.
-
-    Args:
-        network: The classifier.
-        options: Of LIME.
-        count: Superpixels wanted; None takes 80, or 12 colours.
-    """
+    """Explains the scores of one network; without a count LIME gets 80 superpixels, or 12 colours."""
 
     def __init__(self, network: Network, *, options: LimeOptions, count: int | None = None) -> None:
         self.network, self.options, self.count = network, options, count
@@ -77,13 +70,7 @@ class Explainer:
 
     def explain(self, film: Film, method: str, *, explained: int,
                 lesion: NDArray[np.bool_] | None = None) -> Finding:
-        """Explain the score of one class of one film.
-
-        Args:
-            film: uint8 (H, W, 3).
-            method: One of METHODS.
-            explained: Index of the class.
-            lesion: bool (H, W), where it is known.
+        """Explain the score of one class, by its index, of one film by one of METHODS.
 
         Raises:
             FilmError: A film of another size, or with a single superpixel.
@@ -91,7 +78,7 @@ class Explainer:
         """
         check_methods([method])
         self._check_size(film)
-        if is_blank(film):
+        if superpixels.is_blank(film):
             return Finding(np.zeros(film.shape[:2], np.float32), "blank", method=method)
         start = time.perf_counter()
         found = METHODS[method](self, film, explained)
@@ -138,9 +125,40 @@ def _occlusion(explainer: Explainer, film: Film, explained: int) -> Finding:
     return Finding(occlusion_map(film, explainer.network.quick, explained=explained))
 
 
+def occlusion_map(film: Film, scorer: Scorer, *, explained: int, patch: float = 0.2, step: float = 0.5,
+                  absent: str = "mean") -> NDArray[np.float32]:
+    """How far the log-odds of a class fall on average while a pixel is covered, float32 (H, W), signed.
+
+    No gradients, no surrogate: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks,
+    ECCV 2014. The side of the square patch is a share of the film's shorter side, the step between two of
+    its places a share of the patch; it shows what `filling` says.
+
+    Raises:
+        FilmError: Another shape or dtype than uint8 (H, W, 3).
+    """
+    check_film(film)
+    side = max(1, round(patch * min(film.shape[:2])))
+    tops, lefts = ([*range(0, length - side, max(1, round(step * side))), length - side]
+                   for length in film.shape[:2])  # the last patches lie flush with the edge
+    places = [np.s_[top : top + side, left : left + side] for top in tops for left in lefts]
+    fill = superpixels.filling(film, absent)
+    before = log_odds(scorer(film[None])[:, explained].astype(np.float64))
+    fallen, covered = np.zeros(film.shape[:2]), np.zeros(film.shape[:2])
+    for start in range(0, len(places), superpixels.BATCH):
+        batch = places[start : start + superpixels.BATCH]
+        films = np.repeat(film[None], len(batch), axis=0)
+        for each, place in zip(films, batch, strict=True):
+            each[place] = fill[place]
+        after = log_odds(scorer(films)[:, explained].astype(np.float64))
+        for place, fall in zip(batch, before - after, strict=True):
+            fallen[place] += fall
+            covered[place] += 1
+    return (fallen / covered).astype(np.float32)
+
+
 def _lime(explainer: Explainer, film: Film, explained: int, *, segmentation: str) -> Finding:
     network, options = explainer.network, explainer.options
-    labels = segment(film, segmentation, count=explainer.count, seed=options.seed)
+    labels = superpixels.segment(film, segmentation, count=explainer.count, seed=options.seed)
     if not labels.any():  # SLIC may find a single superpixel, and then there is nothing to compare
         return Finding(np.zeros(labels.shape, np.float32), "constant", labels=labels)
     explanation = explain_by_lime(film, labels, network.quick, explained=explained, options=options,
@@ -155,7 +173,7 @@ def _lime(explainer: Explainer, film: Film, explained: int, *, segmentation: str
 
 METHODS: dict[str, Callable[[Explainer, Film, int], Finding]] = {
     "gradcam": _gradcam, "occlusion": _occlusion,
-    **{f"lime-{name}": partial(_lime, segmentation=name) for name in SEGMENTATIONS}}
+    **{f"lime-{name}": partial(_lime, segmentation=name) for name in superpixels.SEGMENTATIONS}}
 
 
 def check_methods(methods: Sequence[str]) -> None:

@@ -20,14 +20,9 @@ from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
 from pneumo_tf.explain.lime import Decide
 from pneumo_tf.explain.superpixels import BATCH, Film, Films, Scorer
-from pneumo_tf.models.backbone import (
-    IMAGENET_DEVIATIONS,
-    IMAGENET_MEANS,
-    IMAGENET_OFFSET,
-    IMAGENET_SCALE,
-)
+from pneumo_tf.models import backbones
+from pneumo_tf.models.published import cache_folder
 from pneumo_tf.models.weights.keras_file import load_keras_weights
-from pneumo_tf.models.weights.pretrained import cache_folder
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import load_network, predictor_of
 from pneumo_tf.training.engine import AUTO, KERAS, Engine, KerasEngine, build_engine, choose_engine
@@ -67,10 +62,7 @@ class Network:
 def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | None = None) -> Network:
     """The network of a finished run.
 
-    Args:
-        run: The run.
-        engine: "keras", "openvino" or "auto"; None takes the run's where it can be had here.
-        threads: Of the processor, for OpenVINO; None takes all cores.
+    Without an engine it takes the run's where that can be had here; OpenVINO takes all cores unless told.
 
     Raises:
         RunError: The run has no network, or one that Keras can't read.
@@ -94,10 +86,8 @@ def imagenet_network(weights: Path, *, engine: str | None = None, threads: int |
     ImageNet's means and deviations. The network of its library then turns that into [−1, 1], where its
     weights belong (`transform_input` in torchvision); so do these two layers here.
 
-    Args:
-        weights: Keras's file with top, `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`.
-        engine: "keras", "openvino" or "auto"; None takes Keras.
-        threads: Of the processor, for OpenVINO; None takes all cores.
+    The weights are Keras's file with top, `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`; without an
+    engine Keras computes.
 
     Raises:
         WeightsError: Another file.
@@ -107,10 +97,10 @@ def imagenet_network(weights: Path, *, engine: str | None = None, threads: int |
     device = describe_device()
     name = choose_engine(engine or KERAS, device)
     films = keras.Input((IMAGENET_SIDE, IMAGENET_SIDE, 3), name="films")
-    normalised = layers.Rescaling(IMAGENET_SCALE, IMAGENET_OFFSET, name="normalised")(films)
-    own = layers.Rescaling([2 * deviation for deviation in IMAGENET_DEVIATIONS],
-                           [2 * mean - 1 for mean in IMAGENET_MEANS], name="transform_input")(normalised)
-    model = keras.applications.InceptionV3(weights=None, include_top=True, input_tensor=own)
+    x = layers.Rescaling(backbones.IMAGENET_SCALE, backbones.IMAGENET_OFFSET, name="normalised")(films)
+    x = layers.Rescaling([2 * deviation for deviation in backbones.IMAGENET_DEVIATIONS],
+                         [2 * mean - 1 for mean in backbones.IMAGENET_MEANS], name="transform_input")(x)
+    model = keras.applications.InceptionV3(weights=None, include_top=True, input_tensor=x)
     load_keras_weights(model, weights)
     built = build_engine(model, name, threads=threads or device.cores)
     return Network(model, tuple(imagenet_classes()), read_centre, lambda scores: scores.argmax(axis=1),
@@ -149,17 +139,13 @@ def scorer_of(engine: Engine) -> Scorer:
     """uint8 films (n, H, W, 3) to float32 scores (n, K), computed a batch at a time."""
 
     def score(films: Films) -> NDArray[np.float32]:
-        batches = [films[start : start + BATCH] for start in range(0, len(films), BATCH)]
-        return np.concatenate([_scored(engine, batch) for batch in batches])
+        # Keras compiles for each number of films, so it always gets full batches.
+        missing = -len(films) % BATCH if isinstance(engine, KerasEngine) else 0
+        whole = np.concatenate([films, np.zeros((missing, *films.shape[1:]), np.uint8)]) if missing else films
+        batches = [whole[start : start + BATCH] for start in range(0, len(whole), BATCH)]
+        return np.concatenate([engine(batch) for batch in batches], dtype=np.float32)[: len(films)]
 
     return score
-
-
-def _scored(engine: Engine, films: Films) -> NDArray[np.float32]:
-    """Scores of at most one batch; Keras always gets a full one, as it compiles for each number of films."""
-    missing = BATCH - len(films) if isinstance(engine, KerasEngine) else 0
-    whole = np.concatenate([films, np.zeros((missing, *films.shape[1:]), np.uint8)]) if missing else films
-    return np.asarray(engine(whole), dtype=np.float32)[: len(films)]
 
 
 def _quick(engine: Engine) -> Scorer:

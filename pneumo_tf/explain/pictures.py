@@ -36,16 +36,9 @@ _DPI = 110
 
 def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, words: Language, title: str,
                    explained: str, lesion: NDArray[np.bool_] | None = None) -> None:
-    """Write an overlay for each method, the superpixels of each LIME, and the panel of all.
+    """Write an overlay for each method, the superpixels of each LIME, and the panel of all with its title.
 
-    Args:
-        folder: The folder of this film's pictures.
-        film: uint8 (H, W, 3).
-        findings: What each method found.
-        words: The language of titles and notes.
-        title: Of the panel.
-        explained: Name of the class that is explained.
-        lesion: bool (H, W), where it is known.
+    `explained` is the name of the class; the lesion, bool (H, W), is shown where it is known.
 
     Raises:
         StorageError: No room, or no permission.
@@ -59,7 +52,11 @@ def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, wor
     if lesion is not None:
         pictures.append(Picture(outlined(film, lesion.astype(np.int32)), words.say("explain.lesion"),
                                 has_scale=False))
-    pictures += [_picture(film, finding, words) for finding in findings]
+    for finding in findings:  # an explanation that isn't to be shown leaves the film without colours
+        is_shown = finding.verdict == "shown"
+        pictures.append(Picture(overlay(film, finding.values) if is_shown else film,
+                                words.named("explain.method", finding.method), note(finding, words),
+                                has_scale=is_shown))
     with style("panel"):
         figure = panel(pictures, title=title, for_label=words.say("explain.for", label=explained),
                        against_label=words.say("explain.against"))
@@ -69,14 +66,7 @@ def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, wor
 
 
 def overlay(film: Film, values: NDArray[np.floating]) -> Film:
-    """A map over its film.
-
-    Args:
-        film: uint8 (H, W, 3).
-        values: float (H, W) in [-1, 1].
-
-    Returns:
-        uint8 (H, W, 3).
+    """A map, float (H, W) in [-1, 1], over its film, both films uint8 (H, W, 3).
 
     Raises:
         FilmError: A map of another size, or beyond [-1, 1].
@@ -99,14 +89,6 @@ class Picture:
     title: str
     note: str = ""
     has_scale: bool = True
-
-
-def _picture(film: Film, finding: Finding, words: Language) -> Picture:
-    """An overlay with its figures; the film without colours where the explanation isn't to be shown."""
-    is_shown = finding.verdict == "shown"
-    image = overlay(film, finding.values) if is_shown else film
-    return Picture(image, words.named("explain.method", finding.method), note(finding, words),
-                   has_scale=is_shown)
 
 
 def note(finding: Finding, words: Language) -> str:

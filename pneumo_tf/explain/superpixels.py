@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.errors import FilmError, OptionError, choose_from
+from pneumo_tf.errors import FilmError, OptionError, check_known
 
-Film = NDArray[np.uint8]
-Films = NDArray[np.uint8]
-Labels = NDArray[np.int32]
-Presence = NDArray[np.bool_]
-Scorer = Callable[[Films], NDArray[np.float32]]
-"""uint8 films (n, H, W, 3) to the scores of their classes (n, K)."""
+Film = NDArray[np.uint8]  # (H, W, 3)
+Films = NDArray[np.uint8]  # (n, H, W, 3)
+Labels = NDArray[np.int32]  # (H, W), the superpixel of each pixel, from 0 without gaps
+Presence = NDArray[np.bool_]  # (n, superpixels)
+Scorer = Callable[[Films], NDArray[np.float32]]  # films to the scores of their classes (n, K)
 
 ABSENT = ("zero", "mean", "blur")
 BATCH = 32
@@ -32,22 +31,16 @@ def segment(film: Film, method: str = "slic", *, count: int | None = None, seed:
     """Number every pixel of a film by its superpixel.
 
     Args:
-        film: uint8 (H, W, 3).
         method: "slic", "kmeans", "birch" or "colour".
         count: Superpixels wanted, of which there may be fewer; None takes 80, or 12 colours.
         seed: Of the clusterings' starts; SLIC and Birch use none.
-
-    Returns:
-        int32 (H, W), numbers from 0 without gaps.
 
     Raises:
         FilmError: Not a film in 8-bit colour, or all of one colour.
         OptionError: Unknown method, fewer than two superpixels wanted.
     """
     check_film(film)
-    if method not in SEGMENTATIONS:
-        raise OptionError("The superpixels must be made in a way that this program knows.", received=method,
-                          remedy=choose_from(SEGMENTATIONS, method))
+    check_known("segmentation", method, SEGMENTATIONS)
     count = (COLOURS if method == "colour" else SUPERPIXELS) if count is None else count
     if count < 2:
         raise OptionError("A film must be cut into at least two superpixels.", received=f"{count}")
@@ -55,7 +48,7 @@ def segment(film: Film, method: str = "slic", *, count: int | None = None, seed:
         raise FilmError("A film must show something to be cut into superpixels.",
                         received="all its pixels have one colour", remedy="Choose another film.")
     labels = SEGMENTATIONS[method](film, count, seed)
-    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+    return np.unique(labels, return_inverse=True)[1].reshape(film.shape[:2]).astype(np.int32)
 
 
 def check_film(film: NDArray[np.generic]) -> None:
@@ -89,10 +82,6 @@ def _slic(film: Film, count: int, seed: int) -> NDArray[np.integer]:
     return np.asarray(slic(film, n_segments=count, start_label=0))
 
 
-def _kmeans(film: Film, count: int, seed: int) -> NDArray[np.integer]:
-    return _k_means(_places_and_shades(film), count, seed).reshape(film.shape[:2])
-
-
 def _birch(film: Film, count: int, seed: int) -> NDArray[np.integer]:
     """Zhang et al., BIRCH, SIGMOD 1996: pixels gather in small balls first, which are then merged."""
     from sklearn.cluster import Birch
@@ -100,12 +89,7 @@ def _birch(film: Film, count: int, seed: int) -> NDArray[np.integer]:
     pixels = _places_and_shades(film)
     balls = Birch(threshold=0.03, n_clusters=None).fit(pixels)
     balls.set_params(n_clusters=min(count, len(balls.subcluster_centers_)))
-    return np.asarray(balls.partial_fit().predict(pixels)).reshape(film.shape[:2])
-
-
-def _colour(film: Film, count: int, seed: int) -> NDArray[np.integer]:
-    """K-means of the colours alone: pixels of one shade belong together wherever they lie."""
-    return _k_means(film.reshape(-1, 3).astype(np.float32), count, seed).reshape(film.shape[:2])
+    return np.asarray(balls.partial_fit().predict(pixels))
 
 
 def _k_means(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.integer]:
@@ -127,25 +111,24 @@ def _places_and_shades(film: Film) -> NDArray[np.float32]:
     return np.stack([rows, columns, shades], axis=-1).reshape(-1, 3).astype(np.float32)
 
 
+# By colour alone pixels of one shade belong together wherever they lie.
 SEGMENTATIONS: dict[str, Callable[[Film, int, int], NDArray[np.integer]]] = {
-    "slic": _slic, "kmeans": _kmeans, "birch": _birch, "colour": _colour}
+    "slic": _slic,
+    "kmeans": lambda film, count, seed: _k_means(_places_and_shades(film), count, seed),
+    "birch": _birch,
+    "colour": lambda film, count, seed: _k_means(film.reshape(-1, 3).astype(np.float32), count, seed)}
 
 
 def filling(film: Film, absent: str, labels: Labels | None = None) -> Film:
-    """The pixels that stand where a superpixel is absent, uint8 (H, W, 3).
+    """The pixels that stand where a superpixel is absent.
 
-    Args:
-        film: uint8 (H, W, 3).
-        absent: "zero" for black, "mean" for the mean colour of each superpixel (of the film, without
-            labels), "blur" for the film without detail: a Gaussian of a tenth of its longer side.
-        labels: int (H, W).
+    "zero" is black, "mean" the mean colour of each superpixel (of the film, without labels), "blur" the film
+    without detail: a Gaussian of a tenth of its longer side.
 
     Raises:
         OptionError: Another word.
     """
-    if absent not in ABSENT:
-        raise OptionError("Absent superpixels must be filled in a way that this program knows.",
-                          received=absent, remedy=choose_from(ABSENT, absent))
+    check_known("filling", absent, ABSENT)
     if absent == "zero":
         return np.zeros_like(film)
     if absent == "blur":
@@ -157,16 +140,7 @@ def filling(film: Film, absent: str, labels: Labels | None = None) -> Film:
 
 
 def perturbed(film: Film, fill: Film, labels: Labels, presence: Presence) -> Films:
-    """One film per row of `presence`: its own pixels where the superpixel is present, else the filling.
-
-    Args:
-        film, fill: uint8 (H, W, 3).
-        labels: int (H, W).
-        presence: bool (n, superpixels).
-
-    Returns:
-        uint8 (n, H, W, 3).
-    """
+    """One film per row: its own pixels where the superpixel is present, else the filling."""
     mask = np.repeat(labels.ravel(), 3)
     shown = np.take(255 * presence.view(np.uint8), mask, axis=1).reshape(-1, *film.shape)
     shown &= film ^ fill  # 255 lets the film through, 0 the filling: bits are faster than comparisons

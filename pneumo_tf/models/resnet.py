@@ -15,8 +15,6 @@ from keras import layers
 
 from pneumo_tf.models.weights.torch_file import assign_torch_tensors
 
-RESNET18 = (2, 2, 2, 2)
-RESNET34 = (3, 4, 6, 3)
 FILTERS = (64, 128, 256, 512)
 
 
@@ -51,9 +49,8 @@ def _convolution(x: keras.KerasTensor, filters: int, kernel: int, *, name: str,
                  stride: int = 1) -> keras.KerasTensor:
     if kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    convolve = layers.Conv2D(filters, kernel, stride, use_bias=False, kernel_initializer="he_normal",
-                             name=name)
-    return convolve(x)
+    return layers.Conv2D(filters, kernel, stride, use_bias=False, kernel_initializer="he_normal",
+                         name=name)(x)
 
 
 def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

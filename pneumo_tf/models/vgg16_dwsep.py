@@ -12,9 +12,9 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from pneumo_tf.models.backbone import CAFFE_OFFSET
 from pneumo_tf.models.weights.keras_file import assign_layers_by_name
 
+CAFFE_OFFSET = (-123.68, -116.779, -103.939)  # ImageNet's mean red, green, blue, to be taken away
 CONSTANT = ("block1_conv1", "block1_conv2")
 # ImageNet's VGG16 takes 0-255 minus the mean and answers in hundreds, too much for fresh layers. ReLU lets a
 # positive factor pass, so films and biases are scaled alike and its answers are the same times this factor.
@@ -43,27 +43,23 @@ def build_vgg16_dwsep(inputs: keras.KerasTensor, *, plain: bool = False) -> kera
 
 
 def _convolution(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    convolve = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
-                             name=name)
-    return convolve(x)
+    return layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
+                         name=name)(x)
 
 
 def _separable_convolution(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """One filter for each channel, then a mixture of channels; each half keeps the variance of its input."""
     # Keras takes the fan of a depthwise kernel (3, 3, channels, 1) as if it mixed channels: "fan_out" is 9.
     keeping = keras.initializers.VarianceScaling(1.0, mode="fan_out")
-    filter_each = layers.DepthwiseConv2D(3, padding="same", depthwise_initializer=keeping,
-                                         name=f"{name}_depthwise")
-    mix = layers.Conv2D(filters, 1, activation="relu", kernel_initializer="he_normal", name=name)
-    return mix(filter_each(x))
+    x = layers.DepthwiseConv2D(3, padding="same", depthwise_initializer=keeping,
+                               name=f"{name}_depthwise")(x)
+    return layers.Conv2D(filters, 1, activation="relu", kernel_initializer="he_normal", name=name)(x)
 
 
 def load_block1(model: keras.Model, path: Path) -> None:
     """Give the first two convolutions the weights of a VGG16 file; the other layers stay as they are.
 
-    Args:
-        model: A network that contains the layers of `build_vgg16_dwsep`.
-        path: Keras's HDF5 file of VGG16, or any that has its layers `block1_conv1` and `block1_conv2`.
+    It is Keras's HDF5 file, or any that has its layers `block1_conv1` and `block1_conv2`.
 
     Raises:
         WeightsError: A layer is missing or has another shape; nothing is assigned then.

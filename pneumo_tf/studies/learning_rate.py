@@ -13,10 +13,10 @@ from pneumo_tf.storage import make_folder, write_json
 from pneumo_tf.studies.plan import StudyOptions, settle
 from pneumo_tf.studies.train import build_task
 from pneumo_tf.training.machine import StageRecorder
+from pneumo_tf.training.optimizers import SCHEDULES
 from pneumo_tf.training.phased import Phased
 from pneumo_tf.training.rate_finder import Suggestions, find_rates, suggest
 from pneumo_tf.training.recipes import RECIPES
-from pneumo_tf.training.schedules import SCHEDULES
 
 NAME = "find_lr"
 

@@ -15,7 +15,7 @@ from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
 from pneumo_tf.training.pixels import as_three_channels
 from pneumo_tf.training.task import Task
 from pneumo_tf.training.trunk import Activations
-from pneumo_tf.training.views import Augmentation, apply_view, get_preset, sample_view, view_rng
+from pneumo_tf.training.views import apply_view, get_preset, sample_view, view_rng
 
 GENERATOR = "generator"
 Variant = Callable[[np.ndarray, int, int], np.ndarray]  # film, row, epoch -> film
@@ -113,11 +113,6 @@ class ActivationBatches(_TaskBatches):
         return inputs
 
 
-def view_variant(augmentation: Augmentation, seed: int) -> Variant:
-    """Views drawn from an augmentation."""
-    return lambda film, row, epoch: apply_view(film, sample_view(augmentation, view_rng(seed, row, epoch)))
-
-
 def generator_variant(seed: int) -> Variant:
     """The tutorial's variants, drawn and made by Keras's own ImageDataGenerator."""
     one_at_a_time = Lock()  # Keras draws from NumPy's global generator, which all threads share
@@ -134,7 +129,8 @@ def generator_variant(seed: int) -> Variant:
 
 
 def variant_of(name: str, seed: int) -> Variant:
-    """The variants that a recipe names: Keras's own generator, or one of our presets."""
+    """The variants that a recipe names: Keras's own generator, or views drawn from one of our presets."""
     if name == GENERATOR:
         return generator_variant(seed)
-    return view_variant(get_preset(name), seed)
+    augmentation = get_preset(name)
+    return lambda film, row, epoch: apply_view(film, sample_view(augmentation, view_rng(seed, row, epoch)))

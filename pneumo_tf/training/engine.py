@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from pneumo_tf.errors import OptionError, TrainingError, choose_from
+from pneumo_tf.errors import OptionError, TrainingError, check_known
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.training.machine import Device, find_accelerators, package_versions
 from pneumo_tf.training.store import digest
@@ -133,21 +133,21 @@ class Graph:
         compiled = openvino.Core().compile_model(model, "CPU", {
             "INFERENCE_PRECISION_HINT": "bf16" if coarse else "f32", "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_NUM_THREADS": threads})
-        return partial(_run, openvino.AsyncInferQueue(compiled), tuple(self.folded.output_shape[1:]))
+        queue, shape = openvino.AsyncInferQueue(compiled), self.folded.output_shape[1:]
 
+        def run(films: np.ndarray) -> np.ndarray:
+            outputs = np.empty((len(films), *shape), "float32")
 
-def _run(queue: Any, shape: tuple[int, ...], films: np.ndarray) -> np.ndarray:
-    """float32 (len(films), *shape): every film through a queue of requests."""
-    outputs = np.empty((len(films), *shape), "float32")
+            def keep(request: Any, index: int) -> None:
+                outputs[index] = request.get_output_tensor(0).data[0]
 
-    def keep(request: Any, index: int) -> None:
-        outputs[index] = request.get_output_tensor(0).data[0]
+            queue.set_callback(keep)
+            for index in range(len(films)):
+                queue.start_async({0: films[index : index + 1]}, index, share_inputs=True)
+            queue.wait_all()
+            return outputs
 
-    queue.set_callback(keep)
-    for index in range(len(films)):
-        queue.start_async({0: films[index : index + 1]}, index, share_inputs=True)
-    queue.wait_all()
-    return outputs
+        return run
 
 
 def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: str) -> None:
@@ -170,9 +170,7 @@ def choose_engine(name: str, device: Device) -> str:
     Raises:
         OptionError: No such engine, or it can't be had here.
     """
-    if name not in ENGINES:
-        raise OptionError("The engine must be one that this program knows.", received=name,
-                          remedy=choose_from(ENGINES, name))
+    check_known("engine", name, ENGINES)
     installed, usable = util.find_spec(OPENVINO) is not None, device.backend == "tensorflow"
     if name == AUTO:
         return OPENVINO if installed and usable and not device.accelerator else KERAS

@@ -19,9 +19,8 @@ from pneumo_tf.models.weights.pretrained import Weights, load_weights
 from pneumo_tf.progress import announce
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
 from pneumo_tf.training.loop import Row
-from pneumo_tf.training.task import Member, Task, Trained
-from pneumo_tf.training.trunk import film_outputs, view_activations
-from pneumo_tf.training.views import get_preset
+from pneumo_tf.training.task import Task, Trained
+from pneumo_tf.training.trunk import film_outputs
 
 _FEW = 100  # films of a class, below which validation alone is too small to fix a threshold
 _FOLDS = 5
@@ -82,36 +81,32 @@ class Fast:
         with task.stages.measure("features of films"):
             films = film_outputs(engine, task.pixels, description="Films", cache=task.cache)
         with task.stages.measure("features of views"):
-            # Views only teach, so they may be computed in the processor's fastest precision.
-            quick, train = engine.coarse() if task.device.bfloat16 else engine, task.rows("train")
+            train = task.rows("train")
             variants = np.empty((len(train), self.views + 1, films.shape[1]), "float32")
             variants[:, 0] = films[train]
-            views = view_activations(quick, task.pixels, train, views=self.views, seed=task.seed,
-                                     augmentation=get_preset(self.augment), workers=task.threads,
-                                     cache=task.cache)
+            views = task.train_views(engine, views=self.views, augment=self.augment)
             views.gather(train, out=variants[:, 1:])
         return Extracted(network, films, variants)
 
     def fit(self, task: Task, extracted: Extracted) -> Trained:
         """Fit a head on a backbone's features; the model is both in one graph."""
-        films, train, variants = extracted.films, task.rows("train"), extracted.variants
         with task.stages.measure("head"):
-            head, history = self._fit(task, films, train, variants)
-            held_out = self._cross_validate(task, films, train, variants)
+            head, history = self._fit(task, extracted, slice(None))
+            held_out = self._cross_validate(task, extracted)
         model = linear_classifier(extracted.network, head.kernel, head.bias)
-        return Trained(model=model, scores=head.scores(films), history=history, held_out=held_out)
+        return Trained(model=model, scores=head.scores(extracted.films), history=history, held_out=held_out)
 
-    def _fit(self, task: Task, films: np.ndarray, train: np.ndarray,
-             variants: np.ndarray) -> tuple[LinearHead, list[Row]]:
-        """Fit a head on the variants (n, views + 1, D) of the films in the rows `train`."""
-        validation, labels = task.rows("validation"), task.labels
+    def _fit(self, task: Task, extracted: Extracted,
+             kept: np.ndarray | slice) -> tuple[LinearHead, list[Row]]:
+        """Fit a head on some of the training films, by their place among them."""
+        films, variants = extracted.films, extracted.variants[kept]
+        train, validation, labels = task.rows("train")[kept], task.rows("validation"), task.labels
         return fit_linear_head(
             Features(variants.reshape(-1, films.shape[1]), np.repeat(labels[train], variants.shape[1])),
             Features(films[validation], labels[validation]), class_weights=task.class_weights(),
             penalty=self.penalty, epochs=task.epochs, patience=self.patience)
 
-    def _cross_validate(self, task: Task, films: np.ndarray, train: np.ndarray,
-                        variants: np.ndarray) -> dict[int, np.ndarray]:
+    def _cross_validate(self, task: Task, extracted: Extracted) -> dict[int, np.ndarray]:
         """Scores of training films by heads that never saw the film's patient.
 
         Only where validation has few films of a class: an operating point fixed on a dozen of them would
@@ -119,6 +114,7 @@ class Fast:
         """
         if np.bincount(task.labels[task.rows("validation")]).min() >= _FEW:
             return {}
+        train = task.rows("train")
         patients, labels = np.array([owner(film) for film in task.cohort])[train], task.labels[train]
         patients_per_class = [len(set(patients[labels == index])) for index in range(len(task.classes))]
         folds = min(_FOLDS, *patients_per_class)
@@ -127,9 +123,9 @@ class Fast:
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=task.seed)
         scores: dict[int, np.ndarray] = {}
         for kept, left_out in parts.split(train, labels, patients):
-            head, _ = self._fit(task, films, train[kept], variants[kept])
+            head, _ = self._fit(task, extracted, kept)
             rows = train[left_out]
-            scores.update(zip(rows.tolist(), head.scores(films[rows]), strict=True))
+            scores.update(zip(rows.tolist(), head.scores(extracted.films[rows]), strict=True))
         return scores
 
 
@@ -157,7 +153,11 @@ class Ensemble:
 
     def train(self, task: Task) -> Trained:
         """Train each member by itself and average."""
-        parts = [self.recipe_of(member).train(replace(task, members=(member,))) for member in task.members]
+        parts = []
+        for member in task.members:
+            views = member.backbone.views if self.views is None else self.views
+            recipe = Fast(views=views, penalty=self.penalty, patience=self.patience, augment=self.augment)
+            parts.append(recipe.train(replace(task, members=(member,))))
         names = [member.backbone.name for member in task.members]
         history = [{**row, "phase": name} for name, part in zip(names, parts, strict=True)
                    for row in part.history]
@@ -167,11 +167,6 @@ class Ensemble:
                        history=[{**row, "epoch": number} for number, row in enumerate(history, start=1)],
                        held_out={row: np.mean([part.held_out[row] for part in parts], axis=0)
                                  for row in sorted(common)})
-
-    def recipe_of(self, member: Member) -> Fast:
-        """The recipe that one member is trained by."""
-        return Fast(views=member.backbone.views if self.views is None else self.views, penalty=self.penalty,
-                    patience=self.patience, augment=self.augment)
 
 
 def average(models: Sequence[keras.Model], names: Sequence[str]) -> keras.Model:

@@ -24,28 +24,18 @@ _PART = 256  # vectors that are read at a time
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Vectors of films and their classes.
+    """Vectors of films and their classes."""
 
-    Attributes:
-        vectors: float32 (N, D).
-        labels: int (N,), indices of the classes.
-    """
-
-    vectors: np.ndarray
-    labels: np.ndarray
+    vectors: np.ndarray  # float32 (N, D)
+    labels: np.ndarray  # int (N,), indices of the classes
 
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
-    """A trained softmax layer.
+    """A trained softmax layer, for features as they come."""
 
-    Attributes:
-        kernel: float32 (D, K), for features as they come.
-        bias: float32 (K,).
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: np.ndarray  # float32 (D, K)
+    bias: np.ndarray  # float32 (K,)
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """float32 (N, K); each row sums to 1."""
@@ -137,8 +127,12 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
     Returns:
         The head, and one row per epoch: class-weighted log loss (without the penalty) and plain accuracy.
     """
-    mean, deviation = _mean_and_deviation(train.vectors)
-    objective = _Objective(train, _weighted(train.labels, class_weights), len(class_weights), penalty, mean,
+    scaler = StandardScaler()
+    for part in gen_batches(len(train.vectors), _PART):  # all in float64 would take twice their own room
+        scaler.partial_fit(train.vectors[part].astype("float64"))
+    deviation = np.sqrt(scaler.var_)
+    objective = _Objective(train, _weighted(train.labels, class_weights), len(class_weights), penalty,
+                           scaler.mean_,
                            np.where(deviation > 1e-6, deviation, 1.0))  # a constant feature stays as it is
     start = np.zeros((train.vectors.shape[1] + 1) * len(class_weights))
     monitor = _Monitor(objective=objective, validation=validation, class_weights=class_weights,
@@ -149,14 +143,6 @@ def fit_linear_head(train: Features, validation: Features, *, class_weights: Map
         minimize(objective, start, jac=True, method="L-BFGS-B", callback=monitor.after_iteration,
                  options={"maxiter": epochs, "maxcor": 20})
     return monitor.best, monitor.history
-
-
-def _mean_and_deviation(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float64 (D,) each; from a part at a time, since all in float64 would take twice their own room."""
-    scaler = StandardScaler()
-    for part in gen_batches(len(vectors), _PART):
-        scaler.partial_fit(vectors[part].astype("float64"))
-    return scaler.mean_, np.sqrt(scaler.var_)
 
 
 def _weighted(labels: np.ndarray, class_weights: Mapping[int, float]) -> np.ndarray:

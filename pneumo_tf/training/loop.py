@@ -20,11 +20,10 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from pneumo_tf.errors import TrainingError
+from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.evaluation.statistics import macro_auc
 from pneumo_tf.progress import Advance, progress_bar
 from pneumo_tf.storage import replacing
-from pneumo_tf.training.early_stopping import EarlyStopping
 from pneumo_tf.training.optimizers import Rates
 
 _CHECK_EVERY = 20  # batches between two checks of the loss; each waits for the device
@@ -46,6 +45,69 @@ class Batches(Protocol):
 
     def begin(self, epoch: int) -> None:
         """Set the order and the variants of an epoch, counted from 0."""
+
+
+@dataclass
+class EarlyStopping:
+    """Early stopping as the assignment defines it: it counts the epochs without improvement.
+
+    Attributes:
+        mode: "min" where less is better, "max" where more is.
+        patience: Epochs in a row without improvement at which to stop, at least 1.
+        relative: Whether the tolerance is a share of the best figure's size.
+        tolerance: By how much a figure must be better than the best one to count, 0 or more.
+        best: The best figure so far; None before the first.
+        waited: Epochs since then.
+
+    Raises:
+        OptionError: Options without a meaning.
+    """
+
+    mode: str = "min"
+    patience: int = 5
+    relative: bool = False
+    tolerance: float = 0.0
+    best: float | None = field(default=None, init=False)
+    waited: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise OptionError("Early stopping waits for the least or the greatest figure.",
+                              received=f"mode {self.mode!r}", remedy="Choose min or max.")
+        if isinstance(self.patience, bool) or not isinstance(self.patience, int) or self.patience < 1:
+            raise OptionError("The patience is a whole number of epochs, at least 1.",
+                              received=f"patience {self.patience}", remedy="Choose, say, 5.")
+        if not 0 <= self.tolerance < math.inf:
+            raise OptionError("The tolerance of early stopping must be 0 or more.",
+                              received=f"tolerance {self.tolerance}", remedy="Choose, say, 0.")
+
+    def improved(self, value: float) -> bool:
+        """Whether a figure is better than the best so far by more than the tolerance; changes nothing.
+
+        The first one is; NaN and infinity never are.
+        """
+        if not math.isfinite(value):
+            return False
+        if self.best is None:
+            return True
+        gain = self.best - value if self.mode == "min" else value - self.best
+        return gain > self.tolerance * (abs(self.best) if self.relative else 1)
+
+    def should_stop(self, value: float) -> bool:
+        """Count an epoch's figure; True once as many in a row as `patience` were no improvement."""
+        if self.improved(value):
+            self.best, self.waited = float(value), 0
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def state(self) -> dict[str, Any]:
+        """The best figure and the count, ready for JSON."""
+        return {"best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.best, self.waited = state["best"], state["waited"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +139,8 @@ class TrainingState:
         phase: Index of the phase.
         epochs: Epochs of that phase that are finished.
         over: Whether the phase has ended, by its epochs or early.
-        rates: Learning rates of the phase; None until they are chosen.
+        rates: None until they are chosen.
         history: One row of figures per finished epoch of all phases.
-        stopping: State of the early stopping; empty where there is none.
         model: Every variable of the model, dropout's random state among them.
         optimizer: Every variable of the optimizer, its step number and thereby its schedule among them.
         best: The model's variables after the best epoch of the phase; empty where they are the present ones.
@@ -129,7 +190,9 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 facts: dict[str, Any] = json.loads(str(file["facts"]))
-                facts |= {group: _numbered(file, group) for group in ("model", "optimizer", "best")}
+                for group in ("model", "optimizer", "best"):
+                    count = sum(name.startswith(f"{group}/") for name in file.files)
+                    facts[group] = [file[f"{group}/{number}"] for number in range(count)]
             phase, rates = facts.pop("step"), facts.pop("rates")
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as failure:
             raise TrainingError("A checkpoint must be whole to be resumed from.",
@@ -138,25 +201,15 @@ class Checkpoint:
         return TrainingState(**facts, phase=phase, rates=rates and Rates(*rates))
 
 
-def _numbered(file: Any, group: str) -> Arrays:
-    """The arrays group/0, group/1, … in order."""
-    count = sum(name.startswith(f"{group}/") for name in file.files)
-    return [file[f"{group}/{number}"] for number in range(count)]
-
-
 @dataclass
 class Loop:
-    """One training: a model, what it learns from, what validates it, and where its state is kept.
-
-    Attributes:
-        diverged_in: The epoch whose loss was no number; None while there is none.
-    """
+    """One training: a model, what it learns from, what validates it, and where its state is kept."""
 
     model: keras.Model
     batches: Batches
     validation: Batches
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    diverged_in: int | None = None
+    diverged_in: int | None = None  # the epoch whose loss was no number
 
     def run(self, phases: Sequence[LoopPhase]) -> list[Row]:
         """Train all phases, going on from the checkpoint; the model keeps the last phase's weights.
@@ -181,17 +234,14 @@ class Loop:
             phase.compile(state.rates, phase.epochs * len(self.batches))
             self.model.optimizer.build(self.model.trainable_variables)
             if state is kept:
-                self._restore(state, phase)
+                assign(self.model.variables, state.model)
+                assign(self.model.optimizer.variables, state.optimizer)
+                if phase.stopping is not None and state.stopping:
+                    phase.stopping.restore(state.stopping)
             self._run_phase(phase, state, table)
             if self.diverged_in is not None:
                 break
         return state.history
-
-    def _restore(self, state: TrainingState, phase: LoopPhase) -> None:
-        assign(self.model.variables, state.model)
-        assign(self.model.optimizer.variables, state.optimizer)
-        if phase.stopping is not None and state.stopping:
-            phase.stopping.restore(state.stopping)
 
     def _run_phase(self, phase: LoopPhase, state: TrainingState, table: EpochTable) -> None:
         left = phase.epochs - state.epochs
@@ -209,7 +259,7 @@ class Loop:
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _fall_back(self, state: TrainingState) -> None:
-        """Return to the last finished epoch, or say that there is none."""
+        """Return to the last finished epoch; a TrainingError where there is none."""
         if not state.history:
             raise TrainingError("A loss must stay a number.", received="NaN or infinity in the first epoch",
                                 remedy=_LOWER_RATE)
@@ -268,7 +318,12 @@ class _BetweenEpochs(keras.callbacks.Callback):
         if self.diverged:
             return
         state, model = self._state, self._loop.model
-        row = self._row(logs or {})
+        trained = {name: float((logs or {})[name]) for name in ("loss", "accuracy")}
+        with _averaged(model):
+            judged = validate(model, self._loop.validation, advance=self._advance)
+        row = {"epoch": len(state.history) + 1, "phase": self._phase.name, **trained, **judged,
+               "rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+               "seconds": round(time.perf_counter() - self._start, 3)}
         state.history = [*state.history, row]
         state.epochs += 1
         state.over = state.epochs >= self._phase.epochs
@@ -280,15 +335,6 @@ class _BetweenEpochs(keras.callbacks.Callback):
     def _check_loss(self, logs: Row) -> None:
         if not math.isfinite(float(logs.get("loss", 0.0))):
             self.diverged = self.model.stop_training = True
-
-    def _row(self, logs: Row) -> Row:
-        epoch = len(self._state.history) + 1
-        trained = {name: float(logs[name]) for name in ("loss", "accuracy")}
-        with _averaged(self._loop.model):
-            judged = validate(self._loop.model, self._loop.validation, advance=self._advance)
-        return {"epoch": epoch, "phase": self._phase.name, **trained, **judged,
-                "rate": float(keras.ops.convert_to_numpy(self._loop.model.optimizer.learning_rate)),
-                "seconds": round(time.perf_counter() - self._start, 3)}
 
     def _stop_early(self, loss: float) -> None:
         """Keep the best epoch's weights; `best` stays empty while the present ones are the best."""

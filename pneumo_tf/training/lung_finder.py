@@ -24,7 +24,7 @@ from pneumo_tf.phantoms.lesions import Kind
 from pneumo_tf.phantoms.shapes import Frame, Plane
 from pneumo_tf.phantoms.write import Phantom, draw_shot
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.schedules import rate_schedule
+from pneumo_tf.training.optimizers import rate_schedule
 from pneumo_tf.training.trunk import ahead
 
 BATCH = 24

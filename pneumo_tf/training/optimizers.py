@@ -1,4 +1,4 @@
-"""Optimizers by name, with a rate of its own for each part of the network.
+"""Optimizers and schedules by name, with a rate of its own for each part of the network.
 
 A multiple of the rate belongs inside the update step. Multiplying the gradients instead would do nothing in
 Adam and its kin, which divide by the gradients' own size.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
+import numpy as np
 from keras import ops
 
-from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.errors import OptionError, check_known
 
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -32,12 +33,9 @@ _CONSTANTS: dict[str, dict[str, float]] = {"adadelta": {"rho": 0.9, "epsilon": 1
 class PerVariable:
     """Mixed into an optimizer of Keras: each variable has its multiple of the rate, and decays.
 
-    Args:
-        learning_rate: The rate that the multiples refer to, or a schedule of it.
-        factors: Multiple of the rate by `variable.path`; 1 for variables that aren't named.
-        decay: Strength of the weight decay.
-        decoupled: Whether weights shrink by rate × decay before each step (arXiv:1711.05101); otherwise
-            decay × weight is added to the gradient before the optimizer sees it, as PyTorch does.
+    Where the decay is decoupled, weights shrink by rate × decay before each step (arXiv:1711.05101);
+    otherwise decay × weight is added to the gradient before the optimizer sees it, as PyTorch does. The other
+    arguments are those of `build_optimizer`.
     """
 
     def __init__(self, learning_rate: Any, *, factors: Mapping[str, float] | None = None, decay: float = 0.0,
@@ -47,11 +45,7 @@ class PerVariable:
         self._decay, self._decoupled = decay, decoupled
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Make the optimizer's state and settle each variable's multiple.
-
-        Raises:
-            ValueError: None of the variables is among those that were named.
-        """
+        """Make the optimizer's state and settle each multiple; a ValueError where none is named."""
         factors = dict(self._named_factors)
         if factors and not any(variable.path in factors for variable in variables):
             raise ValueError(f"no variable is called {next(iter(factors))!r} or any other of the names given")
@@ -74,14 +68,11 @@ class PerVariable:
                 "decay": self._decay, "decoupled": self._decoupled}
 
 
-def _per_variable(base: type) -> type:
-    combined = type(f"PerVariable{base.__name__}", (PerVariable, base), {"__module__": __name__})
-    return keras.saving.register_keras_serializable("pneumo_tf")(combined)
-
-
+_PER_VARIABLE: dict[str, type] = {}
 # AdamW rests on Adam here, because Keras's own decay knows of no multiples.
-_PER_VARIABLE = {name: _per_variable(keras.optimizers.Adam if name == "adamw" else base)
-                 for name, base in OPTIMIZERS.items()}
+for _name, _base in (OPTIMIZERS | {"adamw": keras.optimizers.Adam}).items():
+    _combined = type(f"PerVariable{_base.__name__}", (PerVariable, _base), {"__module__": __name__})
+    _PER_VARIABLE[_name] = keras.saving.register_keras_serializable("pneumo_tf")(_combined)
 
 
 def build_optimizer(name: str, rate: float | keras.optimizers.schedules.LearningRateSchedule, *,
@@ -122,9 +113,7 @@ def build_optimizer(name: str, rate: float | keras.optimizers.schedules.Learning
 
 
 def _check(name: str, *, momentum: float, nesterov: bool, weight_decay: float) -> None:
-    if name not in OPTIMIZERS:
-        raise OptionError("The optimizer must be one that this program knows.", received=name,
-                          remedy=choose_from(OPTIMIZERS, name))
+    check_known("optimizer", name, OPTIMIZERS)
     if not 0 <= momentum < 1:
         raise OptionError("The momentum must lie between 0 and 1.", received=f"{momentum:g}",
                           remedy="Choose, say, 0.9.")
@@ -186,13 +175,85 @@ def parse_rates(text: str) -> Rates | None:
         raise OptionError(failure.rule, received=f"--lr {text}", remedy=failure.remedy) from failure
 
 
-def group_factors(rates: Rates, groups: Mapping[str, int], count: int = 3) -> dict[str, float]:
+def group_factors(rates: Rates, groups: Mapping[str, int]) -> dict[str, float]:
     """Multiple of the high rate by `variable.path`, in equal ratios from low/high to 1.
 
-    `groups` has the group of each variable by its path, from 0 (nearest to the film) to count − 1 (the head).
+    `groups` has the group of each variable by its path: 0 (nearest to the film), 1 or 2 (the head).
     """
-    if not set(groups.values()) <= set(range(count)):
-        raise ValueError(f"groups are numbered from 0 to {count - 1}")
     ratio = rates.low / rates.high
-    return {path: 1.0 if count == 1 else ratio ** ((count - 1 - group) / (count - 1))
-            for path, group in groups.items()}
+    return {path: ratio ** ((2 - group) / 2) for path, group in groups.items()}
+
+
+class Schedule(Protocol):
+    """Steps of a phase, int (N,) in 0 … total − 1, to rates, float64 (N,), none above `peak`."""
+
+    def __call__(self, steps: np.ndarray, *, total: int, peak: float) -> np.ndarray: ...
+
+
+def one_cycle(steps: np.ndarray, *, total: int, peak: float) -> np.ndarray:
+    """Cosine up from peak/25 over the first quarter, then cosine down towards peak/100,000.
+
+    The end would be reached at the step `total`, one after the last. Source: Smith and Topin,
+    arXiv:1708.07120, with the shape and the divisors that fastai gave it.
+    """
+    done = np.asarray(steps, "float64") / total
+    up = _cosine(peak / 25, peak, done / 0.25)
+    down = _cosine(peak, peak / 1e5, (done - 0.25) / 0.75)
+    return np.where(done < 0.25, up, down)
+
+
+def cosine(steps: np.ndarray, *, total: int, peak: float, warm_up: float = 0.05) -> np.ndarray:
+    """Straight up to the peak over the first part of the steps, then cosine down towards nothing.
+
+    The first step already learns: with w steps of warm-up its rate is peak / (w + 1). Source: Loshchilov
+    and Hutter, arXiv:1608.03983, without restarts; warm-up after Goyal et al., arXiv:1706.02677.
+    `warm_up` is a share of the steps, in [0, 1).
+    """
+    steps = np.asarray(steps, "float64")
+    warm = np.ceil(warm_up * total)
+    up = peak * (steps + 1) / (warm + 1)
+    down = _cosine(peak, 0.0, (steps - warm) / max(total - warm, 1))
+    return np.where(steps < warm, up, down)
+
+
+def constant(steps: np.ndarray, *, total: int, peak: float) -> np.ndarray:
+    """The peak at every step."""
+    return np.full(np.shape(steps), peak, "float64")
+
+
+SCHEDULES: dict[str, Schedule] = {"one-cycle": one_cycle, "cosine": cosine, "constant": constant}
+
+
+def rate_schedule(name: str, peak: float, total: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A schedule for a Keras optimizer, over a phase of `total` steps.
+
+    Raises:
+        OptionError: No such schedule.
+    """
+    check_known("schedule", name, SCHEDULES)
+    return Tabulated(SCHEDULES[name](np.arange(total), total=total, peak=peak))
+
+
+@keras.saving.register_keras_serializable("pneumo_tf")
+class Tabulated(keras.optimizers.schedules.LearningRateSchedule):
+    """All rates of a phase, looked up by step; the last one holds afterwards.
+
+    The table, float32 (total,), gives the optimizer exactly what was plotted, on every backend.
+    """
+
+    def __init__(self, rates: Any) -> None:
+        super().__init__()
+        self.rates = np.asarray(rates, "float32")
+
+    def __call__(self, step: Any) -> Any:
+        last = len(self.rates) - 1
+        return ops.take(ops.convert_to_tensor(self.rates), ops.minimum(ops.cast(step, "int32"), last))
+
+    def get_config(self) -> dict[str, Any]:
+        """The rates as numbers."""
+        return {"rates": [float(rate) for rate in self.rates]}
+
+
+def _cosine(start: float, end: float, done: np.ndarray) -> np.ndarray:
+    """Half a cosine wave from start (at 0) to end (at 1)."""
+    return end + (start - end) * (1 + np.cos(np.pi * np.clip(done, 0, 1))) / 2

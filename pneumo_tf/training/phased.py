@@ -8,26 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal, cast
 
 import keras
 import numpy as np
 
-from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.errors import OptionError, check_known
 from pneumo_tf.models.classifier import HEAD_GROUP, attach_head, build_backbone, depth_groups, unfreeze
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
+from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
-from pneumo_tf.training.early_stopping import EarlyStopping
-from pneumo_tf.training.loop import Loop, LoopPhase
-from pneumo_tf.training.optimizers import Rates, build_optimizer, group_factors, parse_rates
+from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
+from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.rate_finder import find_rates, suggest
-from pneumo_tf.training.schedules import get_schedule, rate_schedule
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.trunk import BATCH, Activations, film_activations, film_outputs, view_activations
-from pneumo_tf.training.views import get_preset
+from pneumo_tf.training.trunk import BATCH, Activations, film_activations, film_outputs
 
 _NAMES = {"head": "head", "all": "all layers"}
 
@@ -64,7 +61,7 @@ def parse_phase(text: str) -> Phase:
                           received=f"--phase {text}",
                           remedy="Write, say, --phase head:3:5e-3 --phase all:8:1e-5:1e-3.")
     return Phase(cast(Literal["head", "all"], layers), int(epochs),
-                 rates=parse_rates(rates) if rates else None, auto=rates == "auto")
+                 rates=optimizers.parse_rates(rates) if rates else None, auto=rates == "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +76,7 @@ class Phased:
         optimizer: As `training.optimizers` names it, with its momentum and weight decay.
         rates: Learning rates of the first layers and of the last; None has a range test choose them.
         spread: The first layers' rate over the last ones', where a single rate is given or found.
-        schedule: How the rates move within a phase, as `training.schedules` names it.
+        schedule: How the rates move within a phase, as `training.optimizers` names it.
         augment: What the training films are varied by: a preset's name, or "generator".
         weighted: Whether rare classes count like frequent ones.
         patience: Epochs without a better validation loss until the last phase ends, with the best epoch's
@@ -122,12 +119,10 @@ class Phased:
 
     def __post_init__(self) -> None:
         """Refuse invalid values before any work is done."""
-        if self.head not in HEADS:
-            raise OptionError("The head must be one that this program knows.", received=self.head,
-                              remedy=choose_from(HEADS, self.head))
-        get_schedule(self.schedule)
+        check_known("head", self.head, HEADS)
+        check_known("schedule", self.schedule, optimizers.SCHEDULES)
         variant_of(self.augment, seed=0)
-        build_optimizer(self.optimizer, 1.0, momentum=self.momentum, nesterov=self.nesterov,
+        optimizers.build_optimizer(self.optimizer, 1.0, momentum=self.momentum, nesterov=self.nesterov,
                         weight_decay=self.weight_decay)
 
     def train(self, task: Task) -> Trained:
@@ -166,8 +161,7 @@ class Phased:
 
     def loop_phases(self, task: Task, network: keras.Model, loop: Loop) -> list[LoopPhase]:
         """The recipe's phases bound to a model: the backbone `network` under the head of the loop's model."""
-        learner = _Learner(self, task, network, loop)
-        return [learner.loop_phase(phase, last=phase is self.phases[-1]) for phase in self.phases]
+        return [_Learner(self, task, network, loop, phase).loop_phase() for phase in self.phases]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,38 +181,39 @@ class ReadyTraining:
 
 @dataclass(frozen=True, slots=True)
 class _Learner:
-    """Binds the phases of a recipe to one model."""
+    """Binds one phase of a recipe to a model."""
 
     recipe: Phased
     task: Task
     network: keras.Model
     loop: Loop
+    phase: Phase
 
-    def loop_phase(self, phase: Phase, *, last: bool) -> LoopPhase:
-        patience = self.recipe.patience if last else None
+    def loop_phase(self) -> LoopPhase:
+        phase = self.phase
+        patience = self.recipe.patience if phase is self.recipe.phases[-1] else None
         return LoopPhase(name=_NAMES[phase.layers], epochs=phase.epochs or self.task.epochs,
-                         choose_rates=partial(self._choose_rates, phase),
-                         compile=partial(self._compile, phase),
-                         compile_for_test=partial(self._compile_for_test, phase),
+                         choose_rates=self._choose_rates, compile=self._compile,
+                         compile_for_test=self._compile_for_test,
                          stopping=None if patience is None else EarlyStopping(patience=patience))
 
-    def _choose_rates(self, phase: Phase) -> Rates:
-        recipe = self.recipe
+    def _choose_rates(self) -> Rates:
+        recipe, phase = self.recipe, self.phase
         rates = phase.rates or (recipe.rates and recipe.rates.times(phase.factor))
         if rates is not None and not phase.auto:
             return rates if rates.low < rates.high else Rates(rates.high * recipe.spread, rates.high)
-        self._compile_for_test(phase)
+        self._compile_for_test()
         rate = suggest(find_rates(self.loop.model, self.loop.batches, description="Range test")).valley
         print(f"{_NAMES[phase.layers]}: learning rate {rate:.2e}, the valley of a range test")
         return Rates(rate * recipe.spread, rate)
 
-    def _compile_for_test(self, phase: Phase) -> None:
-        self._compile(phase, Rates(self.recipe.spread, 1.0), None)
+    def _compile_for_test(self) -> None:
+        self._compile(Rates(self.recipe.spread, 1.0), None)
 
-    def _compile(self, phase: Phase, rates: Rates, steps: int | None) -> None:
+    def _compile(self, rates: Rates, steps: int | None) -> None:
         """Freeze and unfreeze, then compile with a schedule over so many steps (None: a constant rate)."""
         recipe, model, factors = self.recipe, self.loop.model, None
-        if phase.layers == "head":
+        if self.phase.layers == "head":
             self.network.trainable = False
         else:
             random = self.task.weights.path is None
@@ -226,14 +221,14 @@ class _Learner:
                      norm=recipe.train_norm or random)
             groups = depth_groups(model, self.network)
             if rates.low < rates.high:
-                factors = group_factors(rates, groups)
+                factors = optimizers.group_factors(rates, groups)
             elif recipe.head_factor != 1:
                 factors = {path: recipe.head_factor if group == HEAD_GROUP else 1.0
                            for path, group in groups.items()}
-        rate = rates.high if steps is None else rate_schedule(recipe.schedule, rates.high, steps)
-        optimizer = build_optimizer(recipe.optimizer, rate, momentum=recipe.momentum, factors=factors,
-                                    nesterov=recipe.nesterov, weight_decay=recipe.weight_decay,
-                                    clip=recipe.clip, average=recipe.average)
+        rate = rates.high if steps is None else optimizers.rate_schedule(recipe.schedule, rates.high, steps)
+        optimizer = optimizers.build_optimizer(
+            recipe.optimizer, rate, momentum=recipe.momentum, factors=factors, nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay, clip=recipe.clip, average=recipe.average)
         model.compile(optimizer, loss=recipe.loss, metrics=["accuracy"])
 
 
@@ -265,11 +260,7 @@ class Top(Phased):
             engine = task.frozen(below)
             films = film_activations(engine, task.pixels, description="Films", cache=task.cache)
         with task.stages.measure("trunk over views"):
-            # Views only teach, so they may be computed in the processor's fastest precision.
-            quick = engine.coarse() if task.device.bfloat16 else engine
-            views = view_activations(quick, task.pixels, task.rows("train"), views=self.views, seed=task.seed,
-                                     augmentation=get_preset(self.augment), workers=task.threads,
-                                     cache=task.cache)
+            views = task.train_views(engine, views=self.views, augment=self.augment)
         weights = task.class_weights() if self.weighted else None
         batches = ActivationBatches(task, "train", films=films, views=views, class_weights=weights)
         validation = ActivationBatches(task, "validation", films=films, class_weights=weights)

@@ -9,28 +9,19 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
 
 import keras
 import numpy as np
-from keras import ops
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.schedules import Tabulated
+from pneumo_tf.training.loop import Batches, assign, copies
+from pneumo_tf.training.optimizers import Tabulated
 
 _SMOOTHING = 0.98  # share of the past in the running mean of the loss
 _DIVERGED = 4  # times the best loss
 _FEWEST = 10  # points that a curve can be read from
 _LAST = 5  # points left out at the end, where the loss shoots up
-
-
-class Batches(Protocol):
-    """What a keras.utils.PyDataset offers: batches (x, y) or (x, y, weights) by number."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +89,18 @@ def find_rates(model: keras.Model, batches: Batches, *, low: float = 1e-7, high:
         OptionError: Invalid rates or too few steps.
         TrainingError: It ended too early to be read.
     """
-    _check(low, high, steps)
+    if not 0 < low < high < math.inf:
+        raise OptionError("A range test goes from a low learning rate to a higher one, both above zero.",
+                          received=f"{low:g} to {high:g}", remedy="Choose, say, 1e-7 to 10.")
+    if steps < 20:
+        raise OptionError("A range test needs at least 20 steps.", received=str(steps),
+                          remedy="Choose, say, 100.")
     rates = np.geomspace(low, high, steps)
     with _untouched(model), progress_bar(description, steps) as advance:
         model.optimizer = _fresh(model.optimizer, rates)
         model.optimizer.build(model.trainable_variables)
         losses = []
-        for loss in _smoothed(_batch_losses(model, batches, steps)):
+        for loss in _smoothed_losses(model, batches, steps):
             losses.append(loss)
             advance(1)
             if loss > _DIVERGED * min(losses) > 0:
@@ -146,29 +142,19 @@ def _slide(losses: np.ndarray, *, width: int = 15, tolerance: float = 0.005) -> 
     return int(min(agree[-1] + 1, len(differences) - 1)) if len(agree) else 0
 
 
-def _check(low: float, high: float, steps: int) -> None:
-    if not 0 < low < high < math.inf:
-        raise OptionError("A range test goes from a low learning rate to a higher one, both above zero.",
-                          received=f"{low:g} to {high:g}", remedy="Choose, say, 1e-7 to 10.")
-    if steps < 20:
-        raise OptionError("A range test needs at least 20 steps.", received=str(steps),
-                          remedy="Choose, say, 100.")
-
-
 @contextmanager
 def _untouched(model: keras.Model) -> Iterator[None]:
     """Put the optimizer and every variable back: weights, BatchNorm's means, random states, metrics."""
     optimizer = model.optimizer
     variables = [*model.variables, *model.metrics_variables]
-    before = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+    before = copies(variables)
     model.train_function = None  # it holds the optimizer that it was traced with
     try:
         yield
     finally:
         model.optimizer, model.train_function = optimizer, None
         model.reset_metrics()  # those that were first made during the test
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
+        assign(variables, before)
 
 
 def _fresh(optimizer: keras.Optimizer, rates: np.ndarray) -> keras.Optimizer:
@@ -178,19 +164,16 @@ def _fresh(optimizer: keras.Optimizer, rates: np.ndarray) -> keras.Optimizer:
     return type(optimizer).from_config({**optimizer.get_config(), "learning_rate": Tabulated(rates)})
 
 
-def _batch_losses(model: keras.Model, batches: Batches, steps: int) -> Iterator[float]:
-    """Loss of each batch alone, before its step, until one is no number."""
+def _smoothed_losses(model: keras.Model, batches: Batches, steps: int) -> Iterator[float]:
+    """Losses of single batches, each before its step, until one is no number.
+
+    Smoothed by a running mean that forgets the past slowly, corrected for its start at zero.
+    """
+    mean = 0.0
     for step in range(steps):
         model.reset_metrics()
         loss = float(model.train_on_batch(*batches[step % len(batches)], return_dict=True)["loss"])
         if not math.isfinite(loss):
             return
-        yield loss
-
-
-def _smoothed(losses: Iterator[float]) -> Iterator[float]:
-    """Running mean that forgets the past slowly, corrected for its start at zero."""
-    mean = 0.0
-    for count, loss in enumerate(losses, start=1):
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
-        yield mean / (1 - _SMOOTHING**count)
+        yield mean / (1 - _SMOOTHING ** (step + 1))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
-from pneumo_tf.errors import OptionError, choose_from, option_of
+from pneumo_tf.errors import OptionError, check_known, option_of
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.batches import GENERATOR
 from pneumo_tf.training.fast import Ensemble, Fast
@@ -156,9 +156,7 @@ def choose_recipe(name: str | None, device: Device) -> tuple[str, Recipe]:
         OptionError: No such recipe.
     """
     name = name or ("full" if device.accelerator else "fast")
-    if name not in RECIPES:
-        raise OptionError("The recipe must be one that this program knows.", received=name,
-                          remedy=choose_from(RECIPES, name))
+    check_known("recipe", name, RECIPES)
     return name, RECIPES[name]
 
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
@@ -39,29 +39,8 @@ _SHORTLY = 1.0  # seconds that another process may take before the wait is expla
 Indices = Sequence[int] | np.ndarray
 
 
-class Rows(Protocol):
-    """An array, of shape (number of rows, …), that is filled row by row."""
-
-    shape: tuple[int, ...]
-
-    def claim(self, wanted: Indices) -> np.ndarray:
-        """int: the wanted rows that are missing, each once, in ascending order."""
-
-    def write(self, rows: Indices, values: np.ndarray) -> None:
-        """Store the values (len(rows), …) of some rows."""
-
-    def write_blank(self, rows: Indices) -> None:
-        """Mark rows that can't have a value; `claim` leaves them out from then on."""
-
-    def blank(self) -> list[int]:
-        """The rows that can't have a value."""
-
-    def values(self) -> np.ndarray:
-        """The array, read-only. Rows that were never written hold arbitrary values."""
-
-
-class MemoryRows:
-    """Rows in memory, lost when the process ends."""
+class Rows:
+    """An array, of shape (number of rows, …), that is filled row by row and lost when the process ends."""
 
     def __init__(self, shape: Sequence[int], dtype: str) -> None:
         self.shape = tuple(shape)
@@ -69,22 +48,27 @@ class MemoryRows:
         self._blank: list[int] = []
 
     def claim(self, wanted: Indices) -> np.ndarray:
-        return _each_once(wanted)
+        """int: the wanted rows that are missing, each once, in ascending order."""
+        return np.unique(np.asarray(wanted, dtype=int))
 
     def write(self, rows: Indices, values: np.ndarray) -> None:
+        """Store the values (len(rows), …) of some rows."""
         self._values[rows] = values
 
     def write_blank(self, rows: Indices) -> None:
+        """Mark rows that can't have a value; `claim` leaves them out from then on."""
         self._blank.extend(int(row) for row in rows)
 
     def blank(self) -> list[int]:
+        """The rows that can't have a value."""
         return sorted(self._blank)
 
     def values(self) -> np.ndarray:
+        """The array, read-only. Rows that were never written hold arbitrary values."""
         return self._values
 
 
-class DiskRows:
+class DiskRows(Rows):
     """Rows in a folder, which is made with the first row; the caller holds the folder's lock.
 
     Args:
@@ -110,10 +94,12 @@ class DiskRows:
         Raises:
             StorageError: No room for them; nothing has been written.
         """
-        rows = _each_once(wanted)
+        rows = super().claim(wanted)
         missing = rows[self._states()[rows] == 0]
         if len(missing):
-            self._check_room(len(missing) * self._row_bytes)
+            with guarded(self._folder.parent):
+                if shutil.disk_usage(self._folder.parent).free < len(missing) * self._row_bytes:
+                    raise OSError(errno.ENOSPC, "No space left on device")
             there = len(rows) - len(missing)
             self._say(f"{amount(len(missing) * self._row_bytes)} for {self._what} in "
                       f"{self._folder.parent}" + (f"; {there:,} of {len(rows):,} are there" if there else ""))
@@ -149,11 +135,6 @@ class DiskRows:
                 stream.seek(int(row) * 8)
                 stream.write(self._journal[row].tobytes())
 
-    def _check_room(self, needed: int) -> None:
-        with guarded(self._folder.parent):
-            if shutil.disk_usage(self._folder.parent).free < needed:
-                raise OSError(errno.ENOSPC, "No space left on device")
-
     def _create(self) -> None:
         """Make sparse files of the full length."""
         if (self._folder / HEADER).exists():
@@ -175,7 +156,12 @@ class DiskRows:
             return
         self._journal = np.fromfile(self._folder / JOURNAL, "<u8")
         self._journal[~np.isin(self._states(), (0, _PRESENT, _BLANK))] = 0
-        damaged = list(self._damaged())
+        damaged = []
+        with (self._folder / VALUES).open("rb", buffering=0) as stream:
+            for row in np.flatnonzero(self._states() == _PRESENT).tolist():
+                stream.seek(row * self._row_bytes)
+                if zlib.crc32(stream.read(self._row_bytes)) != int(self._journal[row]) & 0xFFFFFFFF:
+                    damaged.append(row)
         if damaged:
             self._say(f"{len(damaged):,} of {self.shape[0]:,} rows damaged, made again: {self._what}")
             self._enter(damaged, [0] * len(damaged))
@@ -190,13 +176,6 @@ class DiskRows:
         if not isinstance(header, dict) or {**header, "what": ""} != {**self._header, "what": ""}:
             return "was kept by another version"
         return "" if sizes == [self._journal.nbytes, self.shape[0] * self._row_bytes] else "is damaged"
-
-    def _damaged(self) -> Iterator[int]:
-        with (self._folder / VALUES).open("rb", buffering=0) as stream:
-            for row in np.flatnonzero(self._states() == _PRESENT).tolist():
-                stream.seek(row * self._row_bytes)
-                if zlib.crc32(stream.read(self._row_bytes)) != int(self._journal[row]) & 0xFFFFFFFF:
-                    yield row
 
     def _say(self, text: str) -> None:
         print(f"Cache: {text}.", file=sys.stderr)
@@ -232,7 +211,6 @@ class Cache:
         Args:
             kind: "pixels", "films", "views" …: a word in small letters.
             key: Everything that the values depend on, as JSON holds it.
-            shape: (number of rows, …).
             dtype: Name of a NumPy type, or bfloat16.
             what: What it is, in words for messages.
 
@@ -240,16 +218,30 @@ class Cache:
             StorageError: No permission to write to the folder.
         """
         header = {"format": FORMAT, "kind": kind, "key": key, "shape": list(shape), "dtype": dtype}
-        name = f"{kind}-{digest(key)[:32]}"
+        folder = self.folder / f"{kind}-{digest(key)[:32]}"
+        lock = FileLock(f"{folder}{_LOCK}")
         make_folder(self.folder)
-        with self._alone(name, what):
-            yield DiskRows(self.folder / name, json.loads(json.dumps(header)), what=what)
+        with guarded(self.folder):
+            try:
+                lock.acquire(timeout=_SHORTLY)
+            except Timeout:
+                print(f"Cache: another process is making {what}; waiting for it.", file=sys.stderr)
+                lock.acquire()
+        try:
+            yield DiskRows(folder, json.loads(json.dumps(header)), what=what)
+        finally:
+            lock.release()
 
     def entries(self) -> list[Kept]:
-        """All arrays of the folder, those of other versions and unfinished ones too."""
+        """All arrays of the folder, those of other versions and unfinished ones too.
+
+        A folder is one by its name, and by having nothing else in it.
+        """
         with guarded(self.folder):
             folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-            return [_kept(folder) for folder in folders if _is_ours(folder)]
+            return [_kept(folder) for folder in folders if _FOLDER.fullmatch(folder.name)
+                    and folder.is_dir() and not folder.is_symlink()
+                    and {path.name for path in folder.iterdir()} <= {HEADER, JOURNAL, VALUES}]
 
     def size(self) -> int:
         """Bytes that the arrays take on the disk."""
@@ -289,27 +281,13 @@ class Cache:
             return False
         return True
 
-    @contextmanager
-    def _alone(self, name: str, what: str) -> Iterator[None]:
-        lock = FileLock(self.folder / f"{name}{_LOCK}")
-        with guarded(self.folder):
-            try:
-                lock.acquire(timeout=_SHORTLY)
-            except Timeout:
-                print(f"Cache: another process is making {what}; waiting for it.", file=sys.stderr)
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
 
 @contextmanager
 def open_rows(cache: Cache | None, kind: str, key: Mapping[str, Any], *, shape: Sequence[int], dtype: str,
               what: str) -> Iterator[Rows]:
     """`Cache.rows`, or an array in memory where there is no cache."""
     if cache is None:
-        yield MemoryRows(shape, dtype)
+        yield Rows(shape, dtype)
     else:
         with cache.rows(kind, key, shape=shape, dtype=dtype, what=what) as rows:
             yield rows
@@ -318,13 +296,6 @@ def open_rows(cache: Cache | None, kind: str, key: Mapping[str, Any], *, shape: 
 def digest(content: Any) -> str:
     """SHA-256, hexadecimal, of something that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is an array of a cache: by its name, and by having nothing else in it."""
-    if not _FOLDER.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
-        return False
-    return {path.name for path in folder.iterdir()} <= {HEADER, JOURNAL, VALUES}
 
 
 def _kept(folder: Path) -> Kept:
@@ -369,7 +340,3 @@ def remove_files(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _each_once(wanted: Indices) -> np.ndarray:
-    return np.unique(np.asarray(wanted, dtype=int))

@@ -18,6 +18,8 @@ from pneumo_tf.training.loop import Checkpoint, Row
 from pneumo_tf.training.machine import Device, StageRecorder, describe_device
 from pneumo_tf.training.pixels import Pixels
 from pneumo_tf.training.store import Cache
+from pneumo_tf.training.trunk import Activations, view_activations
+from pneumo_tf.training.views import get_preset
 
 
 class Member(NamedTuple):
@@ -80,6 +82,13 @@ class Task:
     def frozen(self, network: keras.Model) -> Engine:
         """An engine that computes a frozen network in float32."""
         return build_engine(network, self.engine, threads=self.threads)
+
+    def train_views(self, engine: Engine, *, views: int, augment: str) -> Activations:
+        """The outputs of a frozen network for views of the training films, drawn from a preset."""
+        # Views only teach, so they may be computed in the processor's fastest precision.
+        return view_activations(engine.coarse() if self.device.bfloat16 else engine, self.pixels,
+                                self.rows("train"), views=views, seed=self.seed, cache=self.cache,
+                                augmentation=get_preset(augment), workers=self.threads)
 
     def class_weights(self) -> Mapping[int, float]:
         """Weight of each class index, from the training split: rare classes count like frequent ones."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.errors import check_known
 
 Range = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -186,9 +186,7 @@ def get_preset(name: str) -> Augmentation:
     Raises:
         OptionError: Unknown name.
     """
-    if name not in PRESETS:
-        raise OptionError("An augmentation is known by one of its names.", received=name,
-                          remedy=choose_from(PRESETS, name))
+    check_known("augmentation", name, PRESETS)
     return PRESETS[name]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pneumo_tf.errors import FilmError, WeightsError
 from pneumo_tf.explain.network import imagenet_classes, imagenet_network, read_centre, scorer_of
-from pneumo_tf.models.backbone import IMAGENET_DEVIATIONS, IMAGENET_MEANS
+from pneumo_tf.models.backbones import IMAGENET_DEVIATIONS, IMAGENET_MEANS
 from pneumo_tf.training.engine import build_engine
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from pneumo_tf.training.batches import FilmBatches, Variant, view_variant
+from pneumo_tf.training.batches import FilmBatches, Variant, variant_of
 from pneumo_tf.training.loop import Loop, LoopPhase
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.pixels import Pixels, as_three_channels
@@ -76,7 +76,7 @@ def test_without_class_weights_every_film_counts_once(task_of: TaskOf, numbered_
 
 
 def test_a_variant_is_drawn_from_seed_row_and_epoch(task_of: TaskOf, blob_pixels: Pixels) -> None:
-    batches = FilmBatches(task_of(batch_size=4), "train", variant=view_variant(FILMS, 9))
+    batches = FilmBatches(task_of(batch_size=4), "train", variant=variant_of("films", 9))
     batches.begin(1)
     rows = FilmBatches(task_of(batch_size=4), "train", variant=lambda film, row, epoch: film * 0 + row)
     rows.begin(1)
@@ -102,7 +102,7 @@ def fit(task: Task) -> tuple[list[float], _Witness]:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((task.size, task.size, 3)), keras.layers.Rescaling(1 / 255),
                               keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
-    witness = _Witness(view_variant(FILMS, task.seed))
+    witness = _Witness(variant_of("films", task.seed))
     loop = Loop(model, FilmBatches(task, "train", variant=witness), FilmBatches(task, "validation"))
 
     def ready(rates: Rates, steps: int) -> None:

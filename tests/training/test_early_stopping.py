@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.training.early_stopping import EarlyStopping
+from pneumo_tf.training.loop import EarlyStopping
 
 NAN = float("nan")
 

@@ -12,10 +12,8 @@ from keras import layers
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pneumo_tf.errors import TrainingError
-from pneumo_tf.training.early_stopping import EarlyStopping
-from pneumo_tf.training.loop import Checkpoint, Loop, LoopPhase, copies, validate
-from pneumo_tf.training.optimizers import Rates
-from pneumo_tf.training.schedules import rate_schedule
+from pneumo_tf.training.loop import Checkpoint, EarlyStopping, Loop, LoopPhase, copies, validate
+from pneumo_tf.training.optimizers import Rates, rate_schedule
 
 
 class Vectors(keras.utils.PyDataset):

@@ -8,9 +8,8 @@ import pytest
 from keras import layers
 
 from pneumo_tf.errors import OptionError, TrainingError
-from pneumo_tf.training.optimizers import build_optimizer
+from pneumo_tf.training.optimizers import build_optimizer, rate_schedule
 from pneumo_tf.training.rate_finder import RateCurve, find_rates, suggest
-from pneumo_tf.training.schedules import rate_schedule
 
 
 class Points(keras.utils.PyDataset):
@@ -231,7 +230,7 @@ JAX = """
 import keras, numpy as np
 from pneumo_tf.training.optimizers import build_optimizer
 from pneumo_tf.training.rate_finder import find_rates, suggest
-from pneumo_tf.training.schedules import rate_schedule
+from pneumo_tf.training.optimizers import rate_schedule
 
 keras.utils.set_random_seed(0)
 inputs = keras.Input((3,))

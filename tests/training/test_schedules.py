@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.training.schedules import (
+from pneumo_tf.training.optimizers import (
     SCHEDULES,
     Tabulated,
     constant,
     cosine,
-    get_schedule,
     one_cycle,
     rate_schedule,
 )
@@ -57,7 +56,7 @@ def test_a_constant_rate_is_the_peak_at_every_step():
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("total", [1, 2, 3, 37])
 def test_every_schedule_stays_above_zero_and_never_above_the_peak(name, total):
-    rates = get_schedule(name)(np.arange(total), total=total, peak=0.02)
+    rates = SCHEDULES[name](np.arange(total), total=total, peak=0.02)
     assert rates.shape == (total,)
     assert (rates > 0).all()
     assert (rates <= 0.02).all()

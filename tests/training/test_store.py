@@ -26,7 +26,6 @@ from pneumo_tf.training.store import (
     VALUES,
     Cache,
     DiskRows,
-    MemoryRows,
     Rows,
     open_rows,
     read_rows,
@@ -304,7 +303,7 @@ def test_rows_that_nobody_asked_for_take_no_room(tmp_path: Path) -> None:
 
 
 def test_memory_behaves_like_the_disk_for_as_long_as_it_lasts() -> None:
-    rows = MemoryRows(SHAPE, "float32")
+    rows = Rows(SHAPE, "float32")
     assert rows.claim([5, 0, 2, 0]).tolist() == [0, 2, 5]
     rows.write([5, 0, 2], DATA[[5, 0, 2]])
     rows.write_blank([3])

@@ -151,7 +151,7 @@ def test_the_assignment_flips_left_to_right_turns_and_brightens(small_film: np.n
 def test_an_unknown_preset_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(OptionError) as refusal:
         get_preset("mirror")
-    assert str(refusal.value) == ("An augmentation is known by one of its names. Received: mirror. "
+    assert str(refusal.value) == ("The augmentation must be one that this program knows. Received: mirror. "
                                   f"Choose one of: {', '.join(PRESETS)}.")
 
 

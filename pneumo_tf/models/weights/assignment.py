@@ -13,11 +13,7 @@ from pneumo_tf.errors import WeightsError
 
 
 class MisfitError(WeightsError):
-    """A weights file of another network.
-
-    Attributes:
-        what: What about the file doesn't fit.
-    """
+    """A weights file of another network; `what` says what about the file doesn't fit."""
 
     def __init__(self, path: Path, what: str, *, remedy: str = "Name the file of this backbone.") -> None:
         self.what = what

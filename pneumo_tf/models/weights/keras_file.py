@@ -35,12 +35,8 @@ class Tensor(NamedTuple):
 def load_keras_weights(model: keras.Model, path: Path, *, same_but_for_ones: bool = False) -> None:
     """Load all weights of a file into a network.
 
-    By name where file and network name their layers alike, else by order.
-
-    Args:
-        model: The network that the file was written from.
-        path: `.h5`, `.weights.h5` or `.keras`.
-        same_but_for_ones: Shapes may differ by axes of length 1, and kinds of tensors by their name.
+    By name where file (`.h5`, `.weights.h5` or `.keras`) and network name their layers alike, else by order.
+    With `same_but_for_ones` shapes may differ by axes of length 1, and kinds of tensors by their name.
 
     Raises:
         WeightsError: A file of another network, or no weights file; the network is then as before.

@@ -13,7 +13,7 @@ import pooch
 import requests
 
 from pneumo_tf.errors import StorageError, WeightsError
-from pneumo_tf.models.backbone import Backbone
+from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.published import cache_folder, find_on_this_machine, installed
 from pneumo_tf.models.weights.assignment import MisfitError
 from pneumo_tf.places import find_existing
@@ -49,12 +49,17 @@ def find_weights(backbone: Backbone, wanted: str) -> Weights:
     """
     if wanted == NONE:
         return Weights(None, "random", "")
-    if wanted != IMAGENET:
-        path = find_existing(wanted, what="weights file", error=WeightsError,
-                             remedy="Give --weights a file, imagenet or none.")
-        return _weights_of(path, "given path")
-    source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
-    return _weights_of(path, source)
+    if wanted == IMAGENET:
+        source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
+    else:
+        remedy = "Give --weights a file, imagenet or none."
+        source, path = "given path", find_existing(wanted, what="weights file", error=WeightsError,
+                                                   remedy=remedy)
+        if not path.is_file():
+            raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
+                               remedy=remedy)
+    with path.open("rb") as stream:
+        return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
@@ -73,12 +78,6 @@ def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> No
         raise MisfitError(weights.path, misfit.what, remedy=remedy) from misfit
 
 
-def _weights_of(path: Path, source: str) -> Weights:
-    if not path.is_file():
-        raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
-                           remedy="Give --weights a file, imagenet or none.")
-    with path.open("rb") as stream:
-        return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def _downloaded(backbone: Backbone) -> Path:
@@ -109,11 +108,7 @@ def _downloaded(backbone: Backbone) -> Path:
 
 
 def _check_hash(path: Path, wanted: str) -> None:
-    """Compare as many digits of the hash as are known.
-
-    Raises:
-        ValueError: They differ.
-    """
+    """Compare as many digits of the hash as are known; ValueError where they differ."""
     algorithm, _, digits = wanted.partition(":")
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, algorithm).hexdigest()

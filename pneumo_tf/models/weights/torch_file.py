@@ -14,7 +14,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -62,7 +62,8 @@ def assign_torch_tensors(model: keras.Model, prefixes: Mapping[str, str], path: 
     missing = next((name for name in wanted if name not in tensors), None)
     if missing:
         raise MisfitError(path, f"which has no tensor {missing}")
-    surplus = next(_surplus(tensors, wanted), None)
+    surplus = next((name for name in tensors if name not in wanted and not name.startswith(_CLASSIFIERS)
+                    and not name.endswith("num_batches_tracked")), None)
     if surplus:  # a deeper network of the same family has every tensor of this one too
         raise MisfitError(path, f"which also has tensor {surplus} of shape {tensors[surplus].shape}, "
                                 "for which this network has no place")
@@ -85,11 +86,6 @@ def _without_wrapper(tensors: dict[str, np.ndarray], first: str) -> dict[str, np
     prefixes = [name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")]
     wrapper = min(prefixes, key=len, default="")
     return {name.removeprefix(wrapper): values for name, values in tensors.items()}
-
-
-def _surplus(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, object]) -> Iterator[str]:
-    return (name for name in tensors if name not in wanted and not name.startswith(_CLASSIFIERS)
-            and not name.endswith("num_batches_tracked"))
 
 
 def _axes(layer: keras.Layer, variable: keras.Variable) -> tuple[int, ...]:
@@ -127,6 +123,13 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
                            remedy="Fetch the file again from its source.") from failure
 
 
+_CALLABLE: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, shape, strides, *_: _Tensor(
+        storage[0], storage[1], offset, tuple(shape), tuple(strides)),
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor}
+
+
 class _TensorUnpickler(pickle.Unpickler):
     """An unpickler that can name tensors and do nothing else.
 
@@ -139,29 +142,18 @@ class _TensorUnpickler(pickle.Unpickler):
         self.dtypes: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        known: dict[tuple[str, str], Callable[..., Any]] = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-        }
         if module == "torch" and name in _DTYPES:
             return name
-        if (module, name) not in known:
+        if (module, name) not in _CALLABLE:
             raise WeightsError("A checkpoint may hold tensors and nothing that runs.",
                                received=f"a pickle that asks for {module}.{name}; nothing was executed",
                                remedy="Use a checkpoint saved as a plain state_dict from a source you trust.")
-        return known[module, name]
+        return _CALLABLE[module, name]
 
     def persistent_load(self, reference: Any) -> tuple[str, str]:
         _, storage_type, key, *_ = reference
         self.dtypes[str(key)] = _DTYPES[storage_type]
         return str(key), _DTYPES[storage_type]
-
-
-def _rebuild_tensor(storage: tuple[str, str], offset: int, shape: tuple[int, ...],
-                    strides: tuple[int, ...], *_: Any) -> _Tensor:
-    key, dtype = storage
-    return _Tensor(key, dtype, offset, tuple(shape), tuple(strides))
 
 
 def _read_zip(stream: IO[bytes]) -> dict[str, np.ndarray]:
