@@ -136,14 +136,18 @@ def test_the_threshold_comes_from_validation_and_turns_scores_into_predictions(f
     assert point["sensitivity"] >= 0.95
 
 
-def test_the_temperature_is_fitted_on_the_films_of_the_operating_point(finished_run: Path) -> None:
+def test_the_temperature_is_fitted_on_the_films_of_the_operating_point_and_used_where_it_helps(
+        finished_run: Path) -> None:
     facts = json.loads((finished_run / "run.json").read_text())
-    fitted = facts["calibration"]
+    kept = facts["calibration"]
+    fitted = kept.get("tried") or kept
     assert (fitted["method"], fitted["fitted_on"]) == ("temperature", "validation")
     assert fitted["temperature"] > 0
-    assert fitted["films"] == facts["operating_point"]["films"]
+    assert kept["films"] == fitted["films"] == facts["operating_point"]["films"]
     compared = json.loads((finished_run / "metrics.json").read_text())["validation"]["calibrators"]
     assert compared["films"] == fitted["films"]
+    losses = {method: figure["value"] for method, figure in compared["log_loss"].items()}
+    assert (kept["method"] == "temperature") is (losses["temperature"] < losses["none"])
 
 
 @pytest.mark.parametrize("mistake", [{"operating_point": "best"}, {"calibration": "magic"},

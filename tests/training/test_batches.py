@@ -120,3 +120,28 @@ def test_the_number_of_threads_changes_nothing_that_is_learnt(task_of: TaskOf) -
     assert {epoch for epoch, _ in witness.seen} == {0, 1, 2}
     assert all(witness.seen[epoch, row] == 1 for epoch in (1, 2) for row in rows)
     assert all(witness.seen[0, row] >= 1 for row in rows)  # Keras draws some before, to see their shape
+
+
+def test_smoothing_gives_a_share_of_each_label_to_all_classes(task_of: TaskOf) -> None:
+    task = task_of()
+    _, labels, _ = FilmBatches(task, "train", variant=unchanged)[0]
+    _, smoothed, _ = FilmBatches(task, "train", variant=unchanged, smoothing=0.1)[0]
+    np.testing.assert_allclose(smoothed, np.where(labels == 1, 0.95, 0.05))
+
+
+def test_mixup_mixes_films_labels_and_weights_by_one_share(task_of: TaskOf, numbered_films: Pixels) -> None:
+    task, weights = task_of(pixels=numbered_films, batch_size=12), {0: 1.0, 1: 3.0}
+    plain = FilmBatches(task, "train", variant=unchanged, class_weights=weights)[0]
+    mixed = FilmBatches(task, "train", variant=unchanged, class_weights=weights, mixup=0.3)[0]
+    own, films = plain[0][:, 0, 0, 0].astype(float), mixed[0][:, 0, 0, 0]
+    # The first film's partner and the share follow from its level and weight, and must give its label.
+    rng = np.random.default_rng((task.seed, 0, 0))
+    share = rng.beta(0.3, 0.3)
+    share, other = max(share, 1 - share), rng.permutation(12)
+    np.testing.assert_allclose(films, share * own + (1 - share) * own[other], rtol=1e-5)
+    np.testing.assert_allclose(mixed[2], share * plain[2] + (1 - share) * plain[2][other], rtol=1e-5)
+    weighted = plain[1] * plain[2][:, None]
+    np.testing.assert_allclose(mixed[1] * mixed[2][:, None], share * weighted + (1 - share) * weighted[other],
+                               rtol=1e-5)
+    np.testing.assert_allclose(mixed[1].sum(axis=1), 1, rtol=1e-6)
+    assert mixed[1].dtype == mixed[0].dtype == np.float32

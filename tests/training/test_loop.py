@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pneumo_tf.errors import TrainingError
 from pneumo_tf.training.loop import Checkpoint, EarlyStopping, Loop, LoopPhase, copies, validate
-from pneumo_tf.training.optimizers import Rates, rate_schedule
+from pneumo_tf.training.optimizers import Rates, build_optimizer, rate_schedule
 
 
 class Vectors(keras.utils.PyDataset):
@@ -76,6 +76,14 @@ class Training:
 
     def compile(self, rates: Rates, steps: int) -> None:
         optimizer = keras.optimizers.Adam(rate_schedule("one-cycle", rates.high, steps))
+        self.model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+
+
+class Averaged(Training):
+    """Ends with a moving average of its weights."""
+
+    def compile(self, rates: Rates, steps: int) -> None:
+        optimizer = build_optimizer("adam", rate_schedule("one-cycle", rates.high, steps), average=0.9)
         self.model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
 
 
@@ -150,6 +158,22 @@ def test_a_killed_training_goes_on_to_the_same_end(tmp_path: Path, epochs: int) 
                                      strict=True):
         np.testing.assert_array_equal(value, expected_value)
     assert resumed.chosen == (1 if epochs < 4 else 0) + (epochs == 4), "rates once chosen are kept"
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_an_averaged_training_ends_with_the_average_it_was_judged_by(tmp_path: Path, epochs: int) -> None:
+    straight = Averaged()
+    history = straight.run()
+    ended = copies(straight.model.trainable_variables)
+    assert validate(straight.model, straight.loop.validation)["val_loss"] == pytest.approx(
+        float(str(history[-1]["val_loss"])), rel=1e-5)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
+    killed_after(epochs, Averaged(checkpoint=checkpoint))
+    for _ in range(2):  # resumed, and once more when nothing is left to train
+        resumed = Averaged(checkpoint=checkpoint)
+        resumed.run()
+        for value, expected in zip(copies(resumed.model.trainable_variables), ended, strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
 def test_a_finished_training_taken_up_again_trains_nothing(tmp_path: Path) -> None:

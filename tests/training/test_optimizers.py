@@ -229,3 +229,25 @@ def test_multiples_and_schedule_work_on_jax_too():
     shallow, deep = map(float, said.stdout.split())
     assert shallow == pytest.approx(1e-4, rel=0.02)  # one step of Adam
     assert deep == pytest.approx(1e-2, rel=0.02)
+
+
+def test_gradients_are_clipped_by_their_common_norm() -> None:
+    variables = [keras.Variable([0.0]), keras.Variable([0.0])]
+    optimizer = build_optimizer("sgd", 1.0, clip=1.0)
+    optimizer.apply([np.array([3.0]), np.array([4.0])], variables)
+    np.testing.assert_allclose([float(v.numpy()[0]) for v in variables], [-0.6, -0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("factors", [None, {"weight": 2.0}])
+def test_the_average_of_the_weights_is_what_the_training_ends_with(factors: dict[str, float] | None) -> None:
+    variable = keras.Variable([1.0], name="weight")
+    optimizer = build_optimizer("adamw", 0.1, weight_decay=0.02, factors=factors, average=0.5)
+    seen = []
+    for _ in range(4):
+        optimizer.apply([np.array([1.0])], [variable])
+        seen.append(float(variable.numpy()[0]))
+    expected = seen[0]  # Keras begins with the weights after the first step
+    for value in seen[1:]:
+        expected = 0.5 * expected + 0.5 * value
+    optimizer.finalize_variable_values([variable])
+    assert float(variable.numpy()[0]) == pytest.approx(expected, rel=1e-5)

@@ -14,13 +14,14 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups
+from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import tutorial_head
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training.loop import Checkpoint
 from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase, Phased, in_float32, parse_phase
-from pneumo_tf.training.recipes import FineTune, Full, LastLayer, Reference, ScratchDwsep
+from pneumo_tf.training.recipes import FineTune, Full, LastLayer, Reference, ScratchDwsep, Sturdy
 from pneumo_tf.training.task import Task, Trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
@@ -307,3 +308,23 @@ def test_a_phases_rates_are_checked_like_any(text: str) -> None:
 def test_a_value_without_a_meaning_is_found_before_any_work(values: dict[str, object], said: str) -> None:
     with pytest.raises(OptionError, match=said):
         replace(QUICK, **values)
+
+
+def test_sturdy_learns_on_a_folded_network_and_is_what_its_model_predicts(
+        task_of: TaskOf, small_backbone: Backbone) -> None:
+    task = task_of(epochs=2, weights=PRETRAINED)
+    result = trained(task, Sturdy())
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in result.model.layers)
+    start = fold_batch_norm(build_backbone(small_backbone, task.size))
+    films = task.pixels.batch(range(len(task.cohort)))
+    np.testing.assert_allclose(result.scores, result.model.predict(films, verbose=0), atol=1e-5)
+    assert [row["phase"] for row in result.history] == ["all layers"] * 2
+    assert {layer.name for layer in start.layers} < {layer.name for layer in result.model.layers}
+
+
+def test_sturdys_head_learns_ten_times_as_fast_as_the_rest(task_of: TaskOf) -> None:
+    ready = Sturdy().prepare(task_of(epochs=1, weights=PRETRAINED))
+    ready.phases[0].compile(Rates(1e-3, 1e-3), 3)
+    factors = dict(ready.loop.model.optimizer.get_config()["factors"])
+    head = {variable.path for variable in ready.loop.model.layers[-1].weights}
+    assert {path: factor for path, factor in factors.items() if factor != 1} == dict.fromkeys(head, 10.0)

@@ -41,7 +41,7 @@ def test_a_recipes_own_backbones_are_in_the_table(name: str) -> None:
 
 
 def test_another_name_is_answered_with_those_there_are(plain_processor: Device) -> None:
-    with pytest.raises(OptionError, match=r"Received: quick\. Choose one of: fast, full, reference"):
+    with pytest.raises(OptionError, match=r"Received: quick\. Choose one of: fast, sturdy, full, reference"):
         choose_recipe("quick", plain_processor)
 
 

@@ -20,6 +20,7 @@ from pneumo_tf.training.views import (
     CLEAN,
     FILMS,
     PRESETS,
+    STRONG,
     Augmentation,
     View,
     affine_matrix,
@@ -395,3 +396,53 @@ def test_the_films_of_published_figures_keep_their_pixels(smooth_film: np.ndarra
     for number in range(60):
         view = sample_view(FILMS, view_rng(0, number, 0))
         np.testing.assert_array_equal(apply_view(smooth_film, view), as_published(smooth_film, view))
+
+
+def test_strong_views_are_drawn_alike_from_one_seed_and_differ_in_every_epoch() -> None:
+    film = np.random.default_rng(0).integers(0, 256, (48, 48, 1), dtype=np.uint8)
+    views = [[apply_view(film, sample_view(STRONG, view_rng(1, 7, epoch))) for epoch in range(20)]
+             for _ in range(2)]
+    assert all(np.array_equal(*pair) for pair in zip(*views, strict=True))
+    assert len({view.tobytes() for view in views[0]}) == 20
+    assert all(view.shape == film.shape and view.dtype == np.uint8 for view in views[0])
+
+
+def test_a_range_past_what_changes_nothing_leaves_a_share_of_the_views_without() -> None:
+    drawn = [sample_view(STRONG, view_rng(0, 0, epoch)) for epoch in range(2000)]
+    shares = {"clahe": 4 / 11, "blur": 1.6 / 4.6, "sharpen": 1.5 / 5.5, "noise": 12 / 22}
+    for name, share in shares.items():
+        assert np.mean([getattr(view, name) > 0 for view in drawn]) == pytest.approx(share, abs=0.04)
+    assert np.mean([view.jpeg_quality < 100 for view in drawn]) == pytest.approx(75 / 175, abs=0.04)
+    assert np.mean([view.border == "nearest" for view in drawn]) == pytest.approx(0.5, abs=0.04)
+
+
+def test_clahe_is_opencvs_on_a_grey_film_and_on_the_lightness_of_a_colour_film() -> None:
+    film = np.random.default_rng(0).integers(60, 120, (32, 32, 1), dtype=np.uint8)
+    seen = apply_view(film, View(clahe=2.0, clahe_tiles=4))
+    np.testing.assert_array_equal(seen[..., 0], cv2.createCLAHE(2.0, (4, 4)).apply(film[..., 0]))
+    grey = np.repeat(film, 3, axis=-1)
+    coloured = apply_view(grey, View(clahe=2.0, clahe_tiles=4))
+    assert np.ptp(coloured.astype(int), axis=-1).max() <= 2  # grey stays grey, but for the rounding of Lab
+    assert coloured.std() > grey.std()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sharpening_leaves_a_plain_film_and_steepens_an_edge(channels: int) -> None:
+    plain = np.full((32, 32, channels), 90, np.uint8)
+    np.testing.assert_array_equal(apply_view(plain, View(sharpen=1.0)), plain)
+    edge = plain.copy()
+    edge[:, 16:] = 160
+    seen = apply_view(edge, View(sharpen=1.0))
+    assert seen.shape == edge.shape
+    assert seen[0, 15, 0] < 90
+    assert seen[0, 16, 0] > 160
+
+
+def test_a_frame_and_marks_cover_what_they_should_and_nothing_else() -> None:
+    film = np.full((50, 100, 1), 90, np.uint8)
+    mark = ((0.5, 0.5, 0.1, 0.2), 250)
+    seen = apply_view(film, View(frame=(0.1, 0.0, 0.0, 0.2), frame_grey=7, marks=(mark,)))
+    expected = film.copy()
+    expected[:5], expected[:, 80:] = 7, 7
+    expected[25:35, 50:60] = 250
+    np.testing.assert_array_equal(seen, expected)

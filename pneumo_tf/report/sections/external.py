@@ -35,8 +35,8 @@ def cautions(run: RunFolder, words: Language) -> list[Caution]:
     if overlap["films"]:
         found.append(Caution("alarm", words.say("external.caution.films",
                                                 films=words.count(overlap["films"], "film"),
-                                                copies=words.number(overlap["copies"]),
-                                                alike=words.number(overlap["alike"]))))
+                                                copies=words.number(overlap.get("copies", overlap["films"])),
+                                                alike=words.number(overlap.get("alike", 0)))))
     if run.facts.get("phantoms"):
         found.append(Caution("alarm", words.say("caution.phantoms")))
     for key in ("uncompared", "unseen"):

@@ -92,8 +92,10 @@ def test_what_labels_buy_is_told_where_it_was_asked(finished_run: Path) -> None:
 
 
 def test_films_of_the_run_are_no_films_from_elsewhere(finished_run: Path) -> None:
-    text = text_of(page_of(finished_run, overlap={"films": 5, "patients": 1}))
-    assert "Known to the run already, byte for byte: 5 films." in text
+    known = {"films": 5, "copies": 2, "alike": 3, "unseen": 7, "patients": 1}
+    text = text_of(page_of(finished_run, overlap=known))
+    first = text.index("Known to the run already: 5 films, 2 of them byte for byte and 3 by their looks.")
+    assert first < text.index("Sought by their bytes alone: 7 films of the run")
     assert "Named like patients of the run: 1 patient." in text
     assert "byte for byte" not in text_of(page_of(finished_run))
 
