@@ -17,11 +17,12 @@ from pneumo_tf.data.splits import SPLITS, split_hash
 from pneumo_tf.evaluation.calibration.calibrators import fit_calibrator
 from pneumo_tf.evaluation.calibration.cross_fitting import cross_fitted
 from pneumo_tf.evaluation.dossier import dossier
-from pneumo_tf.evaluation.operating_point import choose
+from pneumo_tf.evaluation.operating_point import STRESSED, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, SPLIT
 from pneumo_tf.storage import write_json
 from pneumo_tf.studies.plan import Plan, plain
+from pneumo_tf.studies.validation_stress import stress_validation
 from pneumo_tf.training.machine import package_versions
 from pneumo_tf.training.pixels import INTERPOLATION
 from pneumo_tf.training.task import Task, Trained
@@ -46,7 +47,9 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
     held_out = Scores.of_cohort(cohort, unseen, positive, rows=list(trained.held_out)) \
         if trained.held_out else None
     judged = Scores.of_cohort(cohort, unseen, positive, rows=[*task.rows("validation"), *trained.held_out])
-    point = choose(judged, rule=options.operating_point)
+    with task.stages.measure("stress"):
+        stress = stress_validation(task, trained, positive, patient=plan.rule.startswith(STRESSED))
+    point = choose(judged, rule=plan.rule, stressed=stress.scores)
     calibrator = fit_calibrator(options.calibration, judged)
     cohort.write_csv(folder / SPLIT)
     pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
@@ -57,13 +60,16 @@ def write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: s
                           held_out=held_out, prevalences=options.prevalences, seed=options.seed)
         metrics["validation"]["calibrators"] = cross_fitted(judged, seed=options.seed)
         metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
+        metrics["stress"] = stress.to_json(point.threshold, seed=options.seed)
         write_json(folder / METRICS, metrics)
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / RUN, {
         "name": name, **_record(plan, task, trained), "positive": positive,
         "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
                  "labels_sha256": labels_sha256},
-        "operating_point": {**asdict(point), **seen}, "calibration": {**calibrator.to_json(), **seen}})
+        "operating_point": {**asdict(point), **seen,
+                            "perturbations": list(stress.perturbed) if point.stressed_films else []},
+        "calibration": {**calibrator.to_json(), **seen}})
 
 
 def _films(task: Task) -> Iterator[np.ndarray]:
@@ -80,7 +86,7 @@ def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
         "command": list(options.command), "classes": cohort.classes,
         "recipe": plan.recipe_name, "recipe_settings": plain(plan.recipe), "backbone": plan.backbones,
         "options": options.to_json(), "seed": options.seed, "split_by": options.split_by,
-        "diverged_in_epoch": trained.diverged_in,
+        "diverged_in_epoch": trained.diverged_in, "pace": plan.pace and asdict(plan.pace),
         "patients_known": unknown < len(cohort), "films_without_patient": unknown,
         "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],
         "preparation": _preparation(options.films), "phantoms": options.synthetic,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import RUNS, publish
 from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import make_folder, replacing
+from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, settle
 from pneumo_tf.studies.record import write_run
 from pneumo_tf.training.machine import StageRecorder
@@ -42,10 +43,12 @@ def run_study(options: StudyOptions) -> Path:
             for a run that was finished and then got no report: it is kept, and nothing of it is published.
     """
     plan, stages = settle(options), StageRecorder()
+    plan = plan if options.resume else fit_minutes(plan)
     keras.utils.set_random_seed(options.seed)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{plan.recipe_name}-{plan.backbones}"
     runs = make_folder(options.output / RUNS)
     with unfinished_run(runs, name, options.to_json(), resume=options.resume) as unfinished:
+        plan = plan.at(unfinished.note("pace", plan.pace and asdict(plan.pace)))
         run, labels_sha256 = runs / unfinished.folder.name, table_sha256(options.labels)
         task = replace(build_task(plan, stages), checkpoint=unfinished.checkpoint)
         unfinished.confirm_split(split_hash(task.cohort))

@@ -12,10 +12,12 @@ from keras import layers
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pneumo_tf.data.patients import owner
+from pneumo_tf.evaluation.operating_point import DEFAULT
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.heads import OUTPUT
 from pneumo_tf.models.weights.pretrained import Weights, load_weights
+from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
 from pneumo_tf.training.loop import Row
 from pneumo_tf.training.task import Member, Task, Trained
@@ -32,11 +34,13 @@ class Extracted:
 
     Attributes:
         network: Films to features.
+        engine: Which computes it.
         films: float32 (N, D), of every film.
         variants: float32 (n, views + 1, D), of the training films and of their views.
     """
 
     network: keras.Model
+    engine: Engine
     films: np.ndarray
     variants: np.ndarray
 
@@ -59,6 +63,8 @@ class Fast:
     """
 
     backbone: ClassVar[str] = "inception_v3"
+    epochs: ClassVar[int] = 60
+    rule: ClassVar[str] = DEFAULT
 
     views: int = 3
     penalty: float = 0.14
@@ -87,7 +93,7 @@ class Fast:
                                      augmentation=get_preset(self.augment), workers=task.threads,
                                      cache=task.cache)
             views.gather(train, out=variants[:, 1:])
-        return Extracted(network, films, variants)
+        return Extracted(network, engine, films, variants)
 
     def fit(self, task: Task, extracted: Extracted) -> Trained:
         """Fit a head on a backbone's features; the model is both in one graph."""
@@ -96,7 +102,8 @@ class Fast:
             head, history = self._fit(task, films, train, variants)
             held_out = self._cross_validate(task, films, train, variants)
         model = linear_classifier(extracted.network, head.kernel, head.bias)
-        return Trained(model=model, scores=head.scores(films), history=history, held_out=held_out)
+        return Trained(model=model, scores=head.scores(films), history=history, held_out=held_out,
+                       score=lambda batch: head.scores(extracted.engine(batch)))
 
     def _fit(self, task: Task, films: np.ndarray, train: np.ndarray,
              variants: np.ndarray) -> tuple[LinearHead, list[Row]]:
@@ -146,6 +153,8 @@ class Ensemble:
     """
 
     backbone: ClassVar[str] = "inception_v3+efficientnet_lite0"
+    epochs: ClassVar[int] = Fast.epochs
+    rule: ClassVar[str] = Fast.rule
 
     views: int | None = None
     penalty: float = _FAST.penalty
@@ -163,7 +172,9 @@ class Ensemble:
                        scores=np.mean([part.scores for part in parts], axis=0),
                        history=[{**row, "epoch": number} for number, row in enumerate(history, start=1)],
                        held_out={row: np.mean([part.held_out[row] for part in parts], axis=0)
-                                 for row in sorted(common)})
+                                 for row in sorted(common)},
+                       score=lambda films: np.mean([part.score(films) for part in parts if part.score],
+                                                   axis=0))
 
     def recipe_of(self, member: Member) -> Fast:
         """The recipe that one member is trained by."""
