@@ -81,11 +81,11 @@ def _has_meaning(rule: Rule) -> bool:
 
 
 def _misread(text: str) -> OptionError:
-    return OptionError("The operating point is fixed by youden or stressed, by a sensitivity or "
-                       "specificity above 0 and not above 1, or by a cost above 0, if need be at a share of positives "
+    return OptionError("The operating point is fixed by youden or stressed, by a sensitivity or specificity "
+                       "above 0 and not above 1, or by a cost above 0, if need be at a share of positives "
                        "between 0 and 1.", received=repr(text),
-                       remedy="Give youden, sensitivity=0.95, specificity=0.9, cost=10, cost=10@0.02, stressed "
-                              "or stressed=0.95.")
+                       remedy="Give youden, sensitivity=0.95, specificity=0.9, cost=10, cost=10@0.02, "
+                              "stressed or stressed=0.95.")
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,11 @@ class Comparison:
 
 def overview(record: dict[str, Any], words: Language) -> dict[str, Any]:
     """What the first screen shows beside its title: the best row, and those that can't be told from it."""
-    rows = record["rows"]
+    rows, rank = record["rows"], record.get("rank", "auc")
+    best = words.say("comparison.best" if rank == "auc" else f"comparison.best.{rank}", name=rows[0]["name"])
     return {"name": record["name"], "moment": words.moment(record["created"]),
-            "lead": _lead(record, words), "cautions": cautions(record, words), "best": rows[0]["name"],
-            "best_area": _area(rows[0], words), "tied": _tied(rows, words)}
+            "lead": _lead(record, words), "cautions": cautions(record, words), "best": best,
+            "best_area": _mean(rows[0], rank, words), "tied": _tied(rows, words) if rank == "auc" else ""}
 
 
 def title(record: dict[str, Any], words: Language) -> str:
@@ -82,21 +83,24 @@ def table(compared: Comparison, words: Language) -> dict[str, Any]:
     area = "auc" if len(compared.record["classes"]) == 2 else "macro_auc"
     columns = {"auc": f"comparison.{area}", "runs": "comparison.runs", "accuracy": "figure.accuracy",
                "log_loss": "figure.log_loss", "epochs": "comparison.epochs", "seconds": "comparison.seconds"}
+    if all("stress" in row["figures"] for row in compared.rows):
+        columns["stress"] = "comparison.stress"
     return {"columns": [(key, words.say(heading)) for key, heading in columns.items()],
             "rows": [_cells(row, words) for row in compared.rows]}
 
 
 def _cells(row: dict[str, Any], words: Language) -> dict[str, Any]:
     figures = row["figures"]
-    return {"name": row["name"], "auc": _area(row, words), "runs": words.number(len(row["runs"])),
+    return {"name": row["name"], "auc": _mean(row, "auc", words), "runs": words.number(len(row["runs"])),
             "accuracy": words.percent(figures["accuracy"]["mean"]),
             "log_loss": words.number(figures["log_loss"]["mean"], 3),
             "epochs": words.number(figures["epochs"]["mean"], 0 if figures["epochs"]["mean"] % 1 == 0 else 1),
-            "seconds": words.duration(figures["seconds"]["mean"])}
+            "seconds": words.duration(figures["seconds"]["mean"]),
+            "stress": _mean(row, "stress", words) if "stress" in figures else ""}
 
 
-def _area(row: dict[str, Any], words: Language) -> str:
-    figure = row["figures"]["auc"]
+def _mean(row: dict[str, Any], name: str, words: Language) -> str:
+    figure = row["figures"][name]
     mean = words.number(figure["mean"], 4)
     if figure["sd"] is None:
         return mean
