@@ -19,6 +19,7 @@ def build_parser() -> command.Parser:
     """The options of binary_class.py."""
     parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG)
     options.add_study(parser, writes="the run, the model and the report")
+    options.add_minutes(parser)
     parser.add_argument("--resume", action="store_true",
                         help="go on with the same command's run that was stopped")
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pneumo_tf.progress import Advance
-    from pneumo_tf.studies.compare import Row
+    from pneumo_tf.studies.compare import Rank, Row
 
 _DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
                 "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
@@ -48,6 +48,9 @@ def build_parser() -> command.Parser:
     place.add_argument("--name", default=unset, help="NAME of that folder (default: the listed options)")
     parser.add_argument("--seeds", type=options.whole_number(at_least=1, at_most=1000), default=unset,
                         metavar="N", help="run each row with so many seeds: 42, 43, 44 …")
+    parser.add_argument("--rank", choices=("auc", "stress"), default="auc",
+                        help="what the rows are ordered by: their validation AUC, or their mean balanced accuracy "
+                             "on stressed validation films")
     options.add_lang(parser, of="the reports")
     add_row_options(parser)
     return parser
@@ -72,7 +75,7 @@ def act(typed: argparse.Namespace) -> str:
         runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}",
                                lang=typed.lang, advance=advance)
                 for number, cell in enumerate(cells, start=1)}
-    best = _compare(cells, runs, folder, lang=typed.lang)
+    best = _compare(cells, runs, folder, rank=typed.rank, lang=typed.lang)
     return command.line("evaluate_model", "--run", best)
 
 
@@ -191,7 +194,7 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
             for group in settings.values()]
 
 
-def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang: str) -> str:
+def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, rank: Rank, lang: str) -> str:
     """Write the comparison and print its table; the folder of the best row's first run."""
     # Only now, so that little memory is held while the rows train.
     from rich.console import Console
@@ -200,7 +203,7 @@ def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, lang
     from pneumo_tf.studies.compare import compare, write_comparison
 
     announce("Comparing")
-    content = compare(_rows(cells, runs), name=folder.name)
+    content = compare(_rows(cells, runs), name=folder.name, rank=rank)
     page = write_comparison(content, folder, lang=lang)
     # A file has no width of its own; a table folded to 80 columns can't be read.
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
@@ -216,13 +219,14 @@ def _table(content: dict[str, Any]) -> Table:
 
     table = Table(title=f"Validation: {content['films']} films of {content['patients']} patients",
                   title_justify="left")
-    for heading in ("row", "AUC ± SD (seeds)", "difference to the best, 95 %", "accuracy", "log loss",
-                    "epochs", "seconds"):
+    for heading in ("row", "AUC ± SD (seeds)", "difference to the best, 95 %", "accuracy", "under stress",
+                    "log loss", "epochs", "seconds"):
         table.add_column(heading, justify="left" if heading == "row" else "right")
     for row in content["rows"]:
         means = {name: figure["mean"] for name, figure in row["figures"].items()}
         table.add_row(Text(row["name"]), _area(row["figures"]["auc"]), _difference(row["difference"]),
-                      f"{means['accuracy']:.3f}", f"{means['log_loss']:.3f}", f"{means['epochs']:.1f}",
+                      f"{means['accuracy']:.3f}", f"{means['stress']:.3f}" if "stress" in means else "–",
+                      f"{means['log_loss']:.3f}", f"{means['epochs']:.1f}",
                       f"{means['seconds']:.0f}")
     return table
 

@@ -66,8 +66,8 @@ def act(typed: argparse.Namespace) -> None:
     _run(prepare_pict, "--source", films, "--target", prepared, "--force")
     _run(get_labels, "--path", prepared, "--output", labels)
     _run(binary_class, "--epochs", typed.epochs, "--path", prepared, "--labels", labels, "--output",
-         folder / "model", "--backbone", backbone, "--weights", typed.weights, "--seed", typed.seed,
-         "--lang", typed.lang, "--synthetic")
+         folder / "model", "--recipe", "fast", "--backbone", backbone, "--weights", typed.weights,
+         "--seed", typed.seed, "--lang", typed.lang, "--synthetic")
 
 
 def _run(module: object, *arguments: object) -> None:

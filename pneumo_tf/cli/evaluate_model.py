@@ -10,8 +10,8 @@ from typing import Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
-from pneumo_tf.errors import OptionError
-from pneumo_tf.places import output_path
+from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.places import find_existing, output_path
 
 _DESCRIPTION = ("Put a finished run to the test. Alone: its test films again, perturbed and as several views "
                 "of each. With --path and --labels: films from elsewhere. With --repeat: other splits.")
@@ -20,7 +20,7 @@ _EPILOG = ("Nothing is trained anew but the head, for --repeat. The run's report
 _OWN, _ELSEWHERE, _REPEATED = "the run's own test films", "--path", "--repeat"
 _RECORDS = {_OWN: "robustness.json", _REPEATED: "repeats.json"}
 # Options that only one kind of evaluation reads.
-_READERS = {_OWN: ("films", "views", "augment"), _REPEATED: ("cache",),
+_READERS = {_OWN: ("films", "originals", "views", "augment"), _REPEATED: ("cache",),
             _ELSEWHERE: ("labels", "ext", "patients", "no_patients", "name", "recalibrate", "allow_known",
                          "force")}
 
@@ -33,6 +33,8 @@ def build_parser() -> command.Parser:
     parser.add_argument("--films", type=options.whole_number(at_least=10), default=unset, metavar="N",
                         help="most test films that are perturbed, and validation films beside them "
                              "(default: 300)")
+    parser.add_argument("--originals", metavar="PATH", default=unset, help="folder or .zip that the films "
+                        "were prepared from, which stress acts on (default: looked for by its name)")
     parser.add_argument("--views", type=options.whole_number(at_least=2), default=unset, metavar="D",
                         help="views of each film, itself among them (default: 8)")
     parser.add_argument("--augment", metavar="PRESET", default=unset, help="what views are drawn from: "
@@ -99,6 +101,9 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
 
     names = {"films": "films", "views": "views", "augment": "preset"}
     own = {field: getattr(typed, name) for name, field in names.items() if name in typed}
+    if "originals" in typed:
+        own["originals"] = find_existing(typed.originals, what="source of originals", error=FilmError,
+                                         remedy="Name the folder or .zip that prepare_pict.py was given.")
     report = rescore_run(run, Rescoring(**own, **common))
     content = json.loads((run / ROBUSTNESS).read_text(encoding="utf-8"))
     print(f"{content['films']} of {content['of']} test films, called otherwise after each change:")
@@ -106,7 +111,18 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
         area = row["auc"]["value"]
         print(f"  {row['name']:<14}{row['changed']['value']:>7.1%}"
               + ("" if area is None else f"   area under the ROC curve {area:+.3f}"))
+    _show_stress(content["stress"])
     print(f"Report: {report}")
+
+
+def _show_stress(stress: dict[str, Any]) -> None:
+    """The two headline figures of the stressed films."""
+    print(f"Balanced accuracy under stress (which acted on {stress['acts_on']}):")
+    for name, figure in (("mean", stress["mean"]["balanced_accuracy"]),
+                         (f"worst, {stress['worst']['name']}", stress["worst"]["balanced_accuracy"])):
+        if figure["value"] is not None:
+            known = "" if figure["low"] is None else f"   {figure['low']:.3f} – {figure['high']:.3f}"
+            print(f"  {name:<26}{figure['value']:>6.3f}{known}")
 
 
 def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:

@@ -66,13 +66,14 @@ def _training(typed: argparse.Namespace, study: StudyOptions, rate: float) -> li
     for option in ("--recipe", "--lr", "--phase"):  # which are written anew
         own.add_argument(option)
     _, rest = own.parse_known_args(typed.command[2:])
-    recipe = settle(study).recipe
+    plan = settle(study)
+    recipe = plan.recipe
     assert isinstance(recipe, Phased)  # no other has steps to be tested
     tested, rates = recipe.phases[typed.step - 1], getattr(typed, "rates", "")
     if tested.rates is None and not tested.auto:
         rates, phases = f"{rate / tested.factor:.1e}", getattr(typed, "phases", [])
     else:
-        phases = [_phase(phase, study.epochs, rate=rate if phase is tested else None)
+        phases = [_phase(phase, plan.epochs, rate=rate if phase is tested else None)
                   for phase in recipe.phases]
     return ["--recipe", typed.recipe, *rest, *(word for phase in phases for word in ("--phase", phase)),
             *(["--lr", rates] if rates else [])]

@@ -196,8 +196,8 @@ def add_study(parser: Parser, *, writes: str, recipe: str | None = None) -> None
 
 def _add_films(parser: Parser, *, writes: str) -> None:
     """Where films and labels are, and where results go."""
-    parser.add_argument("-e", "--epochs", type=whole_number(at_least=1), default=60,
-                        help="most epochs of the recipe's main phase")
+    parser.add_argument("-e", "--epochs", type=whole_number(at_least=1), default=_UNSET,
+                        help="most epochs of the recipe's main phase (default: 10 of sturdy, else 60)")
     parser.add_argument("-p", "--path", metavar="DIR", default=PREPARED_FOLDER, help="folder of films")
     parser.add_argument("-l", "--labels", metavar="CSV", default=LABELS_FILE, help="table of labels")
     add_patients(parser)
@@ -210,8 +210,8 @@ def _add_films(parser: Parser, *, writes: str) -> None:
 def _add_network(parser: Parser, *, recipe: str | None) -> None:
     """Recipe, backbone and batches; without a `recipe` the machine chooses one."""
     parser.add_argument("--recipe", default=recipe or _UNSET,
-                        help="fast, full, reference, last-layer, fine-tune, scratch-dwsep, ensemble or top"
-                        + ("" if recipe else " (default: fast, or full where there is a GPU)"))
+                        help="fast, sturdy, full, reference, last-layer, fine-tune, scratch-dwsep, ensemble "
+                        "or top" + ("" if recipe else " (default: sturdy, or fast where minutes are few)"))
     parser.add_argument("--backbone", default=_UNSET, metavar="NAME",
                         help="a name that backbones.py lists, or several joined by + for an ensemble "
                         "(default: the recipe's own, mostly inception_v3, or one whose weights are here "
@@ -257,13 +257,21 @@ def _add_split(parser: Parser) -> None:
                         help="test on the films that the source had in its test folder")
 
 
+def add_minutes(parser: Parser) -> None:
+    parser.add_argument("--minutes", type=positive_number, default=_UNSET, metavar="N",
+                        help="minutes that the training may take: a few steps measure the machine, then "
+                        "recipe and epochs are chosen to fit (default: 10 without --recipe, else any)")
+
+
 def add_judgement(parser: Parser) -> None:
     """What is made of the scores, all of it fixed before the test films are read."""
     point = parser.add_mutually_exclusive_group()
-    point.add_argument("--operating-point", type=_operating_point, default="sensitivity=0.95", metavar="RULE",
-                       help="how the threshold is fixed on the validation films: youden, sensitivity=0.95, "
+    point.add_argument("--operating-point", type=_operating_point, default=_UNSET, metavar="RULE",
+                       help="how the threshold is fixed on the validation films: stressed (the balanced "
+                       "point of clean and perturbed ones), stressed=0.95, youden, sensitivity=0.95, "
                        "specificity=0.9, cost=10 (a missed film is as bad as 10 false alarms) or "
-                       "cost=10@0.02 (where 2 %% of the films are positive)")
+                       "cost=10@0.02 (where 2 %% of the films are positive) (default: stressed of sturdy, "
+                       "else sensitivity=0.95)")
     point.add_argument("--sensitivity", type=_least_sensitivity, dest="operating_point", metavar="SHARE",
                        default=_UNSET, help="short for --operating-point sensitivity=SHARE")
     parser.add_argument("--calibration", choices=("temperature", "platt", "isotonic", "none"),

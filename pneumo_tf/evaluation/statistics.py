@@ -67,6 +67,11 @@ def mean_of(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
 
 
+def worst_of(statistics: Sequence[Statistic]) -> Statistic:
+    """The least of several statistics."""
+    return lambda weights: np.min([statistic(weights) for statistic in statistics], axis=0)
+
+
 def less(one: Statistic, other: Statistic) -> Statistic:
     """The difference of two statistics of the same films."""
     return lambda weights: one(weights) - other(weights)

@@ -16,6 +16,7 @@ from pneumo_tf.report.cautions import cautions
 from pneumo_tf.report.model_card import model_card
 from pneumo_tf.report.rendering import render_page
 from pneumo_tf.report.sections import comparison, external
+from pneumo_tf.report.sections.forecast import foretold
 from pneumo_tf.report.words import Language, language
 from pneumo_tf.runs.folder import (
     FIGURES,
@@ -125,7 +126,8 @@ def write_comparison_page(record: dict[str, Any], folder: Path, *, lang: str = "
 def _figures(run: RunFolder, words: Language) -> dict[str, Any]:
     """What the first screens of a run and of films from elsewhere have in common."""
     return {"name": run.name, "sought": overview.sought(run, words),
-            "frequencies": overview.frequencies(run, words), "expected": overview.expected(run, words),
+            "frequencies": overview.frequencies(run, words),
+            "expected": [*foretold(run, words), *overview.expected(run, words)],
             "headlines": overview.headlines(run, words)}
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from pneumo_tf.data.images import BLANK, prepared_jpeg, read_film, read_film_file
+from pneumo_tf.data.images import BLANK, in_mode, prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError
@@ -72,9 +73,22 @@ class FilmReader:
     def _pixels(self, path: Path) -> Film:
         if self.filters is None or self._is_ready(path, self.filters):
             return load_film(path, self.size, depth=self.depth)
+        return self.prepare(read_film_file(path, depth=self.filters.depth))
+
+    def prepare(self, original: Image.Image, change: Callable[[Film], Film] | None = None) -> Film:
+        """The pixels of an original film, which is prepared as the run's were.
+
+        Args:
+            original: As `images.read_film` gives it.
+            change: What happens to its pixels, uint8 (H, W, 1 or 3), before that.
+        """
+        filters = self.filters or FilterOptions()
+        if change is not None:
+            original = in_mode(original, "RGB" if filters.color else "L")
+            pixels = np.asarray(original).reshape(original.height, original.width, -1)
+            original = Image.fromarray(change(pixels).squeeze(2) if pixels.shape[2] == 1 else change(pixels))
         # As prepare_pict.py would have written it and a training read it, through the same JPEG.
-        prepared = prepared_jpeg(apply_filters(read_film_file(path, depth=self.filters.depth), self.filters))
-        return resized(read_film(prepared), self.size)
+        return resized(read_film(prepared_jpeg(apply_filters(original, filters))), self.size)
 
     def _is_ready(self, path: Path, filters: FilterOptions) -> bool:
         """Whether a film was prepared before: it is one of the run, or lies in a folder prepared alike."""
@@ -177,16 +191,25 @@ class Predictor:
             film = self.read(files[place])
             return np.stack([variant(film, numbers[place]) for variant in variants])
 
-        found = np.empty((len(files), len(variants), len(self.classes)), np.float32)
-        together = max(1, BATCH // len(variants))
+        return self.drawn_scores(draw, films=len(files), variants=len(variants), advance=advance)
+
+    def drawn_scores(self, draw: Callable[[int], Film], *, films: int, variants: int,
+                     advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+        """Uncalibrated scores (V, n, K) of V variants of n films.
+
+        Args:
+            draw: A number below n to the variants of that film, uint8 (V, H, W, 3).
+        """
+        found = np.empty((films, variants, len(self.classes)), np.float32)
+        together = max(1, BATCH // variants)
         with ThreadPoolExecutor(self.workers) as pool:
-            drawn = ahead(pool, draw, range(len(files)), depth=2 * max(together, self.workers))
-            for start in range(0, len(files), together):
+            drawn = ahead(pool, draw, range(films), depth=2 * max(together, self.workers))
+            for start in range(0, films, together):
                 seen = np.concatenate(list(islice(drawn, together)))
-                values = _computed(self.engine, seen, together * len(variants))
-                films = len(seen) // len(variants)
-                found[start : start + films] = values.reshape(films, len(variants), -1)
-                advance(films)
+                values = _computed(self.engine, seen, together * variants)
+                done = len(seen) // variants
+                found[start : start + done] = values.reshape(done, variants, -1)
+                advance(done)
         found = found.swapaxes(0, 1)
         return np.clip(found, 0, 1)  # another engine's softmax may pass 1 by its last digit
 

@@ -44,12 +44,17 @@ class Unfinished:
         Raises:
             TrainingError: Films or labels have changed in between.
         """
-        record = _read(self.folder)
-        if record.setdefault("split_sha256", split_sha256) != split_sha256:
+        if self.note("split_sha256", split_sha256) != split_sha256:
             raise TrainingError("A run can go on only with the films and labels that it began with.",
                                 received="films, labels or patients that have changed since",
                                 remedy="Start the training again without --resume.")
+
+    def note(self, name: str, value: Any) -> Any:
+        """Note a value at the run's first start; at any start, the value that it was then."""
+        record = _read(self.folder)
+        kept = record.setdefault(name, value)
         write_json(self.folder / _RECORD, record)
+        return kept
 
 
 @contextmanager

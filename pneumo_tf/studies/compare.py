@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,14 @@ from pneumo_tf.evaluation.figures import Judged, area_name
 from pneumo_tf.evaluation.intervals import bootstrap
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import less, mean_of
+from pneumo_tf.evaluation.stressed import BALANCED
 from pneumo_tf.report.page import write_comparison_page
 from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 _CURVES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+RANKS = ("auc", "stress")
+Rank = Literal["auc", "stress"]
 _FIGURES = ("auc", "accuracy", "log_loss", "epochs", "seconds")
 
 
@@ -58,10 +61,12 @@ class _Run:
     scores: Scores
 
 
-def compare(rows: Sequence[Row], *, name: str, seed: int = 42, resamples: int = 2000) -> dict[str, Any]:
+def compare(rows: Sequence[Row], *, name: str, seed: int = 42, resamples: int = 2000,
+            rank: Rank = "auc") -> dict[str, Any]:
     """Figures of each row, its mean and SD over its runs, and its distance to the best; ready for JSON.
 
-    The rows come by validation AUC, highest first. The interval of a difference is a bootstrap of the
+    The rows come by validation AUC, or by the mean balanced accuracy on stressed validation films, highest
+    first. The interval of a difference is a bootstrap of the
     validation films' patients, drawn alike for both rows, with each row's areas averaged over its runs: it
     tells how much the films matter, and the SD how much the seed does.
 
@@ -70,17 +75,21 @@ def compare(rows: Sequence[Row], *, name: str, seed: int = 42, resamples: int = 
         name: Of the comparison.
         seed: Of the resamples.
         resamples: Number of them.
+        rank: "auc" or "stress".
 
     Raises:
         RunError: A run folder that isn't finished or can't be read.
-        ComparisonError: Runs whose films were split differently, or validation films that have no area.
+        ComparisonError: Runs whose films were split differently, validation films that have no area, or runs
+            without stress that are to be ranked by it.
     """
     read = [[_read(folder) for folder in row.runs] for row in rows]
     _check([run for runs in read for run in runs])
+    if rank == "stress":
+        _check_stress([run for runs in read for run in runs])
     told = [_row(row, runs) for row, runs in zip(rows, read, strict=True)]
-    order = sorted(range(len(rows)), key=lambda index: -told[index]["figures"]["auc"]["mean"])
+    order = sorted(range(len(rows)), key=lambda index: -told[index]["figures"][rank]["mean"])
     differences = _differences([read[index] for index in order], seed=seed, resamples=resamples)
-    return {**_facts(read[0][0]), "name": name, "seed": seed, "resamples": resamples,
+    return {**_facts(read[0][0]), "name": name, "seed": seed, "resamples": resamples, "rank": rank,
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
             "rows": [told[index] | {"difference": difference}
                      for index, difference in zip(order, differences, strict=True)]}
@@ -117,6 +126,7 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
     for row in content["rows"]:
         means = {f"validation_{name}" if name in _FIGURES[:3] else name: row["figures"][name]["mean"]
                  for name in _FIGURES}
+        means["validation_stress"] = row["figures"].get("stress", {}).get("mean")
         distance = row["difference"] or {"value": 0.0, "low": None, "high": None}
         lines.append({"row": row["name"], **row["options"], **means,
                       "validation_auc_sd": row["figures"]["auc"]["sd"],
@@ -130,6 +140,22 @@ def _read(folder: Path) -> _Run:
     run = read_run(folder)
     scores = run.scores("validation")
     return _Run(run, scores.take(np.argsort(scores.ids, kind="stable")))
+
+
+def _check_stress(runs: Sequence[_Run]) -> None:
+    """All runs were put under stress by their training."""
+    for run in runs:
+        if _stressed(run) is None:
+            stress = run.folder.metrics.get("stress") or {}
+            raise ComparisonError("Runs are ranked by stress where every training measured it.",
+                                  received=f"{run.folder.path}, {stress.get('skipped', 'without a record')}",
+                                  remedy="Leave --rank stress out, or train that run again.")
+
+
+def _stressed(run: _Run) -> float | None:
+    """The mean balanced accuracy on stressed validation films; None where it wasn't measured."""
+    mean = (run.folder.metrics.get("stress") or {}).get("mean")
+    return None if mean is None else mean[BALANCED]["value"]
 
 
 def _check(runs: Sequence[_Run]) -> None:
@@ -166,7 +192,8 @@ def _row(row: Row, runs: Sequence[_Run]) -> dict[str, Any]:
     facts = runs[0].folder.facts
     return {"name": row.name or f"{facts.get('recipe')} · {facts.get('backbone')}",
             "options": dict(row.options), "runs": told,
-            "figures": {name: _summary([run[name] for run in told]) for name in _FIGURES}}
+            "figures": {name: _summary([run[name] for run in told]) for name in (*_FIGURES, "stress")
+                        if None not in [run[name] for run in told]}}
 
 
 def _run(run: _Run) -> dict[str, Any]:
@@ -176,7 +203,7 @@ def _run(run: _Run) -> dict[str, Any]:
     return {"folder": str(run.folder.path), "seed": facts.get("seed"), "command": shlex.join(command),
             "auc": Judged(scores).value(area_name(scores)),
             "accuracy": float(np.mean(scores.values.argmax(axis=1) == scores.labels)),
-            "log_loss": Judged(scores).value("log_loss"), "epochs": len(history),
+            "log_loss": Judged(scores).value("log_loss"), "epochs": len(history), "stress": _stressed(run),
             "seconds": float(sum(stage["seconds"] for stage in facts.get("stages") or [])),
             "history": {name: [None if pd.isna(value) else float(value) for value in history[name]]
                         for name in _CURVES if name in history}}

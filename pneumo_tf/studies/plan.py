@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from pneumo_tf.training.store import Cache
 from pneumo_tf.training.task import Member, Task
 
 _TIED = ("reference", "scratch-dwsep")  # recipes that repeat a document, with its backbone
+TUTORIALS = "inception_v3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +35,16 @@ class StudyOptions:
         films: Folder of films.
         labels: Labels table.
         output: Folder that gets `runs/<name>/` and the last run's model and report.
-        epochs: Most epochs of the recipe's main phase.
+        epochs: Most epochs of the recipe's main phase; None takes the recipe's own.
+        minutes: That the training may take; None with a recipe lets it take what it takes, and without one
+            stands for 10.
         settings: Values of the recipe that are set otherwise, by their names in it.
         backbone: Its name, or several joined by "+" for an ensemble; None takes the recipe's own, or where
             its weights aren't on this machine one whose weights are.
         weights: A file, "imagenet" (look for it) or "none"; for an ensemble one of these for all, or one
             for each, joined by "+".
-        operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it.
+        operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it; None
+            takes the recipe's own rule.
         calibration: How scores are made into probabilities: "temperature", "platt", "isotonic" or "none".
         prevalences: Shares of positives that predictive values are given for.
         positive: The class to be found; None takes the one that isn't the healthy one's name.
@@ -58,7 +62,8 @@ class StudyOptions:
     films: Path
     labels: Path
     output: Path
-    epochs: int = 60
+    epochs: int | None = None
+    minutes: float | None = None
     extension: str | None = None
     recipe: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -70,7 +75,7 @@ class StudyOptions:
     validation_fraction: float = 0.15
     split_by: Literal["patient", "film"] = "patient"
     keep_test: bool = False
-    operating_point: str = operating_point.DEFAULT
+    operating_point: str | None = None
     calibration: str = calibration.DEFAULT
     prevalences: Sequence[float] = benefit.PREVALENCES
     positive: str | None = None
@@ -109,17 +114,47 @@ def plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What was measured and chosen.
+
+    Attributes:
+        minutes: That the person has.
+        films_per_second: That the recipe learns from, its views and their changes included.
+        epochs: Of the main phase, that fit.
+        seconds: From prepared films to the report, about.
+        other: The other recipe that there was to choose from.
+        other_seconds: What that one would take, about.
+    """
+
+    minutes: float
+    films_per_second: float
+    epochs: int
+    seconds: float
+    other: str
+    other_seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What was settled before any film is read."""
+    """What was settled before any film is read.
+
+    Attributes:
+        epochs: Most epochs of the main phase.
+        rule: How the threshold is fixed.
+        pace: What the minutes made of it; None where nobody counts them.
+    """
 
     options: StudyOptions
     members: tuple[Member, ...]
     size: int
     recipe_name: str
     recipe: Recipe
+    epochs: int
+    rule: str
     threads: int
     engine: str
+    pace: Pace | None = None
 
     @property
     def backbones(self) -> str:
@@ -129,6 +164,10 @@ class Plan:
     @property
     def _cache(self) -> Cache | None:
         return None if self.options.cache is None else Cache(self.options.cache)
+
+    def at(self, pace: Mapping[str, Any] | None) -> Plan:
+        """The plan with the epochs that were chosen when its run began."""
+        return replace(self, epochs=pace["epochs"] or self.epochs, pace=Pace(**pace)) if pace else self
 
     def decode(self, cohort: Cohort) -> tuple[Cohort, Pixels]:
         """The pixels of a cohort's films, and the cohort without those that can't be read.
@@ -143,7 +182,7 @@ class Plan:
     def task(self, cohort: Cohort, pixels: Pixels, stages: StageRecorder) -> Task:
         """What the recipe is given: a cohort with a split, and its pixels."""
         options = self.options
-        return Task(cohort=cohort, pixels=pixels, members=self.members, size=self.size, epochs=options.epochs,
+        return Task(cohort=cohort, pixels=pixels, members=self.members, size=self.size, epochs=self.epochs,
                     batch_size=options.batch_size, seed=options.seed, threads=self.threads,
                     device=describe_device(), stages=stages, engine=self.engine, cache=self._cache)
 
@@ -154,10 +193,14 @@ def settle(options: StudyOptions) -> Plan:
     pin_numbers()
     device = describe_device()
     engine = choose_engine(options.engine, device)
-    name, recipe = choose_recipe(options.recipe, device)
-    backbones = [get_backbone(part) for part in _names(options, name, recipe)]
+    name, recipe = choose_recipe(options.recipe, options.settings)
+    # A machine that chooses for itself takes the network that its speed allows.
+    large = options.recipe is None and (bool(device.accelerator) or _is_file(options.weights))
+    own = TUTORIALS if large else recipe.backbone
+    backbones = [get_backbone(part) for part in _names(options, name, own)]
     recipe = adapt_recipe(name, recipe, backbones, options.settings)
-    size = options.image_size or getattr(recipe, "size", None) \
+    whole = options.recipe is None and device.accelerator
+    size = options.image_size or (None if whole else getattr(recipe, "size", None)) \
         or max(backbone.size for backbone in backbones)
     for backbone in backbones:
         if size < backbone.smallest:
@@ -165,18 +208,26 @@ def settle(options: StudyOptions) -> Plan:
     members = tuple(Member(backbone, find_weights(backbone, wanted)) for backbone, wanted
                     in zip(backbones, _weights_wanted(options.weights, len(backbones)), strict=True))
     return Plan(options=options, members=members, size=size, recipe_name=name, recipe=recipe,
+                epochs=options.epochs or recipe.epochs,
+                rule=options.operating_point or recipe.rule,
                 threads=options.threads or device.cores, engine=engine)
 
 
-def _names(options: StudyOptions, name: str, recipe: Recipe) -> list[str]:
+def _names(options: StudyOptions, name: str, own: str) -> list[str]:
     """The backbones that were asked for, else the recipe's own where their weights are on this machine."""
-    own = (options.backbone or recipe.backbone).split("+")
-    return own if options.backbone or options.weights != IMAGENET or name in _TIED else usable(own)
+    names = (options.backbone or own).split("+")
+    return names if options.backbone or options.weights != IMAGENET or name in _TIED else usable(names)
+
+
+def _is_file(weights: str) -> bool:
+    """Whether weights of one network were named, which without a name are the tutorial's."""
+    return weights not in (IMAGENET, NONE) and "+" not in weights
 
 
 def _check_judgement(options: StudyOptions) -> None:
     """What is made of the scores has a meaning: nobody should wait for a training to learn that it hasn't."""
-    operating_point.parse_rule(options.operating_point)
+    if options.operating_point is not None:
+        operating_point.parse_rule(options.operating_point)
     calibration.check_method(options.calibration)
     benefit.check_prevalences(options.prevalences)
 

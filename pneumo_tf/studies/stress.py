@@ -1,12 +1,14 @@
 """A finished run's test films, scored again: perturbed, and as several views of each.
 
-Writes robustness.json into the run's folder and its report anew.
+Stress acts on a film as it came, before the preparation cuts or tones it, because that is where other
+hospitals differ; where the originals are gone it acts on the prepared film, and the record says so. Writes
+robustness.json into the run's folder and its report anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from io import BytesIO
@@ -18,21 +20,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.sources import open_source
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.robustness import combined, judge_views, robustness
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.stressed import stress_figures
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.report.page import rewrite_report
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, RunError, RunFolder, read_run
 from pneumo_tf.runs.predictor import Film, Predictor, Variant, predictor_of
 from pneumo_tf.storage import make_folder, replacing, write_json
-from pneumo_tf.studies.perturbations import Perturbation, perturbations
+from pneumo_tf.studies.originals import Originals, find_originals
+from pneumo_tf.studies.perturbations import APART, HOSPITALS, Perturbation, perturbations
 from pneumo_tf.training.engine import AUTO
 from pneumo_tf.training.views import Augmentation, apply_view, get_preset, sample_view, view_rng
 
 FEWEST = 10
 # The network gives the same scores again but for the last digits of another engine.
 _SAME = 5e-3
+_NEARLY = 0.05  # mean difference of originals that are reduced, then prepared
+_REDUCED = 3  # times the network's side
+ORIGINALS, AT_HAND = "originals", "films at hand"  # what stress acted on
 _SIDE = 112
 
 
@@ -42,6 +50,7 @@ class Rescoring:
 
     Attributes:
         films: Most films of the test split, and of the validation split.
+        originals: Folder or archive that the run's films were prepared from; None looks for it.
         views: Of each film, itself among them.
         preset: What the other views are drawn from, a name of training/augment.py.
         engine: "keras", "openvino", or "auto" for what suits the machine.
@@ -52,6 +61,7 @@ class Rescoring:
     """
 
     films: int = 300
+    originals: Path | None = None
     views: int = 8
     preset: str = "films"
     engine: str = AUTO
@@ -77,18 +87,20 @@ def rescore_run(folder: Path, options: Rescoring) -> Path:
     make_folder(folder)
     tested = chosen_scores(run, "test", options)
     predictor = predictor_of(run, engine=options.engine, threads=options.threads)
-    changed = perturbations(predictor.read.size)
     views = _views(augmentation, options)
-    variants: list[Variant] = [*views, *(partial(_perturbed, perturbation=one) for one in changed.values())]
-    found = _scored(run, predictor, tested, variants, description="Test films")
+    found = _scored(run, predictor, tested, views, description="Test films")
     _confirm(run, tested, found[0])
+    changed = perturbations(predictor.read.size)
+    before, after, acts_on = _stressed(run, predictor, tested, changed, options)
     content = {
-        **_facts(run, tested, predictor, options),
-        "perturbations": robustness(
-            tested, dict(zip(changed, found[len(views):], strict=True)), predictor.threshold,
-            seed=options.seed, resamples=options.resamples),
+        **_facts(run, tested, predictor, options), "stress": {
+            "acts_on": acts_on, **stress_figures(before, after, predictor.threshold, apart=APART,
+                                                 together=HOSPITALS, seed=options.seed,
+                                                 resamples=options.resamples)},
+        "perturbations": robustness(before, after, predictor.threshold, seed=options.seed,
+                                    resamples=options.resamples),
         "views": {"count": options.views, "preset": options.preset,
-                  **_judged_views(run, predictor, tested, found[: len(views)], options)}}
+                  **_judged_views(run, predictor, tested, found, options)}}
     _write_pictures(folder / PERTURBED_FILMS, _first_film(run, predictor, tested), changed)
     write_json(folder / ROBUSTNESS, content)
     return rewrite_report(folder, lang=options.lang)
@@ -128,6 +140,40 @@ def _views(augmentation: Augmentation, options: Rescoring) -> list[Variant]:
     return [lambda film, _: film, *(partial(drawn, view=view) for view in range(1, options.views))]
 
 
+def _stressed(run: RunFolder, predictor: Predictor, tested: Scores, changed: Mapping[str, Perturbation],
+              options: Rescoring) -> tuple[Scores, dict[str, NDArray[np.float32]], str]:
+    """The films before and after each perturbation, and what it acted on: "originals" or "films at hand"."""
+    films = _films(run, tested)
+    place = find_originals(run, films, named=options.originals) if predictor.read.filters else None
+    if place is not None:
+        found = _from_originals(place, predictor, films, changed)
+        # Reduced before they were prepared, they give nearly the run's scores; others aren't the run's films.
+        if np.abs(found[0] - tested.values).mean() <= _NEARLY:
+            return replace(tested, values=found[0]), dict(zip(changed, found[1:], strict=True)), ORIGINALS
+    variants: list[Variant] = [partial(_perturbed, perturbation=change) for change in changed.values()]
+    found = _scored(run, predictor, tested, variants, description="Perturbed films")
+    return tested, dict(zip(changed, found, strict=True)), AT_HAND
+
+
+def _from_originals(place: Path, predictor: Predictor, films: Sequence[Radiograph],
+                    changed: Mapping[str, Perturbation]) -> NDArray[np.float32]:
+    """Scores (V + 1, n, K) of originals as they are and after each perturbation, prepared on the way."""
+    with open_source(place) as source, progress_bar("Perturbed originals", len(films)) as advance:
+        originals = Originals(source, largest=_REDUCED * predictor.read.size)
+
+        def draw(number: int) -> Film:
+            original = originals.read(films[number])
+            return np.stack([predictor.read.prepare(original, change)
+                             for change in (None, *changed.values())])
+
+        return predictor.drawn_scores(draw, films=len(films), variants=len(changed) + 1, advance=advance)
+
+
+def _films(run: RunFolder, scores: Scores) -> list[Radiograph]:
+    by_id = {film.id: film for film in run.cohort}
+    return [by_id[name] for name in scores.ids]
+
+
 def _perturbed(film: Film, _: int, *, perturbation: Perturbation) -> Film:
     return perturbation(film)
 
@@ -137,7 +183,7 @@ def _scored(run: RunFolder, predictor: Predictor, scores: Scores, variants: Sequ
     """Scores (V, n, K) of variants of films of the run."""
     places = {film.id: place for place, film in enumerate(run.cohort)}
     numbers = [places[name] for name in scores.ids]
-    files = [_file(run, run.cohort.radiographs[number]) for number in numbers]
+    files = [_file(run, film) for film in _films(run, scores)]
     with progress_bar(description, len(files)) as advance:
         return predictor.variant_scores(files, variants, numbers, advance=advance)
 

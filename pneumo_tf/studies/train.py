@@ -26,7 +26,7 @@ from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.splits import SPLITS, leaked_patients, split_cohort, split_hash
 from pneumo_tf.evaluation.calibration.choice import choose_calibrator, cross_fitted
 from pneumo_tf.evaluation.dossier import dossier
-from pneumo_tf.evaluation.operating_point import choose
+from pneumo_tf.evaluation.operating_point import STRESSED, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
@@ -34,7 +34,9 @@ from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
 from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
+from pneumo_tf.studies.validation_stress import stress_validation
 from pneumo_tf.training.machine import StageRecorder, package_versions
 from pneumo_tf.training.pixels import INTERPOLATION, Pixels
 from pneumo_tf.training.task import Task, Trained
@@ -51,10 +53,12 @@ def run_study(options: StudyOptions) -> Path:
             for a run that was finished and then got no report: it is kept, and nothing of it is published.
     """
     plan, stages = settle(options), StageRecorder()
+    plan = plan if options.resume else fit_minutes(plan)
     keras.utils.set_random_seed(options.seed)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{plan.recipe_name}-{plan.backbones}"
     runs = make_folder(options.output / RUNS)
     with unfinished_run(runs, name, options.to_json(), resume=options.resume) as unfinished:
+        plan = plan.at(unfinished.note("pace", plan.pace and asdict(plan.pace)))
         run, labels_sha256 = runs / unfinished.folder.name, table_sha256(options.labels)
         task = replace(build_task(plan, stages), checkpoint=unfinished.checkpoint)
         unfinished.confirm_split(split_hash(task.cohort))
@@ -143,7 +147,10 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
     held_out = Scores.of_cohort(cohort, unseen, positive, rows=list(trained.held_out)) \
         if trained.held_out else None
     judged = Scores.of_cohort(cohort, unseen, positive, rows=[*task.rows("validation"), *trained.held_out])
-    point = choose(judged, rule=options.operating_point)
+    announce("Stress")
+    with task.stages.measure("stress"):
+        stress = stress_validation(task, trained, positive, patient=plan.rule.startswith(STRESSED))
+    point = choose(judged, rule=plan.rule, stressed=stress.scores)
     cohort.write_csv(folder / SPLIT)
     pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
     predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
@@ -156,13 +163,16 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
                           held_out=held_out, prevalences=options.prevalences, seed=options.seed)
         metrics["validation"]["calibrators"] = compared
         metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
+        metrics["stress"] = stress.to_json(point.threshold, seed=options.seed)
         write_json(folder / METRICS, metrics)
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / RUN, {
         "name": name, **_record(plan, task, trained), "positive": positive,
         "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
                  "labels_sha256": labels_sha256},
-        "operating_point": {**asdict(point), **seen}, "calibration": {**calibrator.to_json(), **seen}})
+        "operating_point": {**asdict(point), **seen,
+                            "perturbations": list(stress.perturbed) if point.stressed_films else []},
+        "calibration": {**calibrator.to_json(), **seen}})
 
 
 def _films(task: Task) -> Iterator[np.ndarray]:
@@ -179,7 +189,7 @@ def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
         "command": list(options.command), "classes": cohort.classes,
         "recipe": plan.recipe_name, "recipe_settings": plain(plan.recipe), "backbone": plan.backbones,
         "options": options.to_json(), "seed": options.seed, "split_by": options.split_by,
-        "diverged_in_epoch": trained.diverged_in,
+        "diverged_in_epoch": trained.diverged_in, "pace": plan.pace and asdict(plan.pace),
         "patients_known": unknown < len(cohort), "films_without_patient": unknown,
         "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],
         "preparation": _preparation(options.films), "phantoms": options.synthetic,

@@ -12,11 +12,13 @@ from keras import layers
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pneumo_tf.data.patients import owner
+from pneumo_tf.evaluation.operating_point import DEFAULT
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.heads import OUTPUT
 from pneumo_tf.models.weights.pretrained import Weights, load_weights
 from pneumo_tf.progress import announce
+from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
 from pneumo_tf.training.loop import Row
 from pneumo_tf.training.task import Task, Trained
@@ -32,11 +34,13 @@ class Extracted:
 
     Attributes:
         network: Films to features.
+        engine: Which computes it.
         films: float32 (N, D), of every film.
         variants: float32 (n, views + 1, D), of the training films and of their views.
     """
 
     network: keras.Model
+    engine: Engine
     films: np.ndarray
     variants: np.ndarray
 
@@ -59,6 +63,8 @@ class Fast:
     """
 
     backbone: ClassVar[str] = "inception_v3"
+    epochs: ClassVar[int] = 60
+    rule: ClassVar[str] = DEFAULT
 
     views: int = 3
     penalty: float = 0.14
@@ -86,7 +92,7 @@ class Fast:
             variants[:, 0] = films[train]
             views = task.train_views(engine, views=self.views, augment=self.augment)
             views.gather(train, out=variants[:, 1:])
-        return Extracted(network, films, variants)
+        return Extracted(network, engine, films, variants)
 
     def fit(self, task: Task, extracted: Extracted) -> Trained:
         """Fit a head on a backbone's features; the model is both in one graph."""
@@ -94,7 +100,8 @@ class Fast:
             head, history = self._fit(task, extracted, slice(None))
             held_out = self._cross_validate(task, extracted)
         model = linear_classifier(extracted.network, head.kernel, head.bias)
-        return Trained(model=model, scores=head.scores(extracted.films), history=history, held_out=held_out)
+        return Trained(model=model, scores=head.scores(extracted.films), history=history, held_out=held_out,
+                       score=lambda batch: head.scores(extracted.engine(batch)))
 
     def _fit(self, task: Task, extracted: Extracted,
              kept: np.ndarray | slice) -> tuple[LinearHead, list[Row]]:
@@ -145,6 +152,8 @@ class Ensemble:
     """
 
     backbone: ClassVar[str] = "inception_v3+efficientnet_lite0"
+    epochs: ClassVar[int] = Fast.epochs
+    rule: ClassVar[str] = Fast.rule
 
     views: int | None = None
     penalty: float = _FAST.penalty
@@ -166,7 +175,9 @@ class Ensemble:
                        scores=np.mean([part.scores for part in parts], axis=0),
                        history=[{**row, "epoch": number} for number, row in enumerate(history, start=1)],
                        held_out={row: np.mean([part.held_out[row] for part in parts], axis=0)
-                                 for row in sorted(common)})
+                                 for row in sorted(common)},
+                       score=lambda films: np.mean([part.score(films) for part in parts if part.score],
+                                                   axis=0))
 
 
 def average(models: Sequence[keras.Model], names: Sequence[str]) -> keras.Model:

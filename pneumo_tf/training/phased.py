@@ -14,12 +14,14 @@ import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError, check_known
+from pneumo_tf.evaluation.operating_point import DEFAULT
 from pneumo_tf.models.classifier import HEAD_GROUP, attach_head, build_backbone, depth_groups, unfreeze
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
 from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
+from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.rate_finder import find_rates, suggest
@@ -92,6 +94,9 @@ class Phased:
     """
 
     backbone: ClassVar[str] = "inception_v3"
+    epochs: ClassVar[int] = 60  # of the main phase, where nobody asks for another number
+    fewest_epochs: ClassVar[int] = 1  # that are worth their while
+    rule: ClassVar[str] = DEFAULT  # by which the threshold is fixed
 
     phases: tuple[Phase, ...] = (Phase("all"),)
     head: str = "softmax"
@@ -132,8 +137,9 @@ class Phased:
             history = ready.loop.run(ready.phases)
         model = in_float32(ready.model)
         with task.stages.measure("scores"):
-            scores = ready.score(model)
-        return Trained(model=model, scores=scores, history=history, diverged_in=ready.loop.diverged_in)
+            scores, score = ready.score(model)
+        return Trained(model=model, scores=scores, history=history, diverged_in=ready.loop.diverged_in,
+                       score=score)
 
     def prepare(self, task: Task) -> ReadyTraining:
         """The network, its batches and its phases, ready to be trained."""
@@ -145,8 +151,9 @@ class Phased:
         loop = Loop(model, batches,
                     FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
 
-        def score(model: keras.Model) -> np.ndarray:
-            return film_outputs(task.frozen(model), task.pixels, description="Scoring films")
+        def score(model: keras.Model) -> tuple[np.ndarray, Engine]:
+            engine = task.frozen(model)
+            return film_outputs(engine, task.pixels, description="Scoring films"), engine
 
         return ReadyTraining(model, loop, self.loop_phases(task, network, loop), score)
 
@@ -170,13 +177,14 @@ class ReadyTraining:
 
     Attributes:
         model: Films to scores; it shares its layers with the model of the loop.
-        score: Gives the scores (N, K) of the task's films by a trained model of this kind.
+        score: Gives the scores (N, K) of the task's films by a trained model of this kind, and what scores
+            other films, where that was compiled for it.
     """
 
     model: keras.Model
     loop: Loop
     phases: list[LoopPhase]
-    score: Callable[[keras.Model], np.ndarray]
+    score: Callable[[keras.Model], tuple[np.ndarray, Engine | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +274,7 @@ class Top(Phased):
         validation = ActivationBatches(task, "validation", films=films, class_weights=weights)
         loop = Loop(_above(model, task.backbone.cut), batches, validation, task.checkpoint)
         return ReadyTraining(model, loop, self.loop_phases(task, network, loop),
-                             lambda trained: _scores(_above(trained, task.backbone.cut), films))
+                             lambda trained: (_scores(_above(trained, task.backbone.cut), films), None))
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 from pneumo_tf.errors import OptionError, check_known, option_of
+from pneumo_tf.evaluation.operating_point import STRESSED
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.training.batches import GENERATOR
 from pneumo_tf.training.fast import Ensemble, Fast
-from pneumo_tf.training.machine import Device
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.phased import Phase, Phased, Top
 
@@ -67,6 +67,9 @@ class Sturdy(Phased):
     """
 
     backbone: ClassVar[str] = "efficientnet_lite0"
+    epochs: ClassVar[int] = 10
+    fewest_epochs: ClassVar[int] = 3
+    rule: ClassVar[str] = STRESSED
 
     optimizer: str = "adamw"
     rates: Rates | None = Rates(4e-4, 4e-4)
@@ -149,13 +152,16 @@ RECIPES: dict[str, Recipe] = {
 _USUAL_RATES = {"sgd": 1e-2, "adam": 1e-3, "adamw": 1e-3, "adadelta": 1.0, "adagrad": 1e-2, "rmsprop": 1e-3}
 
 
-def choose_recipe(name: str | None, device: Device) -> tuple[str, Recipe]:
-    """A recipe and its name; without a name `full` where there is an accelerator, else `fast`.
+def choose_recipe(name: str | None, settings: Mapping[str, Any]) -> tuple[str, Recipe]:
+    """A recipe and its name; without a name what holds up best, `sturdy`, or `fast` where only that knows all
+    settings.
 
     Raises:
         OptionError: No such recipe.
     """
-    name = name or ("full" if device.accelerator else "fast")
+    usual = (row for row in ("sturdy", "fast")
+             if set(settings) <= {field.name for field in fields(RECIPES[row])})
+    name = name or next(usual, "sturdy")
     check_known("recipe", name, RECIPES)
     return name, RECIPES[name]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -107,6 +107,7 @@ class Trained:
         held_out: Scores (K,) of training films, by row, from models that never saw the film's patient; empty
             where the recipe has none. With the validation films they fix the operating point.
         diverged_in: The epoch in which training ended because its loss was no number; None where it didn't.
+        score: Films (n, H, W, 3), n at most 32, to scores (n, K), where the recipe has compiled that already.
     """
 
     model: keras.Model
@@ -114,3 +115,4 @@ class Trained:
     history: list[Row]
     held_out: Mapping[int, np.ndarray] = field(default_factory=dict)
     diverged_in: int | None = None
+    score: Callable[[np.ndarray], np.ndarray] | None = None

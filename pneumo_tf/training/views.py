@@ -344,9 +344,9 @@ def _transform_pixels(image: np.ndarray, view: View) -> np.ndarray:
     if view.blur > _NARROWEST_BLUR:
         pixels = cv2.GaussianBlur(pixels.astype(np.float32, copy=False), (0, 0), view.blur)
     if view.sharpen > 0:
-        pixels = pixels.astype(np.float32, copy=False)
+        pixels = pixels.astype(np.float32, copy=False).reshape(image.shape)
         soft = cv2.GaussianBlur(pixels, (0, 0), _SHARPENING_RADIUS * max(image.shape[:2]))
-        pixels = pixels + view.sharpen * (pixels.reshape(soft.shape) - soft)
+        pixels = pixels + view.sharpen * (pixels - soft.reshape(image.shape))
     rng = np.random.default_rng(view.noise_seed)
     if view.multiply != (1, 1):
         pixels = cv2.multiply(pixels, _factors(view.multiply, image.shape, rng), dtype=cv2.CV_32F)

@@ -222,7 +222,7 @@ def test_an_unreadable_film_is_listed_and_skipped(prepared_films: Path, labels_t
 
 @pytest.mark.parametrize(("change", "error", "said"), [
     ({"backbone": "resnet_9000"}, OptionError, "inception_v3"),
-    ({"recipe": "magic"}, OptionError, "fast, full, reference"),
+    ({"recipe": "magic"}, OptionError, "fast, sturdy, full, reference"),
     ({"image_size": 8}, OptionError, "at least 32"),
     ({"positive": "FRACTURE"}, OptionError, "NORMAL, PNEUMONIA"),
     ({"keep_test": True}, OptionError, "test split"),

@@ -36,15 +36,20 @@ class Comparison:
 
 def overview(record: dict[str, Any], words: Language) -> dict[str, Any]:
     """What the first screen shows beside its title: the best row, and those that can't be told from it."""
-    rows = record["rows"]
+    rows, rank = record["rows"], record.get("rank", "auc")
+    content = {"name": record["name"], "moment": words.moment(record["created"]),
+               "lead": _lead(record, words), "cautions": cautions(record, words)}
+    if rank != "auc":
+        best = words.say(f"comparison.best.{rank}", name=rows[0]["name"])
+        return content | {"best": best, "best_area": _mean(rows[0], rank, words), "tied": ""}
     tied = [row for row in rows[1:] if _is_tied(row, rows[0])]
     names = [row["name"] for row in (rows[0], *tied)]
     lowest = words.number(min(row["figures"]["auc"]["mean"] for row in (rows[0], *tied)), 4)
-    return {"name": record["name"], "moment": words.moment(record["created"]),
-            "lead": _lead(record, words), "cautions": cautions(record, words),
-            "best": words.say("comparison.tie", names=", ".join(names)) if tied else names[0],
-            "best_area": words.between(lowest, words.number(rows[0]["figures"]["auc"]["mean"], 4)) if tied
-            else _area(rows[0], words), "tied": _told_apart(rows, len(tied), words)}
+    best = words.say("comparison.tie", names=", ".join(names)) if tied else names[0]
+    highest = words.number(rows[0]["figures"]["auc"]["mean"], 4)
+    return content | {
+        "best": words.say("comparison.best", name=best), "tied": _told_apart(rows, len(tied), words),
+        "best_area": words.between(lowest, highest) if tied else _mean(rows[0], "auc", words)}
 
 
 def title(record: dict[str, Any], words: Language) -> str:
@@ -104,6 +109,8 @@ def table(compared: Comparison, words: Language) -> dict[str, Any]:
     area = "auc" if len(compared.record["classes"]) == 2 else "macro_auc"
     columns = {"auc": f"comparison.{area}", "runs": "comparison.runs", "accuracy": "figure.accuracy",
                "log_loss": "figure.log_loss", "epochs": "comparison.epochs", "seconds": "comparison.seconds"}
+    if all("stress" in row["figures"] for row in compared.rows):
+        columns["stress"] = "comparison.stress"
     return {"columns": [(key, words.say(heading)) for key, heading in columns.items()],
             "rows": [_cells(row, words) | {"reports": _reports(row, compared.folder)}
                      for row in compared.rows]}
@@ -119,15 +126,16 @@ def _reports(row: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
 
 def _cells(row: dict[str, Any], words: Language) -> dict[str, Any]:
     figures = row["figures"]
-    return {"name": row["name"], "auc": _area(row, words), "runs": words.number(len(row["runs"])),
+    return {"name": row["name"], "auc": _mean(row, "auc", words), "runs": words.number(len(row["runs"])),
             "accuracy": words.percent(figures["accuracy"]["mean"]),
             "log_loss": words.number(figures["log_loss"]["mean"], 3),
             "epochs": words.number(figures["epochs"]["mean"], 0 if figures["epochs"]["mean"] % 1 == 0 else 1),
-            "seconds": words.duration(figures["seconds"]["mean"])}
+            "seconds": words.duration(figures["seconds"]["mean"]),
+            "stress": _mean(row, "stress", words) if "stress" in figures else ""}
 
 
-def _area(row: dict[str, Any], words: Language) -> str:
-    figure = row["figures"]["auc"]
+def _mean(row: dict[str, Any], name: str, words: Language) -> str:
+    figure = row["figures"][name]
     mean = words.number(figure["mean"], 4)
     if figure["sd"] is None:
         return mean

@@ -69,6 +69,8 @@ def rule(run: RunFolder, words: Language) -> str:
         return words.say("point.rule.cost_elsewhere", cost=words.short(float(cost)),
                          share=words.short(100 * float(share))) if share else \
             words.say("point.rule.cost", cost=words.short(float(cost)))
+    if kind == "stressed" and bound:
+        kind = "stressed_bound"
     return words.say(f"point.rule.{kind}", rule=name) if f"point.rule.{kind}" in words.texts else name
 
 

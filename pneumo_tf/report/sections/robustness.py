@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pneumo_tf.evaluation.stressed import FOR_TWO
 from pneumo_tf.report.charts.pictures import stored_picture
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Cell, Language, Write, bar_of
@@ -25,9 +26,31 @@ def perturbed(run: RunFolder, words: Language) -> dict[str, Any] | None:
         return None
     lead = words.say("robust.lead", films=words.count(record["films"], "film"),
                      patients=words.count(record["patients"], "patient"), of=words.number(record["of"]))
-    return {"lead": lead, "most": _most(record, words),
+    held = {row["name"]: row for row in (record.get("stress") or {}).get("perturbations", [])}
+    return {"lead": lead, "most": _most(record, words), "stress": _stress(record, words),
+            "is_held": run.is_binary and bool(held),
             "original": stored_picture(run.path / PERTURBED_FILMS / "original.jpeg"),
-            "rows": [_perturbed(row, run, words) for row in record["perturbations"]]}
+            "rows": [_perturbed(row, run, words) | {"held": _held(held.get(row["name"], {}), words)}
+                     for row in record["perturbations"]]}
+
+
+def _stress(record: dict[str, Any], words: Language) -> list[str]:
+    """The mean and the worst balanced accuracy, and what the changes acted on; nothing in an older record."""
+    stress = record.get("stress")
+    if not stress or stress["mean"]["balanced_accuracy"]["value"] is None:
+        return []
+    told = {}
+    for name in ("clean", "mean", "worst"):
+        value, interval = words.estimate(stress[name]["balanced_accuracy"], words.percent)
+        told[name] = f"{value} ({interval})" if interval else value
+    key = "robust.mean" if "sensitivity" in stress["mean"] else "robust.mean.several"
+    return [words.say(key, **told, name=words.say(f"robust.{stress['worst']['name']}")),
+            words.say(f"robust.acts.{stress['acts_on']}")]
+
+
+def _held(row: dict[str, Any], words: Language) -> list[Cell]:
+    """Sensitivity and specificity after a change, each with its interval."""
+    return [words.estimate(row[name], words.percent) for name in FOR_TWO if name in row]
 
 
 def _most(record: dict[str, Any], words: Language) -> str:
