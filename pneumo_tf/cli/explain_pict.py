@@ -108,9 +108,15 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     from pneumo_tf.progress import progress_bar
     from pneumo_tf.report.page import rewrite_report
     from pneumo_tf.report.words import language
-    from pneumo_tf.runs.folder import EXPLANATIONS
+    from pneumo_tf.runs.folder import EXPLANATIONS, read_run
 
     network, films, run_lang = _subject(typed, run_path)
+    if masks is not None and run_path is not None:
+        preparation = read_run(run_path).facts.get("preparation") or {"options": {}}
+        fit = preparation["options"].get("fit", "thumbnail")
+        if fit not in ("thumbnail", "squash"):
+            raise OptionError("Masks lie on films that were prepared whole.", received=f"--fit {fit}",
+                              remedy="Prepare them with --fit thumbnail or squash, and train on those.")
     lang = getattr(typed, "lang", run_lang)
     explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None))
     inside = (run_path or Path.cwd()) / EXPLANATIONS

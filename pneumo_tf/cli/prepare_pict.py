@@ -52,11 +52,12 @@ def _add_filters(parser: command.Parser) -> None:
     parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
     parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
     parser.add_argument("--size", type=options.pixels, default=299, help="in pixels")
-    parser.add_argument("--fit", choices=("thumbnail", "pad", "squash", "crop", "lungs"),
-                        default="thumbnail",
-                        help="thumbnail keeps proportions and never enlarges, pad centres on a black square, "
-                             "squash stretches to the square, crop keeps the square in the middle, lungs "
-                             "stretches the box of the lungs to the square")
+    parser.add_argument("--fit", choices=("auto", "thumbnail", "pad", "squash", "crop", "lungs"),
+                        default="auto",
+                        help="auto is lungs for films of chests, else thumbnail; thumbnail keeps proportions "
+                             "and never enlarges, pad centres on a black square, squash stretches to the "
+                             "square, crop keeps the square in the middle, lungs stretches the box of the "
+                             "lungs to the square")
     parser.add_argument("--color", action="store_true", help="keep colour; else every film becomes grey")
 
 
@@ -76,9 +77,8 @@ def act(typed: argparse.Namespace) -> str:
                      tell=lambda text: console.print(text, markup=False))
     console.print(class_table(cohort))
     for step in cohort.history:
-        console.print(f"{step.stage}: {step.kept:,}", markup=False)
-        for reason, times in step.reasons().items():
-            console.print(f"  dropped {times:,}: {reason}", markup=False)
+        for line in step.lines():
+            console.print(line, markup=False)
     console.print(f"Written to {target}", markup=False)
     if len(cohort.classes) < 2:
         return "prepare the films of another class into the same folder."

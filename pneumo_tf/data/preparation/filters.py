@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from pneumo_tf.data.images import in_mode
-from pneumo_tf.data.preparation.lungs import lungs_box
+from pneumo_tf.data.preparation.lungs import Box, lungs_box
 from pneumo_tf.errors import OptionError
 
-FITS = ("thumbnail", "pad", "squash", "crop", "lungs")
+AUTO = "auto"  # lungs for films of chests, else thumbnail; `prepare` settles which
+FITS = (AUTO, "thumbnail", "pad", "squash", "crop", "lungs")
 _MARGIN = 0.05  # round the lungs, of their box on every side
 
 
@@ -80,21 +81,27 @@ def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:
     Returns:
         An 8-bit image in mode "L", or "RGB" with `options.color`, without metadata.
     """
+    return framed_and_filtered(image, options)[0]
+
+
+def framed_and_filtered(image: Image.Image, options: FilterOptions) -> tuple[Image.Image, bool]:
+    """As `apply_filters`, and whether the frame is what was asked for: not where a film shows no lungs."""
     image = in_mode(image, "RGB" if options.color else "L")
-    framed = _framed(image, options.fit)  # before toning, which looks at the mean of the film
-    return _fitted(_toned(framed, options), options.size, options.fit)
-
-
-def _framed(image: Image.Image, fit: str) -> Image.Image:
-    """The part of the film that is kept: all of it but for "crop" and "lungs"."""
-    if fit not in ("crop", "lungs"):
-        return image
-    box = lungs_box(np.asarray(in_mode(image, "L"))) if fit == "lungs" else None
+    box = find_lungs(image) if options.fit == "lungs" else None
     if box is not None:
-        return image.crop(box.widened(_MARGIN).pixels(*image.size))
-    side = min(image.size)
-    left, top = ((length - side) // 2 for length in image.size)
-    return image.crop((left, top, left + side, top + side))
+        image = image.crop(box.widened(_MARGIN).pixels(*image.size))
+    elif options.fit in ("crop", "lungs"):
+        side = min(image.size)
+        left, top = ((length - side) // 2 for length in image.size)
+        image = image.crop((left, top, left + side, top + side))
+    # Framed before it is toned, which looks at the mean of the film.
+    fitted = _fitted(_toned(image, options), options.size, options.fit)
+    return fitted, options.fit != "lungs" or box is not None
+
+
+def find_lungs(image: Image.Image) -> Box | None:
+    """The box of the lungs on a film in any mode; None where there are no plausible ones."""
+    return lungs_box(np.asarray(in_mode(image, "L")))
 
 
 def _toned(image: Image.Image, options: FilterOptions) -> Image.Image:

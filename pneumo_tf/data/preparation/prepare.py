@@ -11,16 +11,19 @@ from typing import Any
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.listing import Listing, list_films
-from pneumo_tf.data.preparation.filters import FilterOptions
+from pneumo_tf.data.preparation.filters import AUTO, FilterOptions
 from pneumo_tf.data.preparation.record import Part
 from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, refuse_without_classes
 from pneumo_tf.data.preparation.target import Target
-from pneumo_tf.data.preparation.tasks import filter_film, inspect_film
+from pneumo_tf.data.preparation.tasks import filter_film, has_lungs, inspect_film
 from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
 from pneumo_tf.names import clean
 from pneumo_tf.processes import in_processes
+
+_ASKED = 40  # films that are asked whether they show lungs
+_NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
                              folders=options.folders)
         refuse_without_classes(listing, source, options.label)
         films = _inspected(listing, opened, workers)
-        filters = replace(options.filters, depth=options.filters.depth or films.depth)
+        filters = replace(options.filters, depth=options.filters.depth or films.depth,
+                          fit=_settled_fit(options.filters, films, opened, workers))
         options = replace(options, filters=filters)
         part = Part(source.name or source.resolve().name, films.fingerprint(), options.to_json(),
                     tuple(listing.labels))
@@ -107,7 +111,7 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             return folder.read()
         refuse_two_labels(films, folder.other_films)
         with folder.claimed(force=force):
-            readable = films.readable(_filtered(films, folder, opened, workers))
+            readable = films.readable(*_filtered(films, folder, opened, workers))
             cohort = _chosen(films.without_copies(readable), options)
             return folder.publish(_numbered(cohort))
 
@@ -119,13 +123,29 @@ def _inspected(listing: Listing, source: Source, workers: int) -> Inspected:
     return Inspected(listing, dict(zip(files, inspections, strict=True)))
 
 
-def _filtered(films: Inspected, folder: Target, source: Source, workers: int) -> dict[str, str]:
-    """Filter one film of each group of copies; the reason against those that can't be read, by their hash."""
+def _settled_fit(filters: FilterOptions, films: Inspected, source: Source, workers: int) -> str:
+    """What "auto" stands for: the lungs where nearly all of some films, evenly spread, show them."""
+    if filters.fit != AUTO:
+        return filters.fit
+    files = [file for file in films.firsts.values() if not films.inspections[file].trouble]
+    some = files[:: max(1, len(files) // _ASKED)]
+    if filters.color or not some:
+        return "thumbnail"
+    found = in_processes(partial(has_lungs, source=source), some, workers=workers,
+                         description="Looking for lungs")
+    return "lungs" if sum(found) >= _NEARLY_ALL * len(some) else "thumbnail"
+
+
+def _filtered(films: Inspected, folder: Target, source: Source,
+              workers: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Filter one film of each group of copies; the trouble with some and a note on others, by hash."""
     trouble = {seen.sha256: seen.trouble for seen in films.inspections.values() if seen.trouble}
     firsts = [(file, sha256) for sha256, file in films.firsts.items() if sha256 not in trouble]
     task = partial(filter_film, source=source, folder=folder.staging, filters=folder.part.filters)
-    reasons = in_processes(task, firsts, workers=workers, description="Filtering")
-    return trouble | {sha256: reason for (_, sha256), reason in zip(firsts, reasons, strict=True) if reason}
+    made = in_processes(task, firsts, workers=workers, description="Filtering")
+    found = list(zip((sha256 for _, sha256 in firsts), made, strict=True))
+    return (trouble | {sha256: film.trouble for sha256, film in found if film.trouble},
+            {sha256: film.note for sha256, film in found if film.note})
 
 
 def _chosen(cohort: Cohort, options: PrepareOptions) -> Cohort:

@@ -53,8 +53,8 @@ class Inspected:
         lines = sorted(f"{printable(file)}\t{seen.sha256}\n" for file, seen in self.inspections.items())
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    def readable(self, trouble: Mapping[str, str]) -> Cohort:
-        """The films whose hash has no entry in `trouble`.
+    def readable(self, trouble: Mapping[str, str], notes: Mapping[str, str]) -> Cohort:
+        """The films whose hash has no entry in `trouble`, those with one in `notes` noted.
 
         Raises:
             FilmError: No film of some class is left.
@@ -63,7 +63,9 @@ class Inspected:
         dropped = {film.id: Dropped(film.source, self.inspections[film.id].trouble or trouble[film.sha256])
                    for film in films if film.sha256 in trouble}
         depths = {film.source: self.inspections[film.id].depth for film in films if film.id not in dropped}
-        readable = _without(films, dropped, READABLE, noted=shallower(depths))
+        readable = _without(films, dropped, READABLE, noted=(
+            *shallower(depths),
+            *(Dropped(film.source, notes[film.sha256]) for film in films if film.sha256 in notes)))
         for label in films.classes:
             if label not in readable.classes:
                 example = next(dropped[film.id] for film in films if film.label == label)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jpeg, read_film, refuse_blank
-from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
+from pneumo_tf.data.preparation.filters import FilterOptions, find_lungs, framed_and_filtered
 from pneumo_tf.data.sources import Source
 from pneumo_tf.errors import FilmError
 from pneumo_tf.storage import replacing
+
+NO_LUNGS = "no lungs found: cropped to its middle"
 
 
 class Inspection(NamedTuple):
@@ -40,33 +42,48 @@ def inspect_film(file: str, *, source: Source) -> Inspection:
         return Inspection(sha256, {}, failure.received)
 
 
-def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters: FilterOptions) -> str:
+class Filtered(NamedTuple):
+    """What became of a film: the trouble with it, or what is odd about it; empty strings where nothing is."""
+
+    trouble: str = ""
+    note: str = ""
+
+
+def has_lungs(file: str, *, source: Source) -> bool:
+    """Whether a file is a film with plausible lungs."""
+    try:
+        return find_lungs(read_film(source.read(file))) is not None
+    except (OSError, FilmError):
+        return False
+
+
+def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters: FilterOptions) -> Filtered:
     """Filter one film and write it to `folder` as `<sha256>.jpeg`, unless that is there already.
 
     Args:
         film: Its file within the source, and the hash of its bytes.
-
-    Returns:
-        Why the film can't be read, or an empty string.
 
     Raises:
         StorageError: The disk refuses.
     """
     file, sha256 = film
     path = folder / f"{sha256}.jpeg"
+    whole = path.with_suffix(".whole")  # beside films without lungs, so that a resumed preparation knows them
     if path.exists():
-        return ""
+        return Filtered(note=NO_LUNGS if whole.exists() else "")
     try:
         data = source.read(file)
     except OSError as failure:  # it was there a moment ago
-        return _cannot_be_opened(failure)
+        return Filtered(_cannot_be_opened(failure))
     try:
-        image = apply_filters(refuse_blank(read_film(data, depth=filters.depth)), filters)
+        image, is_framed = framed_and_filtered(refuse_blank(read_film(data, depth=filters.depth)), filters)
     except FilmError as failure:
-        return failure.received
+        return Filtered(failure.received)
+    if not is_framed:
+        whole.touch()
     with replacing(path) as temporary:
         temporary.write_bytes(prepared_jpeg(image))
-    return ""
+    return Filtered(note="" if is_framed else NO_LUNGS)
 
 
 def _cannot_be_opened(failure: OSError) -> str:

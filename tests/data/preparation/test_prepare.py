@@ -19,6 +19,8 @@ from pneumo_tf.data.preparation import prepare as room
 from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.preparation.record import read_prepared
+from pneumo_tf.data.preparation.target import Target
+from pneumo_tf.data.preparation.tasks import NO_LUNGS
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 
 QUIRKS = Path(__file__).resolve().parents[3] / "../shared/data/archive_quirks.zip"
@@ -275,3 +277,37 @@ def test_the_quirky_archive_is_sorted_out_without_that_film(target: Path) -> Non
     assert {Image.open(target / film.file).mode for film in cohort} == {"L"}
     means = [np.asarray(Image.open(target / film.file)).mean() for film in cohort]
     assert max(means) < 150  # none turned white
+
+
+def test_auto_frames_chests_by_their_lungs_and_leaves_other_pictures_whole(
+        phantom_films: Path, tmp_path: Path) -> None:
+    automatic = PrepareOptions(FilterOptions(size=64, fit="auto"))
+    chests = prepare(phantom_films, tmp_path / "chests", automatic)
+    recorded = json.loads((tmp_path / "chests/prepared.json").read_text())["options"]
+    assert recorded["fit"] == "lungs"
+    with Image.open(tmp_path / "chests" / chests.radiographs[0].file) as film:
+        assert film.size == (64, 64)
+    for label in ("a", "b"):
+        (tmp_path / f"others/{label}").mkdir(parents=True)
+        for number in range(4):
+            noise = np.random.default_rng([ord(label), number]).integers(0, 256, (60, 90), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / f"others/{label}/{number}.png")
+    others = prepare(tmp_path / "others", tmp_path / "noise", automatic)
+    with Image.open(tmp_path / "noise" / others.radiographs[0].file) as film:
+        assert film.size == (64, 43)
+
+
+def test_a_film_without_lungs_is_kept_and_noted_also_when_the_preparation_goes_on(
+        phantom_films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(phantom_films, tmp_path / "films")
+    folder = next(path for path in sorted((tmp_path / "films").rglob("*")) if path.name == "NORMAL")
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
+    options = PrepareOptions(FilterOptions(size=64, fit="lungs"))
+    monkeypatch.setattr(Target, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "films", tmp_path / "target", options)
+    monkeypatch.undo()
+    cohort = prepare(tmp_path / "films", tmp_path / "target", options)
+    noted = [film for step in cohort.history for film in step.noted]
+    assert [(film.file.rpartition("/")[2], film.reason) for film in noted] == [("noise.png", NO_LUNGS)]
