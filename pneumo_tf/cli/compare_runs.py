@@ -48,7 +48,7 @@ def build_parser() -> command.Parser:
     parser.add_argument("--seeds", type=options.whole_number(at_least=1, at_most=1000), default=unset,
                         metavar="N", help="run each row with so many seeds: 42, 43, 44 …")
     parser.add_argument("--rank", choices=("auc", "stress"), default="auc", help="what the rows are ordered "
-                        "by: their validation AUC, or their mean balanced accuracy on stressed validation films")
+                        "by: validation AUC, or mean balanced accuracy on stressed validation films")
     options.add_lang(parser, of="the reports")
     add_row_options(parser)
     return parser

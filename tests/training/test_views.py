@@ -395,3 +395,13 @@ def test_the_films_of_published_figures_keep_their_pixels(smooth_film: np.ndarra
     for number in range(60):
         view = sample_view(FILMS, view_rng(0, number, 0))
         np.testing.assert_array_equal(apply_view(smooth_film, view), as_published(smooth_film, view))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sharpening_alone_steepens_an_edge_and_leaves_flat_parts(channels: int) -> None:
+    film = np.full((60, 60, channels), 100, np.uint8)
+    film[:, 30:] = 150
+    sharp = apply_view(film, View(sharpen=1.0))
+    assert sharp.shape == film.shape
+    assert sharp[30, 29, 0] < 100 < 150 < sharp[30, 30, 0]
+    assert (sharp[:, :20] == 100).all()
