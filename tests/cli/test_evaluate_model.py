@@ -162,6 +162,38 @@ def test_the_last_run_is_rescored_and_its_report_written_anew(run: Path, monkeyp
     assert str(run / "report.html") in said
 
 
+def test_stress_acts_on_the_originals_where_they_are_found(
+        run: Path, phantom_films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named, found by their name beside the prepared films, or gone."""
+    found = []
+    for typed in (("--originals", str(phantom_films)), (), ()):
+        assert main([*FAST, *typed]) == 0
+        found.append(json_of(run / "robustness.json")["stress"])
+        if len(found) == 1:
+            films = run.parents[2] / "films"
+            shutil.copytree(json_of(run / "run.json")["data"]["films"], films / "clasificacion")
+            shutil.copytree(phantom_films, films / phantom_films.name)
+            facts = json_of(run / "run.json")
+            facts["data"]["films"] = str(films / "clasificacion")
+            (run / "run.json").write_text(json.dumps(facts))
+        elif len(found) == 2:
+            shutil.rmtree(films / phantom_films.name)
+    assert [stress["acts_on"] for stress in found] == ["originals", "originals", "films at hand"]
+    assert found[0] == found[1]
+    names = [[row["name"] for row in stress["perturbations"]] for stress in found]
+    assert names[0] == names[2]
+    assert "Balanced accuracy under stress (which acted on originals)" in capsys.readouterr().out
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "sus originales no estaban a mano" in page
+
+
+def test_originals_of_other_films_are_refused(run: Path, elsewhere: tuple[Path, Path],
+                                              refused: Callable[..., str]) -> None:
+    assert "that the run's films were prepared from" in refused(*FAST, "--originals", elsewhere[0])
+    assert "must exist" in refused(*FAST, "--originals", "nowhere.zip")
+    assert not (run / "robustness.json").exists()
+
+
 def test_the_same_seed_gives_the_same_record(run: Path) -> None:
     found = []
     for seed in ("1", "1", "2"):

@@ -31,7 +31,8 @@ def refused(parse: Callable[[str], object], text: str) -> str:
 
 
 @pytest.mark.parametrize(("typed", "rule"), [
-    ((), "sensitivity>=0.95"), (("--sensitivity", "0.9"), "sensitivity>=0.9"),
+    (("--operating-point", "stressed"), "stressed"), (("--operating-point", "stressed=0.9"), "stressed>=0.9"),
+    (("--sensitivity", "0.9"), "sensitivity>=0.9"),
     (("--operating-point", "sensitivity=0.9"), "sensitivity>=0.9"),
     (("--operating-point", "youden"), "youden"),
     (("--operating-point", "specificity=0.8"), "specificity>=0.8"),

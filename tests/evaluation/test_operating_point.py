@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -126,7 +128,57 @@ def test_a_rule_is_read_and_written_so_that_it_can_be_read_again(text, rule):
 
 @pytest.mark.parametrize("text", ["", "best", "sensitivity", "sensitivity=1.5", "sensitivity=0", "cost=0",
                                   "specificity=nan", "cost=inf", "cost=3@1.2", "sensitivity=0.9@0.1",
-                                  "youden=1", "cost=ten", "cost=", "sensitivity=0.9 or so"])
+                                  "youden=1", "stressed=0", "stressed=1.5",
+                                  "stressed=0.9@0.1", "cost=ten", "cost=", "sensitivity=0.9 or so"])
 def test_a_rule_without_meaning_is_refused(text, noisy):
     with pytest.raises(OptionError, match=r"Give youden, sensitivity=0.95"):
         choose(noisy(20), rule=text)
+
+
+def test_without_stressed_films_the_rule_stressed_is_youden_and_with_a_bound_a_sensitivity(noisy):
+    scores = noisy(300)
+    assert choose(scores, rule="stressed").threshold == choose(scores, rule="youden").threshold
+    bounded = choose(scores, rule="stressed=0.9")
+    assert bounded.rule == "stressed>=0.9"
+    assert bounded.threshold == choose(scores, rule="sensitivity=0.9").threshold
+
+
+def test_stressed_films_move_the_threshold_that_asks_for_them_and_no_other(scores_of):
+    labels = [0, 1] * 200
+    clean = scores_of(labels, [0.1, 0.6] * 200)
+    stressed = [scores_of(labels, [0.75, 0.9] * 200)] * 5
+    point = choose(clean, rule="stressed=0.8", stressed=stressed)
+    assert 0.75 < point.threshold < 0.9
+    assert point.stressed_films == 2000
+    assert (point.sensitivity, point.specificity) == (0.0, 1.0)  # of the clean validation films, as ever
+    for rule in ("youden", "sensitivity=0.95", "cost=3"):
+        assert choose(clean, rule=rule, stressed=stressed) == choose(clean, rule=rule)
+
+
+def test_a_half_is_kept_while_the_films_cant_tell_it_from_the_best(noisy):
+    """Few films tell thresholds apart less well than many do."""
+    few, many = noisy(40, seed=4), noisy(4000, seed=4)
+    raised = [(scores, [scores_up(scores, 0.12)]) for scores in (few, many)]
+    found = [choose(scores, rule="stressed", stressed=stressed).threshold for scores, stressed in raised]
+    best = [pooled_youden(scores, *stressed) for scores, stressed in raised]
+    assert abs(found[0] - 0.5) <= abs(found[1] - 0.5)
+    assert all(abs(one - 0.5) <= abs(other - 0.5) + 1e-9 for one, other in zip(found, best, strict=True))
+
+
+def scores_up(scores, by):
+    positive = np.clip(scores.positive_scores + by, 0, 1)
+    return replace(scores, values=np.column_stack([1 - positive, positive]))
+
+
+def pooled_youden(*parts):
+    labels = np.concatenate([part.labels for part in parts])
+    values = np.concatenate([part.positive_scores for part in parts])
+    fpr, tpr, thresholds = metrics.roc_curve(labels, values)
+    return thresholds[(tpr - fpr).argmax()]
+
+
+@pytest.mark.parametrize(("text", "rule"), [("stressed", Rule("stressed")),
+                                            ("stressed=0.95", Rule("stressed", 0.95)),
+                                            ("stressed>=0.9", Rule("stressed", 0.9))])
+def test_the_rule_stressed_is_read_as_it_is_written(text, rule):
+    assert parse_rule(text) == rule == parse_rule(str(rule))

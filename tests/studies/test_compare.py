@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.runs.folder import RunError
-from pneumo_tf.studies.compare import ComparisonError, Row, compare, write_comparison
+from pneumo_tf.studies.compare import RANKS, ComparisonError, Row, compare, write_comparison
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 FILMS = 120
@@ -32,7 +32,8 @@ def make_cohort(classes: tuple[str, ...], films: int) -> Cohort:
 
 
 def make_run(folder: Path, *, signal: float = 1.0, seed: int = 1, noise: int | None = None,
-             films: int = FILMS, classes: tuple[str, ...] = CLASSES, **facts: Any) -> Path:
+             films: int = FILMS, classes: tuple[str, ...] = CLASSES, stress: float | None = None,
+             **facts: Any) -> Path:
     """A run whose scores tell the classes apart the better, the larger the signal."""
     cohort = make_cohort(classes, films)
     truth = np.array([classes.index(film.label) for film in cohort])
@@ -44,7 +45,8 @@ def make_run(folder: Path, *, signal: float = 1.0, seed: int = 1, noise: int | N
     cohort.write_csv(folder / "split.csv")
     table = table.assign(**{f"p_{name}": values[:, k] for k, name in enumerate(classes)})
     table.sample(frac=1, random_state=seed).to_csv(folder / "predictions.csv", index=False)
-    (folder / "metrics.json").write_text(json.dumps({"test": {}}))
+    under = {} if stress is None else {"stress": {"mean": {"balanced_accuracy": {"value": stress}}}}
+    (folder / "metrics.json").write_text(json.dumps({"test": {}, **under}))
     (folder / "history.csv").write_text("epoch,loss,accuracy,val_loss,val_accuracy\n1,0.7,0.5,0.6,0.6\n"
                                         "2,0.5,0.7,,0.8\n")
     told = {"classes": classes, "positive": classes[-1], "seed": seed, "recipe": "fast", "backbone": "b0",
@@ -239,3 +241,38 @@ def test_the_files_hold_the_table_and_nothing_of_the_test_films(run: MakeRun, tm
     assert json.loads((tmp_path / "out/comparison.json").read_text()) == content
     assert page == tmp_path / "out/comparison.html"
     assert not [column for column in table.columns if "test" in column]
+
+
+def test_rows_are_ordered_by_stress_on_request_and_told_beside_it(run: MakeRun) -> None:
+    good_inside, sturdy = run(signal=3.0, stress=0.7), run(signal=1.0, seed=2, stress=0.9)
+    rows = [Row("good inside", (good_inside,)), Row("sturdy", (sturdy,))]
+    by_area, by_stress = (compare(rows, name="x", resamples=20, rank=rank) for rank in RANKS)
+    assert [row["name"] for row in by_area["rows"]] == ["good inside", "sturdy"]
+    assert [row["name"] for row in by_stress["rows"]] == ["sturdy", "good inside"]
+    assert [row["figures"]["stress"]["mean"] for row in by_stress["rows"]] == [0.9, 0.7]
+    assert (by_area["rank"], by_stress["rank"]) == RANKS
+    assert by_stress["rows"][0]["difference"] is None
+    assert by_stress["rows"][1]["difference"]["value"] > 0  # of the areas, as ever
+
+
+def test_stress_is_the_mean_over_the_seeds(run: MakeRun) -> None:
+    row = compare([Row("one", tuple(run(seed=seed, stress=stress) for seed, stress in ((1, 0.8), (2, 0.9))))],
+                  name="x", resamples=20, rank="stress")["rows"][0]
+    assert row["figures"]["stress"]["mean"] == pytest.approx(0.85)
+
+
+def test_a_run_without_stress_is_compared_by_its_area_but_not_ranked_by_stress(run: MakeRun) -> None:
+    rows = [Row("old", (run(),)), Row("new", (run(stress=0.9),))]
+    assert len(compare(rows, name="x", resamples=20)["rows"]) == 2
+    with pytest.raises(ComparisonError, match=r"every training measured it\. .*run0, without a record"):
+        compare(rows, name="x", resamples=20, rank="stress")
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "Highest mean balanced accuracy on stressed"),
+                                            ("es", "Mayor exactitud equilibrada media")])
+def test_the_page_says_what_ranked_the_rows(run: MakeRun, tmp_path: Path, lang: str, said: str) -> None:
+    rows = [Row("a", (run(stress=0.8),)), Row("b", (run(signal=2.0, stress=0.7),))]
+    for rank, is_said in (("auc", False), ("stress", True)):
+        content = compare(rows, name="x", resamples=20, rank=rank)
+        page = write_comparison(content, tmp_path / rank, lang=lang).read_text(encoding="utf-8")
+        assert (said in page) is is_said

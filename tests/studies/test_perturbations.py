@@ -1,9 +1,10 @@
 """Perturbations change what they are called after, and nothing else."""
 
+import cv2
 import numpy as np
 import pytest
 
-from pneumo_tf.studies.perturbations import perturbations, rescaled, without_border, without_corners
+from pneumo_tf.studies.perturbations import APART, HOSPITALS, STRESSES, perturbations, rescaled
 
 SIDE = 100
 
@@ -16,9 +17,14 @@ def film() -> np.ndarray:
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def test_every_perturbation_gives_another_film_and_leaves_its_own_alone(film: np.ndarray) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [SIDE, SIDE // 3])
+def test_every_perturbation_gives_another_film_and_leaves_its_own_alone(
+        film: np.ndarray, channels: int, size: int) -> None:
+    """At the network's size and larger, grey or in colour, square or not."""
+    film = np.ascontiguousarray(film[:80, :, :channels])
     before = film.copy()
-    for name, change in perturbations(SIDE).items():
+    for name, change in perturbations(size).items():
         changed = change(film)
         assert (changed.shape, changed.dtype) == (film.shape, np.uint8), name
         assert (changed != film).any(), name
@@ -26,7 +32,7 @@ def test_every_perturbation_gives_another_film_and_leaves_its_own_alone(film: np
 
 
 def test_border_and_corners_are_black_and_the_rest_stays(film: np.ndarray) -> None:
-    border, corners = without_border(film), without_corners(film)
+    border, corners = (perturbations(SIDE)[name](film) for name in ("border", "corners"))
     assert not border[:8].any()
     assert not border[:, -8:].any()
     assert (border[8:-8, 8:-8] == film[8:-8, 8:-8]).all()
@@ -61,3 +67,42 @@ def test_turning_counter_clockwise_moves_the_right_hand_side_up() -> None:
     film[45:55, 80:90] = 255
     turned = perturbations(SIDE)["rotate_+10"](film)
     assert np.argwhere(turned[..., 0] > 128)[:, 0].mean() < 48
+
+
+def test_every_kind_is_in_the_table_and_what_stands_apart_is_the_negative() -> None:
+    kinds = {row.kind for row in STRESSES.values()}
+    assert kinds >= {"magnification", "shift", "crop", "mask", "aspect", "gamma", "contrast", "brightness",
+                     "equalisation", "blur", "sharpening", "noise", "JPEG", "resolution", "mirror",
+                     "hospital"}
+    assert set(STRESSES) >= APART == {"negative"}
+    scales = {row.view.scale for row in STRESSES.values() if row.kind == "magnification"}
+    assert (min(scales), max(scales)) == (0.8, 1.4)
+
+
+def test_a_training_tries_ten_or_so_of_several_kinds() -> None:
+    brief = perturbations(SIDE, brief=True)
+    assert 8 <= len(brief) <= 12
+    assert set(brief) > HOSPITALS
+    assert len({STRESSES[name].kind for name in brief}) >= 4
+
+
+def test_an_invented_hospital_treats_all_films_alike_and_each_in_its_own_way(film: np.ndarray) -> None:
+    every, again = perturbations(SIDE), perturbations(SIDE)
+    seen = {name: every[name](film) for name in HOSPITALS}
+    assert all((again[name](film) == picture).all() for name, picture in seen.items())
+    assert len({picture.tobytes() for picture in seen.values()}) == len(HOSPITALS)
+
+
+@pytest.mark.parametrize("name", ["noise", "blur", "half_size", "sharpen"])
+def test_the_network_meets_about_the_same_whatever_the_size_of_the_film(name: str) -> None:
+    rows, columns = np.mgrid[:400, :400]
+    large = (120 + 60 * np.sin(rows / 11) * np.cos(columns / 13)).astype(np.uint8)[..., None]
+    change = perturbations(100)[name]
+    ours = rescaled_to(change(large), 100).astype(float)
+    direct = change(rescaled_to(large, 100)).astype(float)
+    assert abs((ours - direct).mean()) < 1
+    assert ours.std() == pytest.approx(direct.std(), rel=0.1)
+
+
+def rescaled_to(film: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(film, (size, size), interpolation=cv2.INTER_AREA)[..., None]

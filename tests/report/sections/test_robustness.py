@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 
 from pneumo_tf.evaluation.robustness import combined, judge_views, robustness
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.evaluation.stressed import stress_figures
 from pneumo_tf.report.page import write_report
 from pneumo_tf.report.sections import robustness as robustness_section
-from pneumo_tf.report.sections.robustness import perturbed, views
+from pneumo_tf.report.sections.robustness import ROBUST, perturbed, views
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import PERTURBED_FILMS, ROBUSTNESS, read_run
 
@@ -134,6 +136,25 @@ def test_a_class_named_like_markup_is_text(run_of: Callable[..., Path]) -> None:
     page = shown(rescored(run_of(classes=("<b>A</b>", "<script>alert(1)</script>"))))
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; " in section(page, "robust")
+
+
+@pytest.mark.parametrize("lang", ["en", "es"])
+def test_stress_is_told_by_its_mean_its_worst_and_row_by_row(
+        finished_run: Path, filled: Callable[..., str], lang: str) -> None:
+    run = rescored(finished_run)
+    older = filled(ROBUST, read_run(run), lang)
+    record, scores = json.loads((run / ROBUSTNESS).read_text()), films_of_the_test(run)
+    harmed = 0.7 * scores.values + 0.3 * np.eye(2)[0]
+    figures = stress_figures(scores, {"blur": harmed, "flip": scores.values}, 0.5, resamples=30)
+    record["stress"] = {"acts_on": "films at hand", **figures}
+    (run / ROBUSTNESS).write_text(json.dumps(record))
+    html, words = unescape(filled(ROBUST, read_run(run), lang)), language(lang)
+    assert words.say("robust.held") in html
+    assert words.say("robust.held") not in older  # an older record is still read
+    assert words.percent(figures["mean"]["balanced_accuracy"]["value"]) in html
+    assert words.say("robust.acts.films at hand") in html
+    for row in figures["perturbations"]:
+        assert words.percent(row["specificity"]["value"]) in html
 
 
 @pytest.mark.parametrize("lang", ["en", "es"])
