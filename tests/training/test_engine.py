@@ -142,7 +142,9 @@ def test_a_recipe_scores_with_it_what_its_exported_model_predicts(task_of: Calla
 def test_an_engine_that_computes_something_else_is_found_out_at_its_first_batch(
         features: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     made = build_engine(features, OPENVINO, threads=1)
-    monkeypatch.setattr(engine, "_run", lambda queue, shape, films: np.ones((len(films), *shape), "float32"))
+    shape = features.output_shape[1:]
+    monkeypatch.setattr(Graph, "compile",
+                        lambda *_, **__: lambda films: np.ones((len(films), *shape), "float32"))
     with pytest.raises(TrainingError, match=r"difference of .* for small.*--engine keras"):
         made(FILMS)
 

