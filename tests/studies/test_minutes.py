@@ -114,15 +114,15 @@ def test_what_was_chosen_is_recorded_and_a_resumed_run_keeps_it(
                            backbone="efficientnet_lite0", weights="none", image_size=32)
     per_epoch = 48 * 0.85 * 0.7
     monkeypatch.setattr(minutes, "films_per_second", lambda _: per_epoch / 150)  # 150 s an epoch
-    write_run, killed = train.write_run, KeyboardInterrupt("killed before it was written")
+    write_run, killed = train._write_run, KeyboardInterrupt("killed before it was written")
 
     def kill(*_: object, **__: object) -> None:
         raise killed
 
-    monkeypatch.setattr(train, "write_run", kill)
+    monkeypatch.setattr(train, "_write_run", kill)
     with pytest.raises(KeyboardInterrupt):
         train.run_study(replace(options, minutes=12.0))
-    monkeypatch.setattr(train, "write_run", write_run)
+    monkeypatch.setattr(train, "_write_run", write_run)
     monkeypatch.setattr(minutes, "films_per_second", lambda _: 1e6)
     run = train.run_study(replace(options, minutes=12.0, resume=True))
     facts = json.loads((run / "run.json").read_text())
