@@ -211,7 +211,7 @@ def _add_network(parser: Parser, *, recipe: str | None) -> None:
     """Recipe, backbone and batches; without a `recipe` the machine chooses one."""
     parser.add_argument("--recipe", default=recipe or _UNSET,
                         help="fast, sturdy, full, reference, last-layer, fine-tune, scratch-dwsep, ensemble "
-                        "or top" + ("" if recipe else " (default: sturdy, or fast where minutes are few)"))
+                        "or top" + ("" if recipe else " (default: sturdy, with few films or minutes fast)"))
     parser.add_argument("--backbone", default=_UNSET, metavar="NAME",
                         help="a name that backbones.py lists, or several joined by + for an ensemble "
                         "(default: the recipe's own, mostly inception_v3, or one whose weights are here "

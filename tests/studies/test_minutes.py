@@ -64,6 +64,24 @@ def test_what_is_chosen_for_lack_of_time_keeps_the_backbone_and_takes_its_own_si
     assert (plan.pace.other, plan.pace.epochs) == ("sturdy", 0)
 
 
+@pytest.mark.parametrize(("films", "recipe"), [(100, "fast"), (2600, "fast"), (2700, "sturdy")])
+def test_few_films_are_left_to_the_frozen_network_that_they_always_had(
+        fit: Fit, films: int, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An average of the weights over 500 steps needs 500 steps."""
+    plan = fit(1000, films=films)
+    assert plan.recipe_name == recipe
+    if recipe == "fast":
+        assert (plan.backbones, plan.epochs, plan.pace) == ("inception_v3", 60, None)
+        assert "too few for sturdy: fast" in capsys.readouterr().out
+    assert fit(1000, films=films, recipe="sturdy", minutes=10.0).recipe_name == "sturdy"
+
+
+def test_values_that_fast_doesnt_know_keep_the_recipe_or_are_refused(fit: Fit) -> None:
+    assert fit(1000, films=100, settings={"optimizer": "adam"}).recipe_name == "sturdy"
+    with pytest.raises(OptionError, match="or --recipe fast"):
+        fit(5, settings={"optimizer": "adam"})
+
+
 def test_a_recipe_that_was_named_without_minutes_is_left_as_it_is(fit: Fit, capsys) -> None:
     plan = fit(1, recipe="sturdy", epochs=17)
     assert (plan.recipe_name, plan.epochs, plan.pace) == ("sturdy", 17, None)
@@ -72,7 +90,7 @@ def test_a_recipe_that_was_named_without_minutes_is_left_as_it_is(fit: Fit, caps
 
 
 @pytest.mark.parametrize(("given", "said"), [
-    ({"recipe": "sturdy", "minutes": 1.0}, r"sturdy must fit into the minutes\. Received: --minutes 1, "),
+    ({"recipe": "sturdy", "minutes": 1.0}, r"sturdy must fit into the minutes\. Received: 1 minutes, "),
     ({"recipe": "fast", "minutes": 5.0}, r"--minutes chooses the epochs .* Received: --recipe fast"),
     ({"recipe": "top", "minutes": 5.0}, "Received: --recipe top")])
 def test_a_recipe_that_was_named_is_never_replaced(fit: Fit, given: dict[str, Any], said: str) -> None:
@@ -111,7 +129,7 @@ def test_what_was_chosen_is_recorded_and_a_resumed_run_keeps_it(
         prepared_films: Path, labels_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second start would have time for more epochs, whose rates would be others."""
     options = StudyOptions(films=prepared_films, labels=labels_table, output=tmp_path / "model", threads=1,
-                           backbone="efficientnet_lite0", weights="none", image_size=32)
+                           recipe="sturdy", backbone="efficientnet_lite0", weights="none", image_size=32)
     per_epoch = 48 * 0.85 * 0.7
     monkeypatch.setattr(minutes, "films_per_second", lambda _: per_epoch / 150)  # 150 s an epoch
     write_run, killed = train._write_run, KeyboardInterrupt("killed before it was written")

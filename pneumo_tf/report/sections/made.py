@@ -31,7 +31,7 @@ def curve(run: RunFolder, words: Language) -> dict[str, Any]:
 
 def cost(run: RunFolder, words: Language) -> dict[str, Any]:
     """Time and memory, the command, and the facts of the run."""
-    return {"stages": _stages(run, words), "command": command(run), "fact_groups": fact_groups(run, words)}
+    return {"stages": _stages(run, words), "pace": _pace(run, words), "command": command(run), "fact_groups": fact_groups(run, words)}
 
 
 def limit(_: RunFolder, words: Language) -> dict[str, Any]:
@@ -80,6 +80,16 @@ def _stages(run: RunFolder, words: Language) -> list[dict[str, Any]]:
         rows.append({"name": words.say("cost.total"), "memory": _memory(peak, words), "share": None,
                      "time": words.duration(sum(stage["seconds"] for stage in stages))})
     return rows
+
+
+def _pace(run: RunFolder, words: Language) -> str:
+    """Which recipe the minutes allowed, and what the other would cost; nothing where nobody counted them."""
+    pace = run.facts.get("pace")
+    if not pace:
+        return ""
+    return words.say("cost.pace", recipe=run.facts["recipe"], minutes=words.short(pace["minutes"]),
+                     rate=words.number(pace["films_per_second"]), other=pace["other"],
+                     time=words.duration(pace["other_seconds"]))
 
 
 def _memory(count: int | None, words: Language) -> str:
