@@ -31,7 +31,8 @@ def curve(run: RunFolder, words: Language) -> dict[str, Any]:
 
 def cost(run: RunFolder, words: Language) -> dict[str, Any]:
     """Time and memory, the command, and the facts of the run."""
-    return {"stages": _stages(run, words), "pace": _pace(run, words), "command": command(run), "fact_groups": fact_groups(run, words)}
+    return {"stages": _stages(run, words), "pace": _pace(run, words), "command": command(run),
+            "fact_groups": fact_groups(run, words)}
 
 
 def limit(_: RunFolder, words: Language) -> dict[str, Any]:
