@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pneumo_tf import progress
+from pneumo_tf import processes
 from pneumo_tf.data.patients import read_patient
 from pneumo_tf.errors import FilmError, OptionError, StorageError
 from pneumo_tf.phantoms import write as phantoms
@@ -174,7 +174,7 @@ def test_numbers_restart_for_each_subtype() -> None:
 
 def test_processes_and_repetition_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_phantoms(tmp_path / "one", films=6, patients=4, seed=3)
-    monkeypatch.setattr(progress, "_ITEMS_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(processes, "_ITEMS_WORTH_A_PROCESS", 1)
     write_phantoms(tmp_path / "two", films=6, patients=4, seed=3, workers=2)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
 
