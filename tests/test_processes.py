@@ -22,6 +22,9 @@ import os, signal, sys, time
 from pneumo_tf.errors import PneumoError
 from pneumo_tf.processes import in_processes
 
+# A shell's background jobs ignore it, and so would this process if the tests are one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def die(item):
     os.kill(os.getpid(), signal.SIGKILL)
 
