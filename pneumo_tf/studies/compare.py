@@ -29,7 +29,6 @@ from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 _CURVES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-RANKS = ("auc", "stress")
 Rank = Literal["auc", "stress"]
 _FIGURES = ("auc", "accuracy", "log_loss", "epochs", "seconds")
 

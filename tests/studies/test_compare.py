@@ -6,7 +6,7 @@ import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.runs.folder import RunError
-from pneumo_tf.studies.compare import RANKS, ComparisonError, Row, compare, write_comparison
+from pneumo_tf.studies.compare import ComparisonError, Rank, Row, compare, write_comparison
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 FILMS = 120
@@ -246,11 +246,11 @@ def test_the_files_hold_the_table_and_nothing_of_the_test_films(run: MakeRun, tm
 def test_rows_are_ordered_by_stress_on_request_and_told_beside_it(run: MakeRun) -> None:
     good_inside, sturdy = run(signal=3.0, stress=0.7), run(signal=1.0, seed=2, stress=0.9)
     rows = [Row("good inside", (good_inside,)), Row("sturdy", (sturdy,))]
-    by_area, by_stress = (compare(rows, name="x", resamples=20, rank=rank) for rank in RANKS)
+    by_area, by_stress = (compare(rows, name="x", resamples=20, rank=rank) for rank in get_args(Rank))
     assert [row["name"] for row in by_area["rows"]] == ["good inside", "sturdy"]
     assert [row["name"] for row in by_stress["rows"]] == ["sturdy", "good inside"]
     assert [row["figures"]["stress"]["mean"] for row in by_stress["rows"]] == [0.9, 0.7]
-    assert (by_area["rank"], by_stress["rank"]) == RANKS
+    assert (by_area["rank"], by_stress["rank"]) == get_args(Rank)
     assert by_stress["rows"][0]["difference"] is None
     assert by_stress["rows"][1]["difference"]["value"] > 0  # of the areas, as ever
 
