@@ -19,8 +19,9 @@ FLOORS = {
     "runs": 7,
     "report": 8,
     "explain": 9,
-    "studies": 10,
-    "cli": 11, "__main__": 12, "scripts": 13,
+    "reading": 10,
+    "studies": 11,
+    "cli": 12, "__main__": 13, "scripts": 14,
 }
 SEPARATE = {frozenset({"data", "evaluation"})}
 LIGHT = {room for room, floor in FLOORS.items() if floor <= 4}

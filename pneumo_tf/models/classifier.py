@@ -56,6 +56,16 @@ def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarra
     return model
 
 
+def with_features(model: keras.Model) -> keras.Model:
+    """A classifier that also gives what its last layer reads: films to (N, K + D), scores then features.
+
+    One output, so that any engine computes it in the same pass and the scores stay the classifier's own.
+    """
+    output = model.layers[-1]
+    return keras.Model(model.inputs[0], layers.Concatenate(name="scores_and_features")(
+        [model.outputs[0], output.input]), name=model.name)
+
+
 def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
     """A network with a fresh head on its last feature map."""
     return keras.Model(network.input, head(network.output, classes), name=network.name)
