@@ -33,7 +33,8 @@ ROWS = {
 }
 FIGURES = ("accuracy", "f1", "auc", "sensitivity", "specificity")
 STRESSED = {"mean balanced accuracy": ("mean", "balanced_accuracy"),
-            "mean sensitivity": ("mean", "sensitivity"), "mean specificity": ("mean", "specificity"), "all at once": ("together", "balanced_accuracy"),
+            "mean sensitivity": ("mean", "sensitivity"),
+            "mean specificity": ("mean", "specificity"), "all at once": ("together", "balanced_accuracy"),
             "worst": ("worst", "balanced_accuracy")}
 
 
