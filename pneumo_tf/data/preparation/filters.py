@@ -27,7 +27,7 @@ class FilterOptions:
     """What is done to the pixels of every film.
 
     Attributes:
-        brightness: Factor on the pixel values; 1 changes nothing. None is 1 where the lungs are cut out, whose
+        brightness: Factor on the pixel values; 1 changes nothing. None is 1 where lungs are cut out, whose
             darkest and brightest greys the tutorial's filter would clip, and else the tutorial's 0.7.
         contrast: Factor on the distance from the film's mean grey; None is 1 or the tutorial's 2, likewise.
         size: Pixels of the longer side, or of both.
