@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Without these Chromium looks up hosts of its own at every start.
+_QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+# WCAG 2.2 A and AA, and what screen readers need beside it.
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -47,3 +59,36 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no real films on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; where there is none, an error in CI."""
+    from playwright.sync_api import Error, sync_playwright
+
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    with sync_playwright() as driver:
+        try:
+            launched = driver.chromium.launch(executable_path=found, args=_QUIET)
+        except Error as failure:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no Chromium on this machine: {str(failure).splitlines()[0]}")
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def barriers(page: Page) -> Callable[[], list[Any]]:
+    """What axe finds in the page that is open: (rule, first place)."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return lambda: [(found["id"], found["nodes"][0]["html"])
+                    for found in Axe().run(page, options=_RULES).response["violations"]]
