@@ -59,11 +59,15 @@ def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarra
 def with_features(model: keras.Model) -> keras.Model:
     """A classifier that also gives what its last layer reads: films to (N, K + D), scores then features.
 
-    One output, so that any engine computes it in the same pass and the scores stay the classifier's own.
+    One output, so that any engine computes it in the same pass and the scores stay the classifier's own. An
+    ensemble's last layer reads the scores of its members; what theirs read comes behind.
     """
     output = model.layers[-1]
+    features = keras.tree.flatten(output.input)
+    if isinstance(output, layers.Average):
+        features = [*features, *(member._keras_history.operation.input for member in features)]
     return keras.Model(model.inputs[0], layers.Concatenate(name="scores_and_features")(
-        [model.outputs[0], output.input]), name=model.name)
+        [model.outputs[0], *features]), name=model.name)
 
 
 def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:
