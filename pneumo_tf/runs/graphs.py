@@ -7,6 +7,7 @@ version, or on another processor, is found out before it answers.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +20,17 @@ from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.errors import StorageError
 from pneumo_tf.runs.folder import COMPLETE, GRAPHS, RunError, RunFolder
 from pneumo_tf.storage import replacing
-from pneumo_tf.training.engine import COARSE, EXACT, compare
-from pneumo_tf.training.graphs import SUFFIXES, open_graph, package_of, write_graph
+from pneumo_tf.training.engine import COARSE, EXACT, KERAS, compare
+from pneumo_tf.training.graphs import (
+    ONNX,
+    OPENVINO,
+    SUFFIXES,
+    can_write,
+    is_installed,
+    open_graph,
+    package_of,
+    write_graph,
+)
 from pneumo_tf.training.pixels import as_three_channels
 from pneumo_tf.training.store import digest
 
@@ -63,6 +73,15 @@ class KeptEngine:
 
     def coarse(self) -> KeptEngine:
         return KeptEngine(self._run, self._runtime, threads=self._threads, coarse=True)
+
+
+def quickest(run: RunFolder) -> str:
+    """The engine that answers soonest on a processor: OpenVINO, else ONNX Runtime, where it is installed and
+    the run's folder holds its graph or can take it; else Keras.
+    """
+    can_keep = os.access(run.path, os.W_OK)
+    return next((runtime for runtime in (OPENVINO, ONNX) if is_installed(runtime)
+                 and (is_kept(run, runtime) or (can_keep and can_write(runtime)))), KERAS)
 
 
 def is_kept(run: RunFolder, runtime: str) -> bool:

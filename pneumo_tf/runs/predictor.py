@@ -100,8 +100,8 @@ class FilmReader:
         return resized(read_film(prepared_jpeg(apply_filters(original, filters))), self.size)
 
     def is_ready(self, path: Path) -> bool:
-        """Whether a film needs no preparation: the run's had none, it is one of them, or lies in a folder that
-        was prepared alike.
+        """Whether a film needs no preparation: the run's had none, it is one of them, or its folder was
+        prepared alike.
 
         Raises:
             FilmError: Its folder was prepared in another way.
@@ -243,7 +243,7 @@ class Predictor:
         return found.swapaxes(0, 1)
 
     def outputs(self, films: Film, *, together: int = BATCH) -> Outputs:
-        """Scores and features of films (n, H, W, 3), n at most `together`, the size that Keras computes at."""
+        """Scores and features of at most `together` films (n, H, W, 3)."""
         count, classes = len(films), len(self.classes)
         if not isinstance(self.engine, KeptEngine):  # compiled for one shape
             films = np.pad(films, [(0, together - count), *[(0, 0)] * (films.ndim - 1)])

@@ -154,7 +154,7 @@ def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: st
     scale = float(np.abs(expected).max()) or 1.0
     difference = float(np.abs(outputs - expected).max()) / scale
     if not difference <= limit:  # a NaN isn't either
-        raise TrainingError(f"The engine must compute what Keras does, up to {limit:g} of the largest output.",
+        raise TrainingError(f"An engine must compute what Keras does, up to {limit:g} of the largest output.",
                             received=f"a difference of {difference:.2g} for {name} in {engine}",
                             remedy="Repeat the command with --engine keras.")
 

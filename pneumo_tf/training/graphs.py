@@ -40,6 +40,11 @@ def is_installed(runtime: str) -> bool:
     return util.find_spec(package_of(runtime)) is not None
 
 
+def can_write(runtime: str) -> bool:
+    """Whether the packages that make its graphs are installed."""
+    return is_installed(runtime) if runtime == OPENVINO else util.find_spec(_ONNX_WRITER) is not None
+
+
 def check_installed(runtime: str, package: str = "") -> None:
     """Refuse a runtime, or another package of its extra, that isn't installed.
 
