@@ -70,7 +70,7 @@ class Folder:
         return entries
 
     def walk(self, *, without: Path | None = None) -> Iterator[Entry]:
-        """The same one by one; a folder that can't be read is an entry in trouble, and its name ends in "/"."""
+        """The same one by one; a folder that can't be read is an entry whose name ends in "/"."""
         return _walk(self.path, self.path, without.resolve() if without else None)
 
     def read(self, file: str) -> bytes:
