@@ -22,9 +22,9 @@ from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
-from pneumo_tf.evaluation.calibration.choice import read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
+from pneumo_tf.runs.operating_points import point_of
 from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
 from pneumo_tf.training.machine import describe_device, pin_numbers
 from pneumo_tf.training.pixels import load_film, resized
@@ -229,7 +229,7 @@ class Predictor:
 
 
 def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = None,
-                 model: keras.Model | None = None) -> Predictor:
+                 model: keras.Model | None = None, at: str = "") -> Predictor:
     """The predictor of a finished run.
 
     Args:
@@ -237,18 +237,19 @@ def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = N
         engine: "keras", "openvino", or "auto" for what suits the machine.
         threads: Of the processor; None takes all cores.
         model: The run's network where it was loaded before.
+        at: The place whose operating point and calibrator are used; "" for the run's own.
 
     Raises:
         RunError: The run has no network.
-        OptionError: No such engine, or it can't be had here.
+        OptionError: No such engine, or it can't be had here; or no such operating point.
         CalibrationError: The record of its calibrator isn't whole.
     """
-    device = describe_device()
+    device, point = describe_device(), point_of(run, at)
     name, threads = choose_engine(engine, device), threads or device.cores
     model = model or load_network(run)
-    return Predictor(tuple(run.classes), run.positive, run.threshold if run.is_binary else None,
-                     read_calibrator(run.facts.get("calibration")), film_reader(run, model.input_shape[1]),
-                     build_engine(model, name, threads=threads), workers=threads)
+    return Predictor(tuple(run.classes), run.positive, point.threshold, point.calibrator,
+                     film_reader(run, model.input_shape[1]), build_engine(model, name, threads=threads),
+                     workers=threads)
 
 
 def _computed(engine: Engine, films: Film, size: int) -> NDArray[np.float32]:
