@@ -10,8 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-# ITU-R 601 in units of 1 / 65,536, as Pillow's "L" has it.
-_GREY = (19595.0, 38470.0, 7471.0)
+# ITU-R 601 in units of 1 / 65,536, as Pillow's "L" has it; their sums are exact in float32.
+_GREY = [[19595 / 65536], [38470 / 65536], [7471 / 65536]]
 
 
 class FilmInput(keras.Layer):
@@ -31,7 +31,7 @@ class FilmInput(keras.Layer):
     def call(self, films: keras.KerasTensor) -> keras.KerasTensor:
         pixels = ops.cast(films, "float32")
         if self.grey:
-            pixels = _rounded(ops.sum(pixels * ops.array(_GREY), axis=-1, keepdims=True) / 65536)
+            pixels = _rounded(ops.matmul(pixels, ops.array(_GREY, "float32")))
         if self.size is not None:
             pixels = _resized(pixels, self.size)
         return ops.repeat(pixels, 3, axis=-1) if self.grey else pixels

@@ -16,6 +16,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from pneumo_tf.errors import OptionError, check_known
+from pneumo_tf.progress import quiet
 
 if TYPE_CHECKING:
     import keras
@@ -85,7 +86,7 @@ def write_network(model: keras.Model, path: Path, name: str, *, facts: Facts | N
     form = FORMATS[name]
     _without_telemetry()
     model(np.zeros([side or 1 for side in model.input_shape], model.inputs[0].dtype))  # else Keras refuses
-    with warnings.catch_warnings():
+    with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # how Keras mends tf2onnx for NumPy 2
         model.export(str(path), format=form.exporter, verbose=False, **form.settings())
     if facts is not None:
@@ -99,7 +100,8 @@ def open_network(path: Path, name: str, *, threads: int = 1) -> Network:
         OptionError: An unknown format, or its packages aren't here.
     """
     check_installed([name])
-    return FORMATS[name].open(path, threads)
+    with quiet():
+        return FORMATS[name].open(path, threads)
 
 
 def _note_onnx(path: Path, facts: Facts) -> None:
@@ -177,7 +179,9 @@ def _note_litert(path: Path, facts: Facts) -> None:
 def _open_litert(path: Path, threads: int) -> Network:
     from ai_edge_litert.interpreter import Interpreter
 
-    run = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner()
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()  # now, while nobody hears that XNNPACK is there
+    run = interpreter.get_signature_runner()
     (films, details), = run.get_input_details().items()
     return lambda pixels: np.asarray(next(iter(
         run(**{films: pixels.astype(details["dtype"], copy=False)}).values())))
