@@ -212,7 +212,8 @@ def _export(reference: _Reference, model: keras.Model, name: str, folder: Path, 
     network = open_network(folder / form.file, name, threads=threads)
     scores, speed = _computed(network, reference.files,
                               _reader(run, None if form.any_size else reference.size), what=name)
-    difference = float(np.abs(scores - reference.scores).max())
+    # What is no number is as wrong as a score can be.
+    difference = float(np.nan_to_num(np.abs(scores - reference.scores), nan=1.0, posinf=1.0).max())
     kept = np.isfinite(scores).all(axis=1) & (reference.calls(scores) == reference.calls(reference.scores))
     margins = reference.margins()
     row = Parity(name, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), speed,
