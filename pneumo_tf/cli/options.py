@@ -106,6 +106,11 @@ def add_run(parser: Parser) -> None:
                         help=f"folder of the run (default: the last one in {MODEL_FOLDER}/runs)")
 
 
+def add_at(parser: Parser) -> None:
+    parser.add_argument("--at", metavar="NAME", default=_UNSET, help="operating point and calibration of a "
+                        "place, as adapt_pict.py keeps them in the run (default: the run's own)")
+
+
 def find_run(typed: argparse.Namespace) -> Path:
     """The run that was named, else the last one.
 

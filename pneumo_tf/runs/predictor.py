@@ -22,10 +22,10 @@ from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
-from pneumo_tf.evaluation.calibration.choice import read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.runs.graphs import KeptEngine, is_kept, keep_graph
+from pneumo_tf.runs.operating_points import point_of
 from pneumo_tf.training.engine import AUTO, ENGINES, KERAS, Engine, KerasEngine, choose_engine
 from pneumo_tf.training.graphs import check_installed
 from pneumo_tf.training.machine import available_cores, describe_device, pin_numbers
@@ -267,7 +267,7 @@ class Predictor:
 
 
 def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = None,
-                 model: keras.Model | None = None) -> Predictor:
+                 model: keras.Model | None = None, at: str = "") -> Predictor:
     """The predictor of a finished run.
 
     Args:
@@ -276,21 +276,21 @@ def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = N
             graph is kept in the run's folder; with it, Keras isn't needed.
         threads: Of the processor; None takes all cores.
         model: The run's network where it was loaded before.
+        at: The place whose operating point and calibrator are used; "" for the run's own.
 
     Raises:
         RunError: The run has no network.
-        OptionError: No such engine, or it can't be had here.
+        OptionError: No such engine, or it can't be had here; or no such operating point.
         TrainingError: The engine doesn't compute what Keras does.
         StorageError: The run's folder can't take the graph.
         CalibrationError: The record of its calibrator isn't whole.
     """
-    threads = threads or available_cores()
+    point, threads = point_of(run, at), threads or available_cores()
     made = _engine(run, engine, model, threads=threads)
     is_ensemble = run.facts.get("recipe") == "ensemble"
     members = str(run.facts.get("backbone")).count("+") + 1 if is_ensemble else 1
-    return Predictor(tuple(run.classes), run.positive, run.threshold if run.is_binary else None,
-                     read_calibrator(run.facts.get("calibration")), film_reader(run, made.input_shape[0]),
-                     made, workers=threads, members=members)
+    return Predictor(tuple(run.classes), run.positive, point.threshold, point.calibrator,
+                     film_reader(run, made.input_shape[0]), made, workers=threads, members=members)
 
 
 def _engine(run: RunFolder, name: str, model: keras.Model | None, *, threads: int) -> Engine:

@@ -26,7 +26,7 @@ SUFFIXES = {OPENVINO: ".xml", ONNX: ".onnx"}
 Compute = Callable[[np.ndarray], np.ndarray]
 """Films (n, H, W, 3) in 0–255 to float32 outputs (n, …)."""
 
-_RUNTIMES = {OPENVINO: ("openvino", "cpu"), ONNX: ("onnxruntime", "onnx")}
+_RUNTIMES = {OPENVINO: ("openvino", "cpu"), ONNX: ("onnxruntime", "export")}
 _ONNX_WRITER = "tf2onnx"
 
 

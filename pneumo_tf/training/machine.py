@@ -22,7 +22,7 @@ import psutil
 _INTERVAL = 0.05  # seconds between two samples of the memory
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _PACKAGES = ("pneumo_tf", "keras", "tensorflow", "jax", "torch", "numpy", "scipy", "scikit-learn", "pillow",
-             "opencv-python-headless", "openvino", "onnxruntime")
+             "opencv-python-headless", "openvino", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
 
 
 @dataclass(frozen=True, slots=True)
