@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -47,3 +52,51 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no real films on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def dicom_film() -> Callable[..., bytes]:
+    """Makes the bytes of a CR film: grey pixels (H, W), attributes by their names; None leaves one out."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    def make(pixels: np.ndarray, **attributes: object) -> bytes:
+        film, file = Dataset(), BytesIO()
+        film.file_meta = FileMetaDataset()
+        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        bits = 8 * pixels.itemsize
+        told = {"SOPClassUID": ComputedRadiographyImageStorage, "SOPInstanceUID": generate_uid(),
+                "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "Modality": "CR",
+                "PatientID": "", "Rows": pixels.shape[0], "Columns": pixels.shape[1], "SamplesPerPixel": 1,
+                "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": bits, "BitsStored": bits,
+                "PixelRepresentation": int(pixels.dtype.kind == "i"), **attributes}
+        told.setdefault("HighBit", told["BitsStored"] - 1)
+        for name, value in told.items():
+            if value is not None:
+                setattr(film, name, value)
+        film.PixelData = pixels.tobytes()
+        film["PixelData"].VR = "OW"
+        film.save_as(file, enforce_file_format=True)
+        return file.getvalue()
+
+    return make
+
+
+def _needed(name: str) -> str:
+    """A program of Debian's that the tests ask for a second opinion; CI must have it."""
+    found = shutil.which(name)
+    if not found and os.environ.get("CI"):
+        raise FileNotFoundError(f"{name} isn't installed, which .ci/run should have done")
+    return found or pytest.skip(f"no {name} on this machine")
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[..., str]:
+    """Runs a program of dcmtk, dicom3tools or pixelmed-apps; what it said on both streams."""
+
+    def run(name: str, *arguments: str | Path) -> str:
+        finished = subprocess.run([_needed(name), *map(str, arguments)], capture_output=True, text=True,
+                                  errors="replace", check=False)
+        return finished.stdout + finished.stderr
+
+    return run
