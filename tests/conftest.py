@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -60,8 +65,6 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def small_run(prepared_films: Path, labels_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with the run of a small network that was never trained; to be copied."""
-    import numpy as np
-
     from pneumo_tf.data.labels import load_cohort
     from pneumo_tf.data.splits import split_cohort
     from pneumo_tf.evaluation.scores import Scores
@@ -93,8 +96,6 @@ def _small_network() -> keras.Model:
 
 def _write_records(run: Path, scores: Scores, splits: list[str], films: Path) -> None:
     """What binary_class.py leaves beside the network."""
-    import numpy as np
-
     from pneumo_tf.data.preparation.record import read_prepared
     from pneumo_tf.evaluation.calibration.calibrators import Temperature
     from pneumo_tf.evaluation.metrics import evaluate
@@ -113,3 +114,51 @@ def _write_records(run: Path, scores: Scores, splits: list[str], films: Path) ->
     (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     (run / "history.csv").write_text("epoch,loss\n", encoding="utf-8")
     scores.to_predictions(splits, point.threshold).to_csv(run / "predictions.csv", index=False)
+
+
+@pytest.fixture(scope="session")
+def dicom_film() -> Callable[..., bytes]:
+    """Makes the bytes of a CR film: grey pixels (H, W), attributes by their names; None leaves one out."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    def make(pixels: np.ndarray, **attributes: object) -> bytes:
+        film, file = Dataset(), BytesIO()
+        film.file_meta = FileMetaDataset()
+        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        bits = 8 * pixels.itemsize
+        told = {"SOPClassUID": ComputedRadiographyImageStorage, "SOPInstanceUID": generate_uid(),
+                "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "Modality": "CR",
+                "PatientID": "", "Rows": pixels.shape[0], "Columns": pixels.shape[1], "SamplesPerPixel": 1,
+                "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": bits, "BitsStored": bits,
+                "PixelRepresentation": int(pixels.dtype.kind == "i"), **attributes}
+        told.setdefault("HighBit", told["BitsStored"] - 1)
+        for name, value in told.items():
+            if value is not None:
+                setattr(film, name, value)
+        film.PixelData = pixels.tobytes()
+        film["PixelData"].VR = "OW"
+        film.save_as(file, enforce_file_format=True)
+        return file.getvalue()
+
+    return make
+
+
+def _needed(name: str) -> str:
+    """A program of Debian's that the tests ask for a second opinion; CI must have it."""
+    found = shutil.which(name)
+    if not found and os.environ.get("CI"):
+        raise FileNotFoundError(f"{name} isn't installed, which .ci/run should have done")
+    return found or pytest.skip(f"no {name} on this machine")
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[..., str]:
+    """Runs a program of dcmtk, dicom3tools or pixelmed-apps; what it said on both streams."""
+
+    def run(name: str, *arguments: str | Path) -> str:
+        finished = subprocess.run([_needed(name), *map(str, arguments)], capture_output=True, text=True,
+                                  errors="replace", check=False)
+        return finished.stdout + finished.stderr
+
+    return run

@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
+from pneumo_tf.data.dicom import HEAD, begins_as_dicom
+from pneumo_tf.data.images import SUFFIXES
 from pneumo_tf.errors import FilmError
 
 _MEBIBYTE = 2**20
@@ -37,11 +39,14 @@ class Entry(NamedTuple):
         file: Path relative to the source, with "/" between folders.
         bytes: Size, unpacked.
         trouble: Why it can't be read as a film, or an empty string.
+        is_dicom: Whether it is DICOM by its first bytes, where its name says nothing: films of a hospital's
+            archive are often called IM000001 or 1.2.840.113619.
     """
 
     file: str
     bytes: int
     trouble: str = ""
+    is_dicom: bool = False
 
 
 class Folder:
@@ -71,7 +76,8 @@ class Folder:
 
     def walk(self, *, without: Path | None = None) -> Iterator[Entry]:
         """The same one by one; a folder that can't be read is an entry whose name ends in "/"."""
-        return _walk(self.path, self.path, without.resolve() if without else None)
+        for entry in _walk(self.path, self.path, without.resolve() if without else None):
+            yield entry if entry.trouble else entry._replace(is_dicom=_is_dicom(self, entry.file))
 
     def read(self, file: str) -> bytes:
         """Bytes of one file.
@@ -80,6 +86,14 @@ class Folder:
             OSError: The file is gone or may not be opened.
         """
         return (self.path / file).read_bytes()
+
+    def open(self, file: str) -> BinaryIO:
+        """One file, to read its beginning alone.
+
+        Raises:
+            OSError: The file is gone or may not be opened.
+        """
+        return (self.path / file).open("rb")
 
 
 class Zip:
@@ -114,8 +128,8 @@ class Zip:
 
     def entries(self, *, without: Path | None = None) -> list[Entry]:
         """Every file of the archive; `without` is for folders and changes nothing here."""
-        return [Entry(member.filename, member.file_size) for member in self._zip.infolist()
-                if not member.is_dir()]
+        return [Entry(member.filename, member.file_size, is_dicom=_is_dicom(self, member.filename))
+                for member in self._zip.infolist() if not member.is_dir()]
 
     def read(self, file: str) -> bytes:
         """Bytes of one member: never more than the archive declared, and with the right checksum.
@@ -129,8 +143,30 @@ class Zip:
         except _DAMAGE as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
+    def open(self, file: str) -> BinaryIO:
+        """One member, to read its beginning alone.
+
+        Raises:
+            FilmError: The member is damaged.
+        """
+        try:
+            return cast(BinaryIO, self._zip.open(file))
+        except _DAMAGE as failure:
+            raise _damaged(self.path, f"{file}: {failure}") from failure
+
 
 Source = Folder | Zip
+
+
+def _is_dicom(source: Source, file: str) -> bool:
+    """Whether a file is DICOM by its first bytes; not asked where its name says that it is an image."""
+    if Path(file).suffix.casefold() in SUFFIXES:
+        return False
+    try:
+        with source.open(file) as begun:
+            return begins_as_dicom(begun.read(HEAD))
+    except (OSError, FilmError, *_DAMAGE):
+        return False
 
 
 @lru_cache(maxsize=1)

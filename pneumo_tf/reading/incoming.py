@@ -15,7 +15,8 @@ from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from pneumo_tf.data.images import open_film
+from pneumo_tf.data.dicom import identify
+from pneumo_tf.data.images import FORMATS, open_film
 from pneumo_tf.data.listing import no_film
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD
 from pneumo_tf.data.sources import Entry, Folder, Zip, cannot_open, file_entry
@@ -25,6 +26,7 @@ from pneumo_tf.places import find_existing
 LIST = "-"
 _HIDDEN = ("macOS shadow file", "system or hidden file")
 _NO_IMAGE = "not an image file"
+_DICOM = next(row.suffixes for row in FORMATS if row.reader == "DICOM")
 PassedOver = Callable[[str], None]
 
 
@@ -33,7 +35,8 @@ class Incoming:
     """A film that is to be read.
 
     Attributes:
-        id: Its path within what was given, with "/" between folders; signs that can't be seen are escaped.
+        id: Its path within what was given, with "/" between folders and signs that can't be seen escaped; of
+            a DICOM film, whose folders are called after patients, its instance UID.
         read: Gives the bytes of its file.
         path: Its file; None inside an archive.
         trouble: Why its file can't be read, or "".
@@ -113,9 +116,7 @@ def opened(given: Sequence[Given], *, pass_over: PassedOver = lambda _: None,
             _refuse_prepared(archive)
         if listed is None and isinstance(sys.stdin, TextIOWrapper):
             sys.stdin.reconfigure(errors="surrogateescape")  # a name in any encoding
-        films = _films(given, archives, pass_over, sys.stdin if listed is None else listed)
-        # A folder names each of its films once; whoever lists them may not.
-        yield films if len(given) == 1 and not given[0].is_list else _once(films)
+        yield _once(_films(given, archives, pass_over, sys.stdin if listed is None else listed))
 
 
 def _films(given: Sequence[Given], archives: dict[Path, Zip], pass_over: PassedOver,
@@ -139,29 +140,33 @@ def _films(given: Sequence[Given], archives: dict[Path, Zip], pass_over: PassedO
 
 
 def _once(films: Iterable[Incoming]) -> Iterator[Incoming]:
-    seen: set[str] = set()
+    """The films without those that came before under the same id, of which no more than a hash is kept."""
+    seen: set[int] = set()
     for film in films:
-        if film.id not in seen:
-            seen.add(film.id)
+        if (key := hash(film.id)) not in seen:
+            seen.add(key)
             yield film
 
 
 def _of_file(path: Path, typed: str) -> Incoming:
     """A film that was named: whatever it turns out to be, there is an answer to it."""
-    return Incoming(_visible(typed), path.read_bytes, path, file_entry(path, typed).trouble)
+    trouble = file_entry(path, typed).trouble
+    return Incoming(_id(path.read_bytes, typed, trouble), path.read_bytes, path, trouble)
 
 
 def _of_entry(entry: Entry, prefix: str, read: Callable[[], bytes], path: Path | None,
               pass_over: PassedOver) -> Iterator[Incoming]:
     """A film of a folder or an archive; nothing where it is none."""
-    why = no_film(entry.file)
+    why = no_film(entry)
     if why in _HIDDEN or PurePosixPath(entry.file).name in (MANIFEST, RECORD):
         return
-    name = _visible(prefix + entry.file)
+    name = prefix + entry.file
     if why == _NO_IMAGE and not entry.trouble and not _shows_image(read):
         pass_over(name)
         return
-    yield Incoming(name, read, path, entry.trouble)
+    may_be_dicom = entry.is_dicom or PurePosixPath(entry.file).suffix.casefold() in _DICOM
+    yield Incoming(_id(read, name, entry.trouble) if may_be_dicom else _visible(name), read, path,
+                   entry.trouble)
 
 
 def _shows_image(read: Callable[[], bytes]) -> bool:
@@ -176,7 +181,7 @@ def why_unread(failure: FilmError | OSError, name: str) -> str:
     """In a few words, why a film couldn't be read; a format that isn't read is known by its name."""
     if isinstance(failure, OSError):
         return cannot_open(failure)
-    by_name = no_film(name)
+    by_name = no_film(Entry(name, 0))
     return by_name if by_name not in ("", _NO_IMAGE, *_HIDDEN) else failure.received
 
 
@@ -185,6 +190,14 @@ def _refuse_prepared(archive: Zip) -> None:
         raise FilmError("Films that were prepared before must lie in their folder.",
                         received=f"{archive.path} with a {RECORD}",
                         remedy="Unpack it, and name the folder.")
+
+
+def _id(read: Callable[[], bytes], name: str, trouble: str) -> str:
+    try:
+        identity = None if trouble else identify(read())
+    except (OSError, FilmError):  # which is said when it is read again
+        identity = None
+    return identity.instance if identity else _visible(name)
 
 
 def _visible(name: str) -> str:
