@@ -156,7 +156,7 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
     """
     announce("Audit")
     cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension,
-                         patients=elsewhere.patients)
+                         patients=elsewhere.patients, project=run.films_folder.parent)
     spelled = {fold(name): name for name in run.classes}
     cohort = Cohort(tuple(replace(film, label=spelled.get(fold(film.label), film.label)) for film in cohort),
                     cohort.history)
@@ -227,7 +227,7 @@ def find_overlap(run: RunFolder, cohort: Cohort, films: Path, read: FilmReader, 
     alike = _look_known(files, there, read, workers=workers) & ~copies
     again = np.flatnonzero(copies | alike)
     return {"films": len(again) if known or there else None, "copies": int(copies.sum()),
-            "alike": int(alike.sum()), "example": cohort.radiographs[again[0]].file if len(again) else None,
+            "alike": int(alike.sum()), "example": cohort.ids[again[0]] if len(again) else None,
             "unseen": len(paths) - len(there), "uncompared": sum(not hashes for hashes in own),
             "patients": len(set(map(folded, cohort.patients)) & set(map(folded, run.cohort.patients)) - {""})}
 
