@@ -70,7 +70,7 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
     is_alone = len(given) == 1 and given[0].is_film and "output" not in typed
     typed.views = getattr(typed, "views", _VIEWS if is_alone else 1)
     typed.lang = getattr(typed, "lang", (run.facts.get("options") or {}).get("lang") or "en")
-    engine, later = _choose_engine(typed, run, is_alone=is_alone)
+    engine, later = choose_engine(typed, run, is_alone=is_alone)
     reader = _reader(typed, run, engine)
     if is_alone:
         refused.update(_read_one(typed, given, run, reader))
@@ -80,7 +80,7 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
         _keep(run, later)
 
 
-def _choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) -> tuple[str, str]:
+def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) -> tuple[str, str]:
     """The engine, and the one whose graph is to be kept after the answer; "" where it is or isn't wanted.
 
     Making a graph takes longer than one answer by Keras.
@@ -91,7 +91,7 @@ def _choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool)
     typed_engine = getattr(typed, "engine", AUTO)
     engine = quickest(run) if typed_engine == AUTO else typed_engine
     missing = engine != KERAS and not is_kept(run, engine)
-    if engine == KERAS or missing or typed.explain:
+    if engine == KERAS or missing or getattr(typed, "explain", False):
         command.start_keras(getattr(typed, "threads", None))
     return (KERAS, engine) if missing and is_alone and typed_engine == AUTO else (engine, "")
 

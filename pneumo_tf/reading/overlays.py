@@ -9,9 +9,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from pneumo_tf.explain.gradcam import GradCam
-from pneumo_tf.explain.methods import scaled
-from pneumo_tf.explain.pictures import overlay
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import Film, load_network
@@ -26,6 +23,10 @@ def overlay_writer(run: RunFolder, folder: Path) -> Callable[[Answer, Film], Non
         RunError: The run has no network.
         OptionError: The network has no feature map.
     """
+    from pneumo_tf.explain.gradcam import GradCam  # which needs Keras, where an overlay's name doesn't
+    from pneumo_tf.explain.methods import scaled
+    from pneumo_tf.explain.pictures import overlay
+
     gradcam = GradCam(load_network(run))
 
     def write(answer: Answer, film: Film) -> None:

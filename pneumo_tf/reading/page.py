@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from pneumo_tf.data.images import thumbnail
 from pneumo_tf.errors import FilmError
+from pneumo_tf.reading.answer import UNREADABLE
 from pneumo_tf.reading.worklist import Group, Waiting
 from pneumo_tf.report.rendering import render
 from pneumo_tf.report.words import Language
@@ -105,7 +106,7 @@ def _row(film: Waiting, moment: datetime, words: Language) -> dict[str, Any]:
         if has_range else "",
         "since": film.arrived.isoformat(timespec="seconds"),
         "waited": words.duration(max(0.0, (moment - film.arrived).total_seconds())),
-        "reason": answer.reason}
+        "reason": answer.reason, "unreadable": answer.refusal == UNREADABLE}
 
 
 def _pictures(worklist: Worklist) -> dict[str, dict[str, str]]:

@@ -16,14 +16,13 @@ from PIL import Image
 
 from pneumo_tf.data.images import read_film, refuse_blank
 from pneumo_tf.errors import FilmError
-from pneumo_tf.reading.answer import Answer
+from pneumo_tf.reading.answer import UNREADABLE, Answer
 from pneumo_tf.reading.incoming import Incoming, why_unread
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.predictor import BATCH, Film, Outputs, Predictor
 from pneumo_tf.training.trunk import ahead
 from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
 
-UNREADABLE = "unreadable"
 _SEED = 42  # of the views, as evaluate_model.py draws them
 
 

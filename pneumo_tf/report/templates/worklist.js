@@ -75,6 +75,7 @@
   }
 
   function pictureOf(row, kind) {
+    if ("unreadable" in row.dataset) return "";
     if (live === "serve") return kind === "film" || row.dataset.overlay ? `${kind}/${row.dataset.key}` : "";
     const found = pictures[row.dataset.key];
     return found && found[kind] ? found[kind] : "";
@@ -253,11 +254,14 @@
     $("#explain").addEventListener("click", async () => {
       const button = $("#explain"), row = selected;
       if (!row) return;
+      const told = $("#viewer-told"), before = told.textContent;
+      told.textContent = say("drawing", {name: name(row)});
       button.disabled = true;
       const reply = await fetch(`overlay/${row.dataset.key}`);
       button.disabled = false;
+      if (row === selected) told.textContent = before;
       if (reply.ok) { row.dataset.overlay = "1"; if (row === selected) showOverlay(); }
-      else $("#viewer-told").textContent = (await reply.json()).text;
+      else told.textContent = (await reply.json()).text;
     });
   }
   // A watched folder: the page is renewed when nobody is at work in it.
