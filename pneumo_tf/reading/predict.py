@@ -88,10 +88,11 @@ class Reader:
         data = film.read()
         seen = refuse_blank(read_film(data, depth=reader.depth_of(ready=ready)))
         verdict = self.look(seen)
+        if verdict.refusal:
+            return None, verdict
         if self.learnt & {hashlib.sha256(data).hexdigest(), str(film.path and film.path.resolve())}:
-            known = self.words.say("answer.learnt")
-            verdict = verdict._replace(reason=f"{verdict.reason}; {known}" if verdict.reason else known)
-        return (None if verdict.refusal else self._drawn(reader.pixels(seen, ready=ready))), verdict
+            verdict = Verdict("", _joined(self.words.say("answer.learnt"), verdict.reason))
+        return self._drawn(reader.pixels(seen, ready=ready)), verdict
 
     def _drawn(self, film: Film) -> Film:
         """A film and views of it, uint8 (V, H, W, 3), drawn by its pixels: the same wherever it comes in."""
@@ -127,10 +128,9 @@ class Reader:
         called, probabilities = predictor.decide(scores), predictor.probabilities(scores)
         shown = int(called[0]) if predictor.threshold is None else predictor.classes.index(predictor.positive)
         low, high = (float(end(probabilities[:, shown])) if len(scores) > 1 else None for end in (min, max))
-        doubts = [read.verdict.reason, self._otherwise(called), verdict.reason]
         answer = Answer(read.id, predictor.classes[called[0]], float(probabilities[0, shown]), low, high,
                         float(scores[0, shown]), predictor.threshold, "",
-                        "; ".join(doubt for doubt in doubts if doubt), ms,
+                        _joined(read.verdict.reason, self._otherwise(called), verdict.reason), ms,
                         tuple(probabilities[0].tolist()))
         self.saw(answer, read.views[0])
         return answer
@@ -138,9 +138,13 @@ class Reader:
     def _otherwise(self, called: NDArray[np.intp]) -> str:
         """How many views and members call the film otherwise; "" where none does."""
         parts = {"views": called[1 : self.views], "members": called[self.views :]}
-        return "; ".join(self.words.say(f"answer.otherwise.{kind}", n=int((calls != called[0]).sum()),
+        return _joined(*(self.words.say(f"answer.otherwise.{kind}", n=int((calls != called[0]).sum()),
                                         of=len(calls))
-                         for kind, calls in parts.items() if (calls != called[0]).any())
+                         for kind, calls in parts.items() if (calls != called[0]).any()))
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
 
 
 def learnt_films(run: RunFolder) -> frozenset[str]:
