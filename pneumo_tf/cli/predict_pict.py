@@ -97,12 +97,13 @@ def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) 
 
 
 def _reader(typed: argparse.Namespace, run: RunFolder, engine: str) -> Reader:
-    from pneumo_tf.reading.predict import Reader
+    from pneumo_tf.reading.predict import Reader, learnt_films
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.predictor import predictor_of
 
     predictor = predictor_of(run, engine=engine, threads=getattr(typed, "threads", None))
-    return Reader(predictor=predictor, words=language(typed.lang), views=typed.views)
+    return Reader(predictor=predictor, words=language(typed.lang), views=typed.views,
+                  learnt=learnt_films(run))
 
 
 def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,

@@ -41,7 +41,7 @@ def _probability(answer: Answer, predictor: Predictor, words: Language, views: i
     line = words.say("answer.probability", label=label, value=words.percent(answer.probability))
     if answer.low is None or answer.high is None:
         return line
-    kind = "answer.views" if predictor.members == 1 else "answer.views_and_members"
+    kind = "answer.views_and_members" if predictor.members else "answer.views"
     interval = words.between(words.percent(answer.low), words.percent(answer.high))
     of = words.say(kind, n=views, members=predictor.members)
     return f"{line} ({words.say('answer.range', interval=interval, of=of)})"

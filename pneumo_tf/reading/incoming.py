@@ -162,7 +162,7 @@ def _of_entry(entry: Entry, prefix: str, read: Callable[[], bytes], path: Path |
         return
     name = prefix + entry.file
     if why == _NO_IMAGE and not entry.trouble and not _shows_image(read):
-        pass_over(name)
+        pass_over(_visible(name))
         return
     may_be_dicom = entry.is_dicom or PurePosixPath(entry.file).suffix.casefold() in _DICOM
     yield Incoming(_id(read, name, entry.trouble) if may_be_dicom else _visible(name), read, path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from pneumo_tf.errors import FilmError
 from pneumo_tf.reading.answer import UNREADABLE, Answer
 from pneumo_tf.reading.incoming import Incoming, why_unread
 from pneumo_tf.report.words import Language
+from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import BATCH, Film, Outputs, Predictor
 from pneumo_tf.training.trunk import ahead
 from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
@@ -46,6 +48,7 @@ class Reader:
         predictor: The run's.
         words: The language of the reasons.
         views: Views of each film behind the range of its probability, the film itself among them.
+        learnt: What training films are known by, as of `learnt_films`.
         look: An upright film of `images.read_film`, before it is prepared, to a verdict.
         judge: A film's pixels and its features (D,) to a verdict.
         saw: Told each answer that isn't a refusal, with the film's pixels.
@@ -54,6 +57,7 @@ class Reader:
     predictor: Predictor
     words: Language
     views: int = 1
+    learnt: frozenset[str] = frozenset()
     look: Callable[[Image.Image], Verdict] = lambda _: Verdict()
     judge: Callable[[Film, NDArray[np.float32]], Verdict] = lambda *_: Verdict()
     saw: Callable[[Answer, Film], None] = lambda *_: None
@@ -80,9 +84,14 @@ class Reader:
             return None, self._unreadable(film.trouble)
         reader = self.predictor.read
         ready = reader.filters is None or (film.path is not None and reader.is_ready(film.path))
-        seen = refuse_blank(read_film(film.read(), depth=reader.depth_of(ready=ready)))
+        data = film.read()
+        seen = refuse_blank(read_film(data, depth=reader.depth_of(ready=ready)))
         verdict = self.look(seen)
-        return (None if verdict.refusal else self._drawn(reader.pixels(seen, ready=ready))), verdict
+        if verdict.refusal:
+            return None, verdict
+        if self.learnt & {hashlib.sha256(data).hexdigest(), str(film.path and film.path.resolve())}:
+            verdict = Verdict("", _joined(self.words.say("answer.learnt"), verdict.reason))
+        return self._drawn(reader.pixels(seen, ready=ready)), verdict
 
     def _drawn(self, film: Film) -> Film:
         """A film and views of it, uint8 (V, H, W, 3), drawn by its pixels: the same wherever it comes in."""
@@ -98,7 +107,8 @@ class Reader:
         begun, views = time.perf_counter(), [read.views for read in batch if read.views is not None]
         if views:
             outputs = self.predictor.outputs(np.concatenate(views), together=together * self.views)
-            each = iter(zip(*(part.reshape(len(views), self.views, -1) for part in outputs), strict=True))
+            each = iter(zip(*(part.reshape(len(views), self.views, *part.shape[1:]) for part in outputs),
+                            strict=True))
         share = 1000 * (time.perf_counter() - begun) / len(batch)
         for read in batch:
             ms = round(read.ms + share, 1)
@@ -110,20 +120,16 @@ class Reader:
     def _answer(self, read: _Read, of_views: Outputs, ms: float) -> Answer:
         """The answer of one film from what the network gave for its V views."""
         assert read.views is not None
-        features, predictor = of_views.features[0], self.predictor
-        verdict = self.judge(read.views[0], features)
+        verdict, predictor = self.judge(read.views[0], of_views.features[0]), self.predictor
         if verdict.refusal:
             return Answer(read.id, refusal=verdict.refusal, reason=verdict.reason, ms=ms)
-        members = features[: predictor.members * len(predictor.classes)].reshape(predictor.members, -1) \
-            if predictor.members > 1 else of_views.scores[:0]
-        scores = np.concatenate([of_views.scores, members])
+        scores = np.concatenate([of_views.scores, of_views.members[0]])
         called, probabilities = predictor.decide(scores), predictor.probabilities(scores)
         shown = int(called[0]) if predictor.threshold is None else predictor.classes.index(predictor.positive)
         low, high = (float(end(probabilities[:, shown])) if len(scores) > 1 else None for end in (min, max))
-        doubts = [read.verdict.reason, self._otherwise(called), verdict.reason]
         answer = Answer(read.id, predictor.classes[called[0]], float(probabilities[0, shown]), low, high,
                         float(scores[0, shown]), predictor.threshold, "",
-                        "; ".join(doubt for doubt in doubts if doubt), ms,
+                        _joined(read.verdict.reason, self._otherwise(called), verdict.reason), ms,
                         tuple(probabilities[0].tolist()))
         self.saw(answer, read.views[0])
         return answer
@@ -131,9 +137,20 @@ class Reader:
     def _otherwise(self, called: NDArray[np.intp]) -> str:
         """How many views and members call the film otherwise; "" where none does."""
         parts = {"views": called[1 : self.views], "members": called[self.views :]}
-        return "; ".join(self.words.say(f"answer.otherwise.{kind}", n=int((calls != called[0]).sum()),
+        return _joined(*(self.words.say(f"answer.otherwise.{kind}", n=int((calls != called[0]).sum()),
                                         of=len(calls))
-                         for kind, calls in parts.items() if (calls != called[0]).any())
+                         for kind, calls in parts.items() if (calls != called[0]).any()))
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def learnt_films(run: RunFolder) -> frozenset[str]:
+    """The run's training films: the SHA-256 of their originals, and the paths of their files."""
+    home = run.films_folder.resolve()
+    films = [film for film in run.cohort if film.split == "train"]
+    return frozenset([*(film.sha256 for film in films), *(str(home / film.file) for film in films)]) - {""}
 
 
 class _Read(NamedTuple):

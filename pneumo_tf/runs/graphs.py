@@ -1,6 +1,6 @@
 """The graphs of a run's network that are kept in its folder, so that films are answered without Keras.
 
-A graph is made when its runtime is first asked for. Beside it lie a few pictures and what the exported
+A graph is made when its engine is first asked for. Beside it lie a few pictures and what the exported
 network gave for them in Keras: whoever opens the graph computes them again, so that a runtime of another
 version, or on another processor, is found out before it answers.
 """
@@ -18,18 +18,17 @@ import numpy as np
 
 from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.errors import StorageError
+from pneumo_tf.models.formats import FORMATS, write_network
 from pneumo_tf.runs.folder import COMPLETE, GRAPHS, RunError, RunFolder
 from pneumo_tf.storage import replacing
 from pneumo_tf.training.engine import COARSE, EXACT, KERAS, compare
 from pneumo_tf.training.graphs import (
     ONNX,
     OPENVINO,
-    SUFFIXES,
     can_write,
     is_installed,
     open_graph,
-    package_of,
-    write_graph,
+    runtime_of,
 )
 from pneumo_tf.training.pixels import as_three_channels
 from pneumo_tf.training.store import digest
@@ -37,13 +36,28 @@ from pneumo_tf.training.store import digest
 if TYPE_CHECKING:
     import keras
 
-_FORMAT = 1  # raised whenever the same network would give another graph
+_VERSION = 1  # raised whenever the same network would give another graph
 _PROBE, _PICTURES = "probe.npz", 4
 _SAME = 1e-5  # largest difference of a score
 
 
+def everything_of(model: keras.Model) -> keras.Model:
+    """A classifier that also gives its features and, of an ensemble, the scores of its M members: films to
+    (N, K + D + M · K), in one output.
+    """
+    from keras import Model, layers
+
+    from pneumo_tf.models.classifier import with_features
+
+    told, last = with_features(model), model.layers[-1]
+    if not isinstance(last, layers.Average):
+        return told
+    return Model(told.inputs[0], layers.Concatenate(dtype="float32", name="with_members")(
+        [told.outputs[0], *last.input]), name=model.name)
+
+
 class KeptEngine:
-    """The engine of a kept graph: films to scores and features, (n, K + D).
+    """The engine of a kept graph: films to everything, as of `everything_of`.
 
     Raises:
         TrainingError: It no longer computes what Keras did.
@@ -52,27 +66,28 @@ class KeptEngine:
 
     dtype = "float32"
 
-    def __init__(self, run: RunFolder, runtime: str, *, threads: int, coarse: bool = False) -> None:
-        self._run, self._runtime, self._threads, self._coarse = run, runtime, threads, coarse
-        self.name, folder = run.name, _folder(run, runtime)
-        self._compute = open_graph(folder / f"graph{SUFFIXES[runtime]}", threads=threads, coarse=coarse)
+    def __init__(self, run: RunFolder, engine: str, *, threads: int, coarse: bool = False) -> None:
+        self.name, self._made_of, self._coarse = run.name, (run, engine, threads), coarse
+        folder, classes = _folder(run, engine), len(run.classes)
+        self._compute = open_graph(folder / FORMATS[engine].file, threads=threads, coarse=coarse)
         with np.load(folder / _PROBE) as probe:
             films, expected = probe["films"], probe["outputs"]
         self.input_shape, self.output_shape = films.shape[1:], expected.shape[1:]
-        found, classes = self._compute(films), len(run.classes)
+        found = self._compute(films)
         for part, limit in ((np.s_[:, :classes], _SAME), (np.s_[:, classes:], EXACT)):
             compare(found[part], expected[part], limit=COARSE if coarse else limit, name=run.name,
-                    engine=runtime)
+                    engine=engine)
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
         return self._compute(films)
 
     def fingerprint(self) -> str:
-        return digest([_folder(self._run, self._runtime).name, metadata.version(package_of(self._runtime)),
-                       self._coarse])
+        run, engine, _ = self._made_of
+        return digest([_folder(run, engine).name, metadata.version(runtime_of(engine)), self._coarse])
 
     def coarse(self) -> KeptEngine:
-        return KeptEngine(self._run, self._runtime, threads=self._threads, coarse=True)
+        run, engine, threads = self._made_of
+        return KeptEngine(run, engine, threads=threads, coarse=True)
 
 
 def quickest(run: RunFolder) -> str:
@@ -80,17 +95,17 @@ def quickest(run: RunFolder) -> str:
     the run's folder holds its graph or can take it; else Keras.
     """
     can_keep = os.access(run.path, os.W_OK)
-    return next((runtime for runtime in (OPENVINO, ONNX) if is_installed(runtime)
-                 and (is_kept(run, runtime) or (can_keep and can_write(runtime)))), KERAS)
+    return next((engine for engine in (OPENVINO, ONNX) if is_installed(engine)
+                 and (is_kept(run, engine) or (can_keep and can_write(engine)))), KERAS)
 
 
-def is_kept(run: RunFolder, runtime: str) -> bool:
-    """Whether a graph of the run's network as it is now lies there for a runtime."""
-    return (_folder(run, runtime) / _PROBE).is_file()
+def is_kept(run: RunFolder, engine: str) -> bool:
+    """Whether a graph of the run's network, as it is now, lies there for an engine."""
+    return (_folder(run, engine) / _PROBE).is_file()
 
 
-def keep_graph(run: RunFolder, runtime: str, model: keras.Model) -> None:
-    """Write the graph of a run's network, scores and features in one output, into the run's folder.
+def keep_graph(run: RunFolder, engine: str, model: keras.Model) -> None:
+    """Write the graph of a run's network into the run's folder.
 
     Raises:
         OptionError: A package that it takes isn't installed.
@@ -98,25 +113,24 @@ def keep_graph(run: RunFolder, runtime: str, model: keras.Model) -> None:
     """
     import keras
 
-    from pneumo_tf.models.classifier import with_features
     from pneumo_tf.models.folding import fold_batch_norm
 
-    whole, folder = with_features(model), _folder(run, runtime)
-    films = _pictures(*whole.inputs[0].shape[1:3])
-    outputs = keras.ops.convert_to_numpy(whole(films.astype("float32"), training=False))
+    everything, folder = everything_of(model), _folder(run, engine)
+    films = _pictures(*everything.inputs[0].shape[1:3])
+    outputs = keras.ops.convert_to_numpy(everything(films.astype("float32"), training=False))
     try:
         with replacing(folder) as temporary:
             temporary.mkdir()
-            write_graph(fold_batch_norm(whole), temporary / f"graph{SUFFIXES[runtime]}")
+            write_network(fold_batch_norm(everything), temporary / FORMATS[engine].file, engine)
             np.savez_compressed(temporary / _PROBE, films=films, outputs=outputs)
     except StorageError:
-        if not is_kept(run, runtime):  # else another process was quicker
+        if not is_kept(run, engine):  # else another process was quicker
             raise
 
 
-def _folder(run: RunFolder, runtime: str) -> Path:
-    key = digest([_FORMAT, network_sha256(run), runtime])
-    return run.path / GRAPHS / f"{runtime}-{key[:16]}"
+def _folder(run: RunFolder, engine: str) -> Path:
+    key = digest([_VERSION, network_sha256(run), engine])
+    return run.path / GRAPHS / f"{engine}-{key[:16]}"
 
 
 def network_sha256(run: RunFolder) -> str:

@@ -24,7 +24,7 @@ from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
-from pneumo_tf.runs.graphs import KeptEngine, is_kept, keep_graph
+from pneumo_tf.runs.graphs import KeptEngine, everything_of, is_kept, keep_graph
 from pneumo_tf.runs.operating_points import point_of
 from pneumo_tf.training.engine import AUTO, ENGINES, KERAS, Engine, KerasEngine, choose_engine
 from pneumo_tf.training.graphs import check_installed
@@ -164,11 +164,13 @@ class Outputs(NamedTuple):
 
     Attributes:
         scores: float32 (n, K) in [0, 1], uncalibrated.
-        features: float32 (n, D), as of `classifier.with_features`; empty of an engine that gives none.
+        features: float32 (n, D), as of `classifier.with_features`.
+        members: float32 (n, M, K), the scores of each network of an ensemble; M is 0 where there is one.
     """
 
     scores: NDArray[np.float32]
     features: NDArray[np.float32]
+    members: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,9 @@ class Predictor:
         threshold: The operating point, on the positive's uncalibrated score; None: the highest score wins.
         calibrator: What makes probabilities of scores.
         read: A film's file to uint8 (H, W, 3).
-        engine: uint8 films (n, H, W, 3) to scores and features (n, K + D).
+        engine: uint8 films (n, H, W, 3) to scores (n, K), or to `graphs.everything_of` them.
         workers: Threads that read films.
-        members: Networks whose mean the scores are; the features begin with the scores of each of several.
+        members: Networks of an ensemble, whose mean the scores are; 0 where there is one.
     """
 
     classes: tuple[str, ...]
@@ -193,7 +195,7 @@ class Predictor:
     read: FilmReader
     engine: Engine
     workers: int = 1
-    members: int = 1
+    members: int = 0
 
     def scores(self, files: Sequence[Path], *,
                advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
@@ -243,13 +245,15 @@ class Predictor:
         return found.swapaxes(0, 1)
 
     def outputs(self, films: Film, *, together: int = BATCH) -> Outputs:
-        """Scores and features of at most `together` films (n, H, W, 3)."""
+        """Everything of at most `together` films (n, H, W, 3)."""
         count, classes = len(films), len(self.classes)
         if not isinstance(self.engine, KeptEngine):  # compiled for one shape
             films = np.pad(films, [(0, together - count), *[(0, 0)] * (films.ndim - 1)])
         values = np.asarray(self.engine(films), np.float32)[:count]
+        ends = [classes, values.shape[1] - self.members * classes]
+        scores, features, members = np.split(values, ends, axis=1)
         # Another engine's softmax may pass 1 by its last digit.
-        return Outputs(np.clip(values[:, :classes], 0, 1), values[:, classes:])
+        return Outputs(scores.clip(0, 1), features, members.reshape(count, self.members, classes).clip(0, 1))
 
     def probabilities(self, values: Values) -> NDArray[np.float64]:
         """Scores (n, K) made into probabilities by the run's calibrator."""
@@ -288,7 +292,7 @@ def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = N
     point, threads = point_of(run, at), threads or available_cores()
     made = _engine(run, engine, model, threads=threads)
     is_ensemble = run.facts.get("recipe") == "ensemble"
-    members = str(run.facts.get("backbone")).count("+") + 1 if is_ensemble else 1
+    members = str(run.facts.get("backbone")).count("+") + 1 if is_ensemble else 0
     return Predictor(tuple(run.classes), run.positive, point.threshold, point.calibrator,
                      film_reader(run, made.input_shape[0]), made, workers=threads, members=members)
 
@@ -297,9 +301,7 @@ def _engine(run: RunFolder, name: str, model: keras.Model | None, *, threads: in
     check_known("engine", name, ENGINES)
     name = choose_engine(AUTO, describe_device()) if name == AUTO else name
     if name == KERAS:
-        from pneumo_tf.models.classifier import with_features
-
-        return KerasEngine(with_features(model or load_network(run)))
+        return KerasEngine(everything_of(model or load_network(run)))
     check_installed(name)
     if not is_kept(run, name):
         keep_graph(run, name, model or load_network(run))

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError, check_known
+from pneumo_tf.models.formats import FORMATS, write_network
 from pneumo_tf.training.graphs import (
     ONNX,
     OPENVINO,
-    SUFFIXES,
     Compute,
     check_installed,
     is_installed,
     open_graph,
-    package_of,
-    write_graph,
+    runtime_of,
 )
 from pneumo_tf.training.machine import Device, find_accelerators, package_versions
 from pneumo_tf.training.store import digest
@@ -95,7 +94,7 @@ class GraphEngine:
     """A network whose graph a runtime computes: OpenVINO, or ONNX Runtime, which knows no bfloat16."""
 
     def __init__(self, graph: Graph, *, threads: int, coarse: bool = False) -> None:
-        self._graph, self._threads, self._coarse = graph, threads, coarse and graph.runtime == OPENVINO
+        self._graph, self._threads, self._coarse = graph, threads, coarse and graph.engine == OPENVINO
         self.name, self.output_shape = graph.folded.name, tuple(graph.folded.output_shape[1:])
         self.input_shape = tuple(graph.folded.inputs[0].shape[1:])
         self.dtype = "bfloat16" if self._coarse and len(self.output_shape) > 1 else "float32"
@@ -105,13 +104,13 @@ class GraphEngine:
         if films.dtype not in self._computes:
             compute = self._graph.compile(films.dtype, threads=self._threads, coarse=self._coarse)
             compare(compute(films[:_COMPARED]), self._graph.expected(films[:_COMPARED]), name=self.name,
-                    engine=self._graph.runtime, limit=COARSE if self._coarse else EXACT)
+                    engine=self._graph.engine, limit=COARSE if self._coarse else EXACT)
             self._computes[films.dtype] = compute
         return self._computes[films.dtype](films)
 
     def fingerprint(self) -> str:
-        runtime = self._graph.runtime
-        return digest([fingerprint(self._graph.folded), runtime, metadata.version(package_of(runtime)),
+        engine = self._graph.engine
+        return digest([fingerprint(self._graph.folded), engine, metadata.version(runtime_of(engine)),
                        self._coarse])
 
     def coarse(self) -> GraphEngine:
@@ -121,10 +120,10 @@ class GraphEngine:
 class Graph:
     """A folded network and the graph of a runtime, which is made when something has to be computed."""
 
-    def __init__(self, network: keras.Model, runtime: str) -> None:
+    def __init__(self, network: keras.Model, engine: str) -> None:
         from pneumo_tf.models.folding import fold_batch_norm
 
-        self.folded, self.runtime = fold_batch_norm(network), runtime
+        self.folded, self.engine = fold_batch_norm(network), engine
 
     def expected(self, films: np.ndarray) -> np.ndarray:
         """What Keras gives for a few films: not compiled, and one by one, which takes the least memory."""
@@ -140,8 +139,8 @@ class Graph:
     @cached_property
     def _file(self) -> Path:
         self._folder = tempfile.TemporaryDirectory()  # which goes with this graph
-        path = Path(self._folder.name) / f"graph{SUFFIXES[self.runtime]}"
-        write_graph(self.folded, path)
+        path = Path(self._folder.name) / FORMATS[self.engine].file
+        write_network(self.folded, path, self.engine)
         return path
 
 

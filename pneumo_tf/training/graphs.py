@@ -1,102 +1,68 @@
-"""A network as a graph file of OpenVINO or of ONNX, which their runtimes compute without Keras.
-
-Keras is imported only by who has a network to write.
-"""
+"""A network's file in OpenVINO's or ONNX's format as an engine computes it: film by film, without Keras."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pneumo_tf.errors import OptionError
+from pneumo_tf.models.formats import FORMATS
 
-if TYPE_CHECKING:
-    import keras
-
-OPENVINO, ONNX = "openvino", "onnx"
-SUFFIXES = {OPENVINO: ".xml", ONNX: ".onnx"}
+OPENVINO, ONNX = "openvino", "onnx"  # formats of `models.formats`, each with a runtime of its own
 Compute = Callable[[np.ndarray], np.ndarray]
 """Films (n, H, W, 3) in 0–255 to float32 outputs (n, …)."""
 
-_RUNTIMES = {OPENVINO: ("openvino", "cpu"), ONNX: ("onnxruntime", "export")}
-_ONNX_WRITER = "tf2onnx"
+_RUNTIMES = {OPENVINO: ("openvino", "cpu"), ONNX: ("onnxruntime", "export")}  # with the extra that has it
 
 
-def package_of(runtime: str) -> str:
-    """The package that computes the graphs of a runtime."""
-    return _RUNTIMES[runtime][0]
+def runtime_of(engine: str) -> str:
+    """The package that computes the graphs of an engine."""
+    return _RUNTIMES[engine][0]
 
 
-def is_installed(runtime: str) -> bool:
-    """Whether OpenVINO or ONNX Runtime can be imported here."""
-    return util.find_spec(package_of(runtime)) is not None
+def is_installed(engine: str) -> bool:
+    """Whether an engine's runtime can be imported here."""
+    return util.find_spec(runtime_of(engine)) is not None
 
 
-def can_write(runtime: str) -> bool:
-    """Whether the packages that make its graphs are installed."""
-    return is_installed(runtime) if runtime == OPENVINO else util.find_spec(_ONNX_WRITER) is not None
+def can_write(engine: str) -> bool:
+    """Whether all that makes its graphs can be imported here."""
+    return all(util.find_spec(package) for package in FORMATS[engine].packages)
 
 
-def check_installed(runtime: str, package: str = "") -> None:
-    """Refuse a runtime, or another package of its extra, that isn't installed.
+def check_installed(engine: str) -> None:
+    """Refuse an engine whose runtime isn't installed.
 
     Raises:
         OptionError: It isn't; the message holds the command that installs it.
     """
-    own, extra = _RUNTIMES[runtime]
-    package = package or own
-    if util.find_spec(package) is None:
+    package, extra = _RUNTIMES[engine]
+    if not is_installed(engine):
         raise OptionError("The engine must be installed.", received=f"no package {package}",
                           remedy=f"Install it with: pip install 'pneumo_tf[{extra}]', or choose "
                                  "--engine keras.")
 
 
-def write_graph(network: keras.Model, path: Path) -> None:
-    """Write a functional network of films (N, H, W, 3), in float32, with one output.
-
-    The name's end tells the format: `.onnx`, or `.xml` for OpenVINO, which puts the weights beside it. The
-    graph is the network as it is: whoever wants it fast folds BatchNorm before.
-
-    Raises:
-        OptionError: A package that the format needs isn't installed, or Keras's backend isn't TensorFlow.
-    """
-    import keras
-
-    runtime = next(name for name, suffix in SUFFIXES.items() if path.suffix == suffix)
-    if keras.backend.backend() != "tensorflow":
-        raise OptionError("Graphs of networks are made by TensorFlow.", received=keras.backend.backend(),
-                          remedy="Leave KERAS_BACKEND out, or choose --engine keras.")
-    if runtime == OPENVINO:
-        # Its own default would keep the weights in 16 bits.
-        _openvino().save_model(_converted(network), path, compress_to_fp16=False)
-        return
-    check_installed(ONNX, _ONNX_WRITER)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for names of the past
-        network.export(str(path), format="onnx", verbose=False, input_signature=[network.inputs[0]])
-
-
 def open_graph(path: Path, *, threads: int, dtype: str = "uint8", coarse: bool = False) -> Compute:
-    """A graph file of `write_graph`, ready to compute films of one dtype.
+    """A file of `formats.write_network`, ready to compute films of one dtype.
 
     Each film is computed by itself, as many at a time as there are threads: one film's activations fit into
     the processor's caches where those of a batch don't, and its outputs depend on no other.
 
     Args:
+        path: Named as its format names it.
         coarse: Compute in bfloat16, which ONNX Runtime doesn't.
 
     Raises:
         OptionError: The runtime isn't installed.
     """
-    if path.suffix == SUFFIXES[ONNX]:
+    if path.name == FORMATS[ONNX].file:
         return _by_onnxruntime(path, threads=threads)
     return _by_openvino(path, threads=threads, dtype=dtype, coarse=coarse)
 
@@ -143,15 +109,6 @@ def _by_onnxruntime(path: Path, *, threads: int) -> Compute:
         return np.asarray(session.run(None, {name: film[None].astype("float32")})[0][0])
 
     return lambda films: np.stack(list(pool.map(outputs, films)))
-
-
-def _converted(network: keras.Model) -> Any:
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "graph"
-        network.export(folder, format="tf_saved_model", verbose=False)
-        core = _openvino().Core()
-        core.set_property({"ENABLE_MMAP": False})
-        return core.read_model(folder)
 
 
 def _openvino() -> Any:
