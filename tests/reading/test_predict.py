@@ -137,7 +137,7 @@ def write_fuzz(folder: Path, film_bytes: Callable[..., bytes]) -> int:
         data = bytearray(film_bytes(90, form, seed=number))
         if cut:
             return bytes(data[: rng.integers(1, int(0.9 * len(data)))])
-        data[rng.integers(8, len(data) - 12)] ^= 1 << rng.integers(8)  # not in the mark of its end
+        data[rng.integers(8, len(data) - 24)] ^= 1 << rng.integers(8)  # before the checksums and the end
         return bytes(data)
 
     contents = {
