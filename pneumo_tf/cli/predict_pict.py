@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pneumo_tf.reading.predict import Reader
     from pneumo_tf.reading.table import Table
     from pneumo_tf.runs.folder import RunFolder
+    from pneumo_tf.runs.predictor import Predictor
 
 _DESCRIPTION = ("Read new films with a finished run. One film gets a few lines on the terminal, many get a "
                 "table with a row each. Films are prepared on the way as the run's were.")
@@ -37,6 +38,7 @@ def build_parser() -> command.Parser:
     parser.add_argument("films", nargs="+", metavar="PATH",
                         help="film, folder, .zip or pattern; - reads a list of paths from standard input")
     options.add_run(parser)
+    options.add_at(parser)
     parser.add_argument("-o", "--output", metavar="FILE", default=unset,
                         help="table of the answers, .csv or .jsonl; - for standard output (default of more "
                              f"than one film: {MODEL_FOLDER}/answers/<name>.csv)")
@@ -101,7 +103,8 @@ def _reader(typed: argparse.Namespace, run: RunFolder, engine: str) -> Reader:
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.predictor import predictor_of
 
-    predictor = predictor_of(run, engine=engine, threads=getattr(typed, "threads", None))
+    predictor = predictor_of(run, engine=engine, threads=getattr(typed, "threads", None),
+                             at=getattr(typed, "at", ""))
     return Reader(predictor=predictor, words=language(typed.lang), views=typed.views,
                   learnt=learnt_films(run))
 
@@ -118,7 +121,8 @@ def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,
     if typed.json:
         print(json.dumps(cells(answer, run.classes), ensure_ascii=False))
     else:
-        print(block(answer, run, reader.predictor, words=reader.words, views=reader.views))
+        print(block(answer, run, reader.predictor, words=reader.words, views=reader.views,
+                    at=getattr(typed, "at", "")))
     return Counter([answer.refusal] if answer.refusal else [])
 
 
@@ -130,7 +134,7 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
 
     path, passed = _table_path(typed, given), Counter[str]()
     reader = _explaining(typed, run, reader, Path.cwd() if path is None else path.with_suffix(""))
-    with _table(path, _terms(typed, given, run, engine), is_json=typed.json) as table, \
+    with _table(path, _terms(typed, given, run, engine, reader.predictor), is_json=typed.json) as table, \
             progress_bar("Films", _count(given)) as advance, \
             opened(given, pass_over=lambda name: passed.update([name])) as films:
         for answer in reader.answers(film for film in films if not table.has(film.id)):
@@ -172,14 +176,15 @@ def _table(path: Path | None, terms: dict[str, Any], *, is_json: bool) -> Abstra
     return table_at(path, terms=terms)
 
 
-def _terms(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder, engine: str) -> dict[str, Any]:
+def _terms(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder, engine: str,
+           predictor: Predictor) -> dict[str, Any]:
     """What the rows of a table depend on."""
     from pneumo_tf.runs.graphs import network_sha256
 
     whole = len(given) == 1 and not given[0].is_list
     return {"run": run.name, "network_sha256": network_sha256(run), "engine": engine,
-            "classes": run.classes, "positive": run.positive, "threshold": run.threshold,
-            "calibration": run.facts.get("calibration"), "views": typed.views, "lang": typed.lang,
+            "classes": run.classes, "positive": run.positive, "threshold": predictor.threshold,
+            "calibration": predictor.calibrator.to_json(), "views": typed.views, "lang": typed.lang,
             "films": str(given[0].path.resolve()) if whole else "a list"}
 
 

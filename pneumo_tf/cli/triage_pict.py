@@ -40,6 +40,7 @@ def build_parser() -> command.Parser:
     unset = argparse.SUPPRESS
     parser.add_argument("folder", metavar="DIR", help="folder that films come into")
     options.add_run(parser)
+    options.add_at(parser)
     parser.add_argument("-o", "--output", metavar="DIR", default=unset,
                         help=f"folder of the worklist (default: {MODEL_FOLDER}/worklist/<folder's name>)")
     parser.add_argument("--watch", type=options.positive_number, nargs="?", const=_SECONDS, default=unset,
@@ -104,11 +105,11 @@ def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path, output: Pat
 
     engine, _ = choose_engine(typed, run, is_alone=False)
     threads = getattr(typed, "threads", None)
-    reader = Reader(predictor=predictor_of(run, engine=engine, threads=threads), words=language(typed.lang),
-                    views=typed.views)
+    predictor = predictor_of(run, engine=engine, threads=threads, at=getattr(typed, "at", ""))
+    reader = Reader(predictor=predictor, words=language(typed.lang), views=typed.views)
     terms = {"run": run.name, "network_sha256": network_sha256(run), "engine": engine, "views": typed.views,
-             "threshold": run.threshold, "calibration": run.facts.get("calibration"), "lang": typed.lang,
-             "films": str(folder.resolve())}
+             "threshold": predictor.threshold, "calibration": predictor.calibrator.to_json(),
+             "lang": typed.lang, "films": str(folder.resolve())}
     is_live = "serve" in typed or "watch" in typed
     draws = "serve" in typed or "explain" in typed
     return Triage(folder=folder, output=output, answers=reader.answers, positive=run.positive, run=run.name,
