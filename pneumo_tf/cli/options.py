@@ -90,7 +90,7 @@ def add_threads(parser: Parser) -> None:
 
 def add_engine(parser: Parser, *, default: str, purpose: str = "what computes the network") -> None:
     """The engine; `default` says in words which one it is."""
-    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default=_UNSET,
+    parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default=_UNSET,
                         help=f"{purpose} (default: {default})")
 
 
@@ -104,6 +104,11 @@ def add_lang(parser: Parser, *, of: str = "the report", default: str = "en") -> 
 def add_run(parser: Parser) -> None:
     parser.add_argument("--run", metavar="DIR", default=_UNSET,
                         help=f"folder of the run (default: the last one in {MODEL_FOLDER}/runs)")
+
+
+def add_at(parser: Parser) -> None:
+    parser.add_argument("--at", metavar="NAME", default=_UNSET, help="operating point and calibration of a "
+                        "place, as adapt_pict.py keeps them in the run (default: the run's own)")
 
 
 def find_run(typed: argparse.Namespace) -> Path:
@@ -303,9 +308,9 @@ def _add_running(parser: Parser) -> None:
     parser.add_argument("--split-seed", type=seed, default=_UNSET,
                         help="of the split alone (default: the seed)")
     add_threads(parser)
-    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default="keras",
-                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]'; auto: "
-                        "openvino where it is installed and there is no GPU")
+    parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default="keras",
+                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]', onnx: "
+                        "'pneumo_tf[onnx]'; auto: openvino where it is installed and there is no GPU")
     parser.add_argument("--cache", metavar="DIR", default=_UNSET,
                         help="folder for pixels and activations that later runs reuse (default: cache "
                         "in the output folder)")

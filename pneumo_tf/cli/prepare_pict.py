@@ -51,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_filters(parser: command.Parser) -> None:
-    parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
-    parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
+    unset = argparse.SUPPRESS
+    parser.add_argument("--brightness", type=options.positive_number, default=unset,
+                        help="1 changes nothing (default: 1 of lungs, else 0.7)")
+    parser.add_argument("--contrast", type=options.positive_number, default=unset,
+                        help="1 changes nothing (default: 1 of lungs, else 2.0)")
     parser.add_argument("--size", type=options.pixels, default=299, help="in pixels")
     parser.add_argument("--fit", choices=("auto", "thumbnail", "pad", "squash", "crop", "lungs"),
                         default="auto",

@@ -53,7 +53,8 @@ LEAST_SIDE = 16  # pixels; what is smaller is an icon or a broken export
 LARGEST_ASPECT = 10  # longer side by shorter one; a film of a whole spine has 4
 
 # What Pillow's decoders raise for damaged data.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
+           struct.error, zlib.error)
 _BITS, _INVERTED = "bits of grey", "white is zero"  # what open_film notes of a film with more than 8 bits
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 # Luminance table of ITU-T T.81 (the JPEG standard), table K.1, in natural order.
@@ -65,6 +66,8 @@ _STANDARD_TABLE = np.array([
 Image.register_open(DicomFilm.format, DicomFilm)
 # Where Pillow would only warn, open_film refuses; catch_warnings isn't safe in the threads that read films.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# Damage is refused or harmless; a person who reads a thousand films can do nothing with a tag of one.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def open_film(data: bytes | BinaryIO, *, decode: bool = True) -> Image.Image:

@@ -74,7 +74,7 @@ def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[st
     wanted = [entry for entry in entries if not folders or entry.file.partition("/")[0] in folders]
     _refuse_idle_patterns(wanted, exclude)
     others = {entry.file: reason for entry in wanted
-              if (reason := _no_film(entry, exclude) or entry.trouble)}
+              if (reason := no_film(entry, exclude) or entry.trouble)}
     files = sorted({entry.file for entry in wanted} - others.keys(), key=natural_order)
     wrapper = _wrapper(files)
     films = [Film(file, _label(file, wrapper), _origin(file)) for file in files]
@@ -95,7 +95,7 @@ def find_films(folder: Path) -> tuple[list[Path], tuple[Dropped, ...]]:
         raise FilmError("Films must lie in a folder.", received=f"{folder}, which is no folder",
                         remedy="Unpack and prepare archives with prepare_pict.py, then name its folder.")
     entries = Folder(folder).entries()
-    others = {entry.file: reason for entry in entries if (reason := _no_film(entry))}
+    others = {entry.file: reason for entry in entries if (reason := no_film(entry))}
     films = [entry for entry in entries if entry.file not in others]
     if trouble := [film for film in films if film.trouble]:
         raise FilmError("Every film must be a readable file.",
@@ -139,7 +139,7 @@ def _usual_folders(root: Path) -> tuple[str, ...]:
     return tuple(names) if {_USUAL_CLASSES[fold(name)] for name in names} == {"normal", "pneumonia"} else ()
 
 
-def _no_film(entry: Entry, exclude: Sequence[str] = ()) -> str:
+def no_film(entry: Entry, exclude: Sequence[str] = ()) -> str:
     """Why a file is passed over; empty for a film, which is told by its suffix or as DICOM."""
     path = _path(entry.file)
     if "__MACOSX" in path.parts or path.name.startswith("._"):

@@ -62,10 +62,22 @@ class Folder:
         pass
 
     def entries(self, *, without: Path | None = None) -> list[Entry]:
-        """Every file below the folder, except those below `without`."""
-        entries = _walk(self.path, self.path, without.resolve() if without else None)
-        return [entry if entry.trouble else entry._replace(is_dicom=_is_dicom(self, entry.file))
-                for entry in entries]
+        """Every file below the folder, except those below `without`.
+
+        Raises:
+            FilmError: A folder in it can't be read.
+        """
+        entries = list(self.walk(without=without))
+        if closed := next((entry for entry in entries if entry.file.endswith("/")), None):
+            raise FilmError("Every folder of the source must be readable.",
+                            received=f"{self.path / closed.file} ({closed.trouble})",
+                            remedy="Give yourself permission to read it, or move it elsewhere.")
+        return entries
+
+    def walk(self, *, without: Path | None = None) -> Iterator[Entry]:
+        """The same one by one; a folder that can't be read is an entry whose name ends in "/"."""
+        for entry in _walk(self.path, self.path, without.resolve() if without else None):
+            yield entry if entry.trouble else entry._replace(is_dicom=_is_dicom(self, entry.file))
 
     def read(self, file: str) -> bytes:
         """Bytes of one file.
@@ -183,30 +195,33 @@ def _walk(folder: Path, root: Path, without: Path | None) -> Iterator[Entry]:
     here = folder.resolve()
     if here == without:
         return
-    for child in sorted(_children(folder)):
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  (a path for each of a million films takes much memory)
+    except OSError as failure:
+        yield Entry(f"{folder.relative_to(root).as_posix()}/", 0, cannot_open(failure))
+        return
+    for name in names:
+        child = folder / name
         if not child.is_dir():
-            yield _file_entry(child, child.relative_to(root).as_posix())
+            yield file_entry(child, child.relative_to(root).as_posix())
         elif not (child.is_symlink() and here.is_relative_to(child.resolve())):
             yield from _walk(child, root, without)
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as failure:
-        raise FilmError("Every folder of the source must be readable.",
-                        received=f"{folder} ({failure.strerror})",
-                        remedy="Give yourself permission to read it, or move it elsewhere.") from failure
-
-
-def _file_entry(path: Path, file: str) -> Entry:
+def file_entry(path: Path, file: str) -> Entry:
+    """The entry of one file, under the name `file`."""
     try:
         facts = path.stat()
     except OSError as failure:
-        return Entry(file, 0, f"can't be opened ({os.strerror(failure.errno or 0)})")
+        return Entry(file, 0, cannot_open(failure))
     if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device would wait for ever
         return Entry(file, 0, "not a regular file")
     return Entry(file, facts.st_size, "larger than 512 MiB" if facts.st_size > LARGEST_FILM else "")
+
+
+def cannot_open(failure: OSError) -> str:
+    """Why a file can't be read."""
+    return f"can't be opened ({os.strerror(failure.errno or 0)})"
 
 
 def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:

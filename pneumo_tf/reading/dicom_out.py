@@ -97,7 +97,7 @@ def write_capture(answer: Answer, picture: NDArray[np.uint8], source: Dataset, r
         content_qualification="RESEARCH", contributing_equipment=_equipment(run))
     capture.PatientOrientation = capture.Laterality = ""  # nobody told us
     capture.ConversionType, capture.BurnedInAnnotation = "WSD", "NO"  # what is burnt in names no patient
-    capture.ImageComments = words.say("answer.title")
+    capture.ImageComments = words.say("dicom.title")
     reference = hd.sr.CodedConcept("121322", "DCM", "Source image for image processing operation")
     capture.SourceImageSequence = [_reference(film, reference)]
     if source.get("LossyImageCompression") == "01":  # PS3.3 C.7.6.1.1.5: once lossy, always lossy
@@ -107,17 +107,17 @@ def write_capture(answer: Answer, picture: NDArray[np.uint8], source: Dataset, r
 
 def sentences(answer: Answer, run: RunFolder, words: Language) -> list[str]:
     """What the answer says, a line each: no diagnosis, the call or the refusal, its threshold, the run."""
-    lines = [words.say("answer.title")]
+    lines = [words.say("dicom.title")]
     if answer.refusal or answer.probability is None:
-        lines.append(words.say("answer.refused", reason=answer.reason or answer.refusal))
+        lines.append(words.say("dicom.refused", reason=answer.reason or answer.refusal))
     else:
-        lines.append(words.say("answer.call", call=answer.call, label=_subject(answer, run),
+        lines.append(words.say("dicom.call", call=answer.call, label=_subject(answer, run),
                                probability=words.percent(answer.probability)))
         if answer.threshold is not None and answer.score is not None:
-            lines.append(words.say("answer.threshold", label=run.positive, score=words.decimals(answer.score),
+            lines.append(words.say("dicom.threshold", label=run.positive, score=words.decimals(answer.score),
                                    threshold=words.decimals(answer.threshold)))
         lines += [answer.reason] if answer.reason else []
-    return [*lines, words.say("answer.run", run=run.name, version=_version(run))]
+    return [*lines, words.say("dicom.run", run=run.name, version=_version(run))]
 
 
 def captioned(picture: NDArray[np.uint8], lines: Sequence[str]) -> Image.Image:
@@ -258,7 +258,7 @@ def _series(film: Dataset, run: RunFolder, words: Language, kind: str) -> dict[s
             "instance_number": max(1, int(film.get("InstanceNumber") or 1)),
             "manufacturer": MAKER, "manufacturer_model_name": _short(run.name),
             "software_versions": _version(run), "device_serial_number": _short(run.name),
-            "series_description": words.say("answer.series")}
+            "series_description": words.say("dicom.series")}
 
 
 def _uid(*what: str) -> str:

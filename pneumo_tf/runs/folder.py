@@ -31,6 +31,7 @@ REPORT, MODEL_CARD, FIGURES = "report.html", "model_card.md", "figures"
 ROBUSTNESS, REPEATS = "robustness.json", "repeats.json"
 PERTURBED_FILMS, EXPLANATIONS, EXTERNAL = "robustness", "explanations", "external"
 EXPLANATIONS_RECORD, PANEL = "explanations.json", "panel.png"
+GRAPHS, OPERATING_POINTS, EXPORTS, CONTRACT = "graphs", "operating_points", "exports", "export.json"
 # and the folders of an output that hold runs.
 RUNS, UNFINISHED = "runs", ".unfinished"
 # What of the last run lies beside the runs.

@@ -16,7 +16,7 @@ from pneumo_tf.data.preparation.filters import AUTO, FilterOptions
 from pneumo_tf.data.preparation.record import Part
 from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, refuse_without_classes
 from pneumo_tf.data.preparation.target import Target
-from pneumo_tf.data.preparation.tasks import filter_film, has_lungs, inspect_film
+from pneumo_tf.data.preparation.tasks import Filtered, filter_film, has_lungs, inspect_film
 from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
@@ -117,7 +117,7 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             return folder.read()
         refuse_two_labels(films, folder.other_films)
         with folder.claimed(force=force):
-            readable = films.readable(*_filtered(films, folder, opened, workers))
+            readable = films.readable(_filtered(films, folder, opened, workers))
             cohort = _chosen(films.without_copies(readable), options)
             return folder.publish(_numbered(cohort))
 
@@ -142,16 +142,13 @@ def _settled_fit(filters: FilterOptions, films: Inspected, source: Source, worke
     return "lungs" if sum(found) >= _NEARLY_ALL * len(some) else "thumbnail"
 
 
-def _filtered(films: Inspected, folder: Target, source: Source,
-              workers: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Filter one film of each group of copies; the trouble with some and a note on others, by hash."""
-    trouble = {seen.sha256: seen.trouble for seen in films.inspections.values() if seen.trouble}
+def _filtered(films: Inspected, folder: Target, source: Source, workers: int) -> dict[str, Filtered]:
+    """Filter one film of each group of copies; what became of it, by hash."""
+    trouble = {seen.sha256: Filtered(seen.trouble) for seen in films.inspections.values() if seen.trouble}
     firsts = [(file, sha256) for sha256, file in films.firsts.items() if sha256 not in trouble]
     task = partial(filter_film, source=source, folder=folder.staging, filters=folder.part.filters)
     made = in_processes(task, firsts, workers=workers, description="Filtering")
-    found = list(zip((sha256 for _, sha256 in firsts), made, strict=True))
-    return (trouble | {sha256: film.trouble for sha256, film in found if film.trouble},
-            {sha256: film.note for sha256, film in found if film.note})
+    return trouble | dict(zip((sha256 for _, sha256 in firsts), made, strict=True))
 
 
 def _chosen(cohort: Cohort, options: PrepareOptions) -> Cohort:

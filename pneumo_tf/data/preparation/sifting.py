@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.audit import shallower
 from pneumo_tf.data.listing import Film, Listing, natural_order, printable
 from pneumo_tf.data.patients import hashed, patient_of, read_patient
-from pneumo_tf.data.preparation.tasks import Inspection
+from pneumo_tf.data.preparation.tasks import Filtered, Inspection
 from pneumo_tf.errors import FilmError
 from pneumo_tf.names import refuse_twins
 
@@ -83,19 +83,25 @@ class Inspected:
         lines = sorted(f"{printable(file)}\t{seen.sha256}\n" for file, seen in self.inspections.items())
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    def readable(self, trouble: Mapping[str, str], notes: Mapping[str, str]) -> Cohort:
-        """The films whose hash has no entry in `trouble`, those with one in `notes` noted.
+    def readable(self, filtered: Mapping[str, Filtered]) -> Cohort:
+        """The films without trouble, with the facts of their frames; what is odd about some is noted.
+
+        Args:
+            filtered: What became of each film, by its hash.
 
         Raises:
             FilmError: No film of some class is left.
         """
         films = self.cohort()
-        dropped = {film.id: Dropped(film.source, self.inspections[film.id].trouble or trouble[film.sha256])
-                   for film in films if film.sha256 in trouble}
+        films = replace(films, radiographs=tuple(
+            replace(film, facts={**film.facts, **filtered[film.sha256].framing}) for film in films))
+        dropped = {film.id: Dropped(film.source, self.inspections[film.id].trouble or became.trouble)
+                   for film in films if (became := filtered[film.sha256]).trouble}
         depths = {film.source: self.inspections[film.id].depth for film in films if film.id not in dropped}
         readable = _without(films, dropped, READABLE, noted=(
             *shallower(depths),
-            *(Dropped(film.source, notes[film.sha256]) for film in films if film.sha256 in notes)))
+            *(Dropped(film.source, filtered[film.sha256].note) for film in films
+              if filtered[film.sha256].note)))
         for label in films.classes:
             if label not in readable.classes:
                 example = next(dropped[film.id] for film in films if film.label == label)

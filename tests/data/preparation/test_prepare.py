@@ -64,7 +64,7 @@ def test_films_get_a_number_in_their_class_and_a_row_in_the_manifest(source: Pat
     prepare(source, target)
     rows = pd.read_csv(target / "manifest.csv", dtype=str)
     assert list(rows) == ["id", "clase", "file", "patient", "subtype", "source", "sha256", "format", "mode",
-                          "width", "height", "bytes", "jpeg_quality"]
+                          "width", "height", "bytes", "jpeg_quality", "near_black", "corner_marks"]
     assert list(rows["id"]) == ["NORMAL-1", "NORMAL-2", "NORMAL-3", "NORMAL-4",
                                 "PNEUMONIA-1", "PNEUMONIA-2", "PNEUMONIA-3"]
     assert list(rows["source"][[0, 3]]) == ["NORMAL/IM-0001-0001.jpeg", "NORMAL/IM-0010-0001.jpeg"]
