@@ -22,7 +22,7 @@ class WeightsFile:
     """A file of pretrained weights: its usual name, and where it can be had.
 
     Attributes:
-        name: File name, as in Keras's cache.
+        name: File name, as in Keras's cache; with its folder where the name alone says little.
         url: Address, or "" where no public one exists.
         hash: "md5:…" or "sha256:…" of the file, hexadecimal; as many digits as its publisher gives.
         package: Pip package that carries the file, or "".
@@ -70,7 +70,7 @@ def _torch_file(name: str, digest: str) -> WeightsFile:
 
 
 def _hugging_face(repository: str, revision: str, digest: str, preset: str = "") -> WeightsFile:
-    return WeightsFile(f"{repository.rpartition('/')[2]}.safetensors",
+    return WeightsFile(f"{repository.rpartition('/')[2]}/model.safetensors",
                        f"https://huggingface.co/{repository}/resolve/{revision}/model.safetensors",
                        f"sha256:{digest}", preset=preset)
 
