@@ -234,8 +234,8 @@ def _add_network(parser: Parser, *, recipe: str | None) -> None:
                         "(default: the recipe's own, mostly inception_v3, or one whose weights are here "
                         "where its aren't)")
     parser.add_argument("--weights", default="imagenet", metavar="PATH",
-                        help="weights file of the backbone, imagenet (look for it) or none; joined by + for "
-                        "those of an ensemble")
+                        help="weights file of the backbone or its folder, imagenet (look for the published "
+                        "one), keras-hub (its preset) or none; joined by + for those of an ensemble")
     parser.add_argument("--image-size", type=pixels, default=_UNSET,
                         metavar="PIXELS", help="side of the films (default: the backbone's own)")
     parser.add_argument("--batch-size", type=whole_number(at_least=1), default=32,
