@@ -12,9 +12,10 @@ So a figure of the run's own films that stress lowers by d is expected to fall
   touched; or to rise by up to 0.05, because the patients may be easier.
 
 And scores of films from elsewhere mostly move to one side, where sensitivity gains what specificity loses, or
-the other way round. The figure that stress costs less is expected higher by a quarter of the difference, the other
-lower: of three `fast` networks, which stress cost 0.10 to 0.15 of sensitivity and 0.23 to 0.31 of specificity,
-the kind was measured elsewhere to find 0.977 (0.94 of its own films) at a specificity of 0.75 (0.96).
+the other way round. The figure that stress costs less is expected higher by a quarter of the difference, the
+other lower: of three `fast` networks, which stress cost 0.10 to 0.15 of sensitivity and 0.23 to 0.31 of
+specificity, the kind was measured elsewhere to find 0.977 (0.94 of its own films) at a specificity of 0.75
+(0.96).
 
 Where the ends lie further apart than 0.30 they are drawn in about the middle, since a wider range says
 nothing; few films of one's own widen the range as far as that allows.
