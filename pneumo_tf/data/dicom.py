@@ -114,6 +114,19 @@ def identify(data: bytes | IO[bytes]) -> Identity | None:
     return Identity(patient, study, series, instance)
 
 
+def read_header(file: IO[bytes]) -> Dataset:
+    """All that a DICOM file says of its film, personal data among it, without the pixels.
+
+    Raises:
+        FilmError: No DICOM, or damaged, or there is no library to read it.
+    """
+    file.seek(0)
+    if not begins_as_dicom(file.read(HEAD)):
+        raise _refused("not a DICOM file")
+    with _damage_refused():
+        return _dataset(file, pixels=False)
+
+
 def _dataset(file: IO[bytes], *, pixels: bool) -> Dataset:
     """The data set of a file, without its pixels unless they are asked for.
 

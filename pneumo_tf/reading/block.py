@@ -8,6 +8,7 @@ from typing import Any
 
 from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
 from pneumo_tf.reading.answer import Answer
+from pneumo_tf.reading.predict import Reader
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.operating_points import point_of
@@ -16,19 +17,18 @@ from pneumo_tf.runs.predictor import Predictor
 _WIDTH = 96
 
 
-def block(answer: Answer, run: RunFolder, predictor: Predictor, *, words: Language, views: int,
-          at: str = "") -> str:
+def block(answer: Answer, run: RunFolder, reader: Reader, *, at: str = "") -> str:
     """The call in words, its probability and range, how often such a call was right in the test or at the
-    place `at`, and what speaks against believing it; or the refusal and its reason.
+    place `at`, whose operating point the reader has, and what speaks against believing it; or the refusal.
     """
-    say = words.say
+    words, predictor, say = reader.words, reader.predictor, reader.words.say
     if answer.refusal:
         lines = [say("answer.refused", film=answer.id),
                  say("answer.refusal", code=answer.refusal, reason=answer.reason), say("answer.by_a_person")]
     else:
         reasons = [*([answer.reason] if answer.reason else []), *_doubts(run, predictor, words)]
         lines = [say("answer.call", film=answer.id, call=answer.call),
-                 _probability(answer, predictor, words, views), _score(answer, predictor, words),
+                 _probability(answer, predictor, words, reader.views), _score(answer, predictor, words),
                  _right_at(answer.call, run, at, words) if at else _right(answer.call, run, words),
                  say("answer.against", reasons="; ".join(reasons)) if reasons
                  else say("answer.nothing_against")]

@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def told(answer: Answer, run: RunFolder, reader: Reader, lang: str = "en") -> str:
-    return " ".join(block(answer, run, reader.predictor, words=language(lang), views=8).split())
+    return " ".join(block(answer, run, replace(reader, words=language(lang), views=8)).split())
 
 
 def test_it_says_the_call_and_how_often_such_a_call_was_right(run: RunFolder, reader: Reader) -> None:
@@ -48,6 +48,12 @@ def test_a_negative_call_has_the_negative_predictive_value(run: RunFolder, reade
         told(answer, run, reader)
 
 
+def test_at_another_place_the_tests_figures_do_not_hold(run: RunFolder, reader: Reader) -> None:
+    said = block(ILL, run, reader, at="clinic")
+    assert "How often such a call is right at clinic isn't known" in said
+    assert "80.0%" not in said
+
+
 def test_without_views_there_is_no_range(run: RunFolder, reader: Reader) -> None:
     assert "Probability of PNEUMONIA 91.2% Score" in told(replace(ILL, low=None, high=None), run, reader)
 
@@ -63,8 +69,8 @@ def test_what_speaks_against_it_is_said_of_the_film_and_of_the_run(run: RunFolde
     doubtful = replace(run, facts={**run.facts, "phantoms": True, "split_by": "film"})
     raw = replace(reader, predictor=replace(reader.predictor, calibrator=Uncalibrated()))
     assert ("Against believing it: 3 of 7 views; the probability isn't calibrated; the run learnt from "
-            "synthetic films, and its answers say nothing about people; in the test the same person may be on "
-            "both sides") in told(replace(ILL, reason="3 of 7 views"), doubtful, raw)
+            "synthetic films, and its answers say nothing about people; in the test the same person may be "
+            "on both sides") in told(replace(ILL, reason="3 of 7 views"), doubtful, raw)
 
 
 def test_of_several_classes_the_called_one_is_told(run: RunFolder, reader: Reader) -> None:

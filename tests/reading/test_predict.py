@@ -137,7 +137,7 @@ def write_fuzz(folder: Path, film_bytes: Callable[..., bytes]) -> int:
         data = bytearray(film_bytes(90, form, seed=number))
         if cut:
             return bytes(data[: rng.integers(1, int(0.9 * len(data)))])
-        data[rng.integers(8, len(data) - 12)] ^= 1 << rng.integers(8)  # not in the mark of its end
+        data[rng.integers(8, len(data) - 24)] ^= 1 << rng.integers(8)  # before the checksums and the end
         return bytes(data)
 
     contents = {
@@ -170,6 +170,7 @@ def bomb(number: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # what Pillow says of a TIFF that was cut
 def test_500_files_that_are_no_films_cost_none_of_50_films_its_answer(
         reader: Reader, film_bytes: Callable[..., bytes], tmp_path: Path) -> None:
     good = {f"film-{n}.{form.lower()}": film_bytes(20 + 4 * n, form, seed=n)
