@@ -139,6 +139,7 @@ class Receiver:
     def _opened(self, event: Any) -> None:
         socket = event.assoc.dul.socket
         self._lines[event.assoc] = _Line(socket, time.monotonic(), event.address[0])
+        socket.socket.settimeout(self.limits.idle_seconds)  # in the middle of a message too
         # The library would read as much as a peer announces, up to 4 GiB, before it looks at any of it.
         read = socket.recv
         socket.recv = lambda size: read(size) if size <= 2 * _LARGEST_PDU else \

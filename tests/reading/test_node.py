@@ -9,12 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,11 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+import requests
 from pydicom.uid import generate_uid
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, MRImageStorage, Verification
 
 from pneumo_tf.cohort import Cohort
@@ -31,7 +37,7 @@ from pneumo_tf.errors import OptionError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import results_of
 from pneumo_tf.reading.node import Limits, Node
-from pneumo_tf.reading.outbox import CAPTURE, REPORT, Outbox, Peer, by_dimse
+from pneumo_tf.reading.outbox import CAPTURE, REPORT, Outbox, Peer, PeerError, by_dimse, by_stow
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import RunFolder
 
@@ -305,12 +311,16 @@ class TestFilms:
 
     def test_one_of_another_instance_than_was_announced_is_declined(
             self, node: Node, said: list[str], films: Callable[[int], list[Path]]) -> None:
-        announced = films(1)[0]
-        film = pydicom.dcmread(announced)
-        film.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-        pydicom.dcmwrite(announced, film, enforce_file_format=False)
+        film = pydicom.dcmread(films(1)[0])
         with node.running(0) as port, association(port) as opened:
-            assert opened.send_c_store(announced).Status == 0xA900
+            request, context = C_STORE(), opened.accepted_contexts[1]
+            request.MessageID, request.Priority = 1, 2
+            request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = film.SOPClassUID, "1.2.3"
+            request.DataSet = BytesIO(encode(film, *film.original_encoding))
+            opened._reactor_checkpoint.clear()  # as send_c_store does
+            opened.dimse.send_msg(request, context.context_id)
+            assert opened.dimse.get_msg(block=True)[1].Status == 0xA900
+            opened._reactor_checkpoint.set()
         assert "another instance than was announced" in said[0]
         assert list(node.films.iterdir()) == []
 
@@ -424,3 +434,136 @@ def test_another_form_is_refused(text: str) -> None:
 def test_a_node_that_others_reach_must_know_whom_it_lets_in(node: Node) -> None:
     with pytest.raises(OptionError, match="must know whom it lets in"), node.running(0, host="0.0.0.0"):
         pass
+
+
+class Orthanc:
+    """An Orthanc of Debian's on loopback, with its own storage."""
+
+    def __init__(self, http: str) -> None:
+        self.http = http
+
+    def instances(self) -> list[dict[str, Any]]:
+        return [requests.get(f"{self.http}/instances/{one}/simplified-tags", timeout=20).json()
+                for one in requests.get(f"{self.http}/instances", timeout=20).json()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ports() -> tuple[int, int, int]:
+    """For Orthanc's DICOM and HTTP, and for the node."""
+    return free_port(), free_port(), free_port()
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path, ports: tuple[int, int, int], program: Callable[..., str]) -> Iterator[Orthanc]:
+    program("Orthanc", "--version")
+    plugins = [str(path) for path in Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb.so")]
+    settings = {"StorageDirectory": str(tmp_path / "orthanc"), "IndexDirectory": str(tmp_path / "orthanc"),
+                "DicomAet": "ORTHANC", "DicomPort": ports[0], "HttpPort": ports[1], "Plugins": plugins,
+                "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": True,
+                "DicomModalities": {"node": ["PNEUMO_TF", "127.0.0.1", ports[2]]},
+                "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    with (tmp_path / "orthanc.log").open("w") as log:
+        process = subprocess.Popen(["Orthanc", str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
+    served = Orthanc(f"http://127.0.0.1:{ports[1]}")
+    try:
+        until(lambda: answers(f"{served.http}/system"))
+        yield served
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_orthanc_forwards_a_study_and_receives_report_and_capture_back(
+        node: Node, orthanc: Orthanc, ports: tuple[int, int, int],
+        films: Callable[[int], list[Path]]) -> None:
+    archive, (film,) = Peer("ORTHANC", "127.0.0.1", ports[0]), films(1)
+    outbox = Outbox(node.folder / "results", by_dimse(archive, title="PNEUMO_TF"))
+    requests.post(f"{orthanc.http}/instances", data=film.read_bytes(), timeout=20).raise_for_status()
+    study, = requests.get(f"{orthanc.http}/studies", timeout=20).json()
+    with replace(node, results=RESULTS, outbox=outbox).running(ports[2]):
+        requests.post(f"{orthanc.http}/modalities/node/store", data=study, timeout=60).raise_for_status()
+        until(lambda: len(orthanc.instances()) == 3)
+    kept = orthanc.instances()
+    assert sorted(one["Modality"] for one in kept) == ["CR", "OT", "SR"]
+    assert len({one["StudyInstanceUID"] for one in kept}) == len({one["PatientID"] for one in kept}) == 1
+
+
+def test_results_go_to_an_archive_of_the_web(orthanc: Orthanc, tmp_path: Path, said: list[str],
+                                             films: Callable[[int], list[Path]]) -> None:
+    film, = films(1)
+    outbox = Outbox(tmp_path / "results", by_stow(f"{orthanc.http}/dicom-web"), said.append)
+    outbox.put(RESULTS(film, called(film)))
+    assert outbox.flush() == 2
+    assert sorted(one["Modality"] for one in orthanc.instances()) == ["OT", "SR"]
+    assert (outbox.waiting(), said) == ([], [])
+
+
+class TestWeb:
+    def test_results_wait_while_it_is_away(self, tmp_path: Path, films: Callable[[int], list[Path]]) -> None:
+        film, = films(1)
+        outbox = Outbox(tmp_path / "results", by_stow(f"http://127.0.0.1:{free_port()}/dicom-web"))
+        outbox.put(RESULTS(film, called(film)))
+        with pytest.raises(PeerError, match="no answer"):
+            outbox.flush()
+        assert len(outbox.waiting()) == 2
+
+    @pytest.mark.parametrize("status", [401, 404, 503])
+    def test_results_wait_where_it_lets_nobody_in(self, status: int, tmp_path: Path,
+                                                  films: Callable[[int], list[Path]]) -> None:
+        film, = films(1)
+        with web_server(status) as url:
+            outbox = Outbox(tmp_path / "results", by_stow(url))
+            outbox.put(RESULTS(film, called(film)))
+            with pytest.raises(PeerError, match=f"HTTP {status}"):
+                outbox.flush()
+        assert len(outbox.waiting()) == 2
+
+    def test_what_it_refuses_is_laid_aside_one_by_one(self, tmp_path: Path, said: list[str],
+                                                      films: Callable[[int], list[Path]]) -> None:
+        film, = films(1)
+        with web_server(409) as url:
+            outbox = Outbox(tmp_path / "results", by_stow(url), said.append)
+            outbox.put(RESULTS(film, called(film)))
+            assert outbox.flush() == 0
+        assert len(list((tmp_path / "results/refused").glob("*.dcm"))) == len(said) == 2
+
+    def test_a_service_must_be_of_the_web(self) -> None:
+        with pytest.raises(OptionError, match="must be named by its URL"):
+            by_stow("ORTHANC@127.0.0.1:4242")
+
+
+@contextmanager
+def web_server(status: int) -> Iterator[str]:
+    """A service that answers every request with that status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
+    finally:
+        server.shutdown()
+        server.server_close()
