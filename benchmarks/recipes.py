@@ -66,17 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inception", default="imagenet", help="weights of InceptionV3")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="rows, separated by commas")
+    parser.add_argument("--stressed", action="store_true",
+                        help="fix every threshold on clean and perturbed validation films, as sturdy does")
     parser.add_argument("--read", action="store_true", help="read finished runs only")
     return parser
 
 
 def _run(typed: argparse.Namespace, name: str, command: str, seed: int) -> Path | None:
     """The folder of a finished run."""
-    output = typed.output / f"{name}-{seed}"
+    output = typed.output / f"{name}-{seed}{'-stressed' * typed.stressed}"
+    rule = ("--operating-point", "stressed") if typed.stressed else ()
     finished = sorted(output.glob("runs/[!.]*/metrics.json"))
     if not finished and not typed.read:
         places = ("-p", typed.films, "-l", typed.labels, "-o", output, "--cache", typed.output / "cache")
-        subprocess.run([sys.executable, ROOT / "scripts/binary_class.py", *command.split(), *places,
+        subprocess.run([sys.executable, ROOT / "scripts/binary_class.py", *command.split(), *rule, *places,
                         "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
         finished = sorted(output.glob("runs/[!.]*/metrics.json"))
     return finished[-1].parent if finished else None

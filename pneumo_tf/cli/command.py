@@ -8,10 +8,8 @@ import io
 import os
 import shlex
 import sys
-import tempfile
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -125,7 +123,7 @@ def start_keras(threads: int | None) -> None:
     Raises:
         OptionError: Keras can't be started as keras.json or its environment variables want it.
     """
-    from pneumo_tf.progress import announce
+    from pneumo_tf.progress import announce, quiet
 
     if "keras" not in sys.modules:
         announce("Starting Keras")
@@ -134,7 +132,7 @@ def start_keras(threads: int | None) -> None:
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(threads)
     try:
-        with _quiet():
+        with quiet():
             import keras
 
             keras.ops.zeros(1)  # the backend greets once more when it computes for the first time
@@ -149,25 +147,3 @@ def start_keras(threads: int | None) -> None:
     from pneumo_tf.training.machine import pin_numbers
 
     pin_numbers()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what native libraries write to standard error; it is shown only where that ends in a traceback.
-
-    Redirected at the level of the file descriptor, because these lines don't pass through Python.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        before = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        started = False
-        try:
-            yield
-            started = True
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-            if not started:
-                kept.seek(0)
-                os.write(2, kept.read())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.dicom import identify
 from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.errors import FilmError, OptionError, choose_from
 from pneumo_tf.explain.methods import Explainer, check_methods
@@ -32,9 +33,9 @@ class Chosen:
     """A film to be explained; what isn't known of it is empty.
 
     Attributes:
-        name: Its id in the run, or its file's name without ending.
+        name: Its id in the run, or its file's name without ending; a DICOM film's instance UID.
         path: Its file; None where a film of the run is gone.
-        origin: What tells it from every other film: its run and id, or its file's path.
+        origin: What tells it from every other film: its run and id, or its file's path, or instance UID.
         label: Its true class.
         source: Its original file, relative to the source that was prepared.
     """
@@ -86,7 +87,10 @@ def _by_path(run: RunFolder | None, name: str) -> Chosen:
     if path.is_dir():
         raise FilmError("A film must be a file.", received=f"{path}, a folder",
                         remedy="Name the films in it.")
-    chosen = Chosen(path.stem, path, str(path.resolve()))
+    with path.open("rb") as file:
+        identity = identify(file)
+    chosen = Chosen(identity.instance, path, identity.instance) if identity else \
+        Chosen(path.stem, path, str(path.resolve()))
     if run is None:
         return chosen
     for film in run.cohort:

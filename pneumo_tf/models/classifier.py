@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,13 +58,32 @@ def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarra
 
 
 def with_features(model: keras.Model) -> keras.Model:
-    """A classifier that also gives what its last layer reads: films to (N, K + D), scores then features.
+    """A classifier that also gives what it makes its scores of: films to (N, K + D), scores then features.
 
-    One output, so that any engine computes it in the same pass and the scores stay the classifier's own.
+    The features are the input of the layer that gives the scores, before dropout; where scores of several
+    heads are averaged, the inputs of all their layers. One output, so that any engine computes it in the same
+    pass and the scores stay the classifier's own.
     """
-    output = model.layers[-1]
-    return keras.Model(model.inputs[0], layers.Concatenate(name="scores_and_features")(
-        [model.outputs[0], output.input]), name=model.name)
+    scores = model.outputs[0]
+    together = layers.Concatenate(dtype="float32", name="scores_and_features")([scores, *_read_for(scores)])
+    return keras.Model(model.inputs[0], together, name=model.name)
+
+
+def _read_for(scores: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """The vectors that scores are computed from by layers with weights."""
+    node = _node_of(scores)
+    if not node.operation.weights:  # an average, or an activation by itself
+        return [vector for part in node.input_tensors for vector in _read_for(part)]
+    vector = node.input_tensors[0]
+    while isinstance(_node_of(vector).operation, layers.Dropout):
+        vector = _node_of(vector).input_tensors[0]
+    return [vector]
+
+
+def _node_of(tensor: keras.KerasTensor) -> Any:
+    """The call of a layer that gave a tensor; a layer that several models share was called more than once."""
+    layer, call, _ = tensor._keras_history
+    return layer._inbound_nodes[call]
 
 
 def attach_head(network: keras.Model, head: Head, classes: int) -> keras.Model:

@@ -1,14 +1,15 @@
-"""Synthetic chest films of children with known lesions: data for demos, tests and measuring explanations.
+"""Synthetic films with known lesions, of children's chests or of skin: data for demos, tests and measuring.
 
-No patient stands behind them and nothing medical may be concluded from them. They are drawn from a small
-physical model (see anatomy.py); NORMAL films carry confounders (thymus, strong vessels, shallow
-breath, scoliosis) and every nuisance is drawn without knowing the class.
+No patient stands behind them and nothing medical may be concluded from them. They are drawn from small
+physical models (see anatomy.py and skin.py); NORMAL chest films carry confounders (thymus, strong vessels,
+shallow breath, scoliosis) and every nuisance is drawn without knowing the class.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,14 @@ from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.phantoms.anatomy import AIR_SHARE, WATER, Patient, draw_body, lung_mask, sample_patient
 from pneumo_tf.phantoms.film import Shot, expose, sample_shot
 from pneumo_tf.phantoms.lesions import Kind, fluid, lesion_mask
+from pneumo_tf.phantoms.skin import SkinKind, SkinPhantom, draw_skin
 from pneumo_tf.processes import in_processes
 from pneumo_tf.storage import make_folder, replacing, write_json
 
 _RECORD = "phantoms.json"
 _MODEL = 1  # raise it when the same seed draws other films
 _BACTERIAL_SHARE = 0.6
+_CHEST, _SKIN = "chest_xray", "skin"  # the folder of the films
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class Phantom:
 
 @dataclass(frozen=True)
 class PhantomFile:
-    """One film of a set: `stem` is its path under chest_xray/ and masks/, without a suffix."""
+    """One film of a set: `stem` is its path under chest_xray/ or skin/ and masks/, without a suffix."""
 
     stem: str
-    kind: Kind
+    kind: Kind | SkinKind
     patient_seed: int
     film_seed: int
 
@@ -83,10 +86,11 @@ def draw_shot(kind: Kind, patient: Patient, shot: Shot) -> Phantom:
     return Phantom(film, lesion_mask(lost, shot.frame), lung_mask(body.air, shot.frame))
 
 
-def plan_phantoms(*, films: int, patients: int, seed: int) -> list[PhantomFile]:
+def plan_phantoms(*, films: int, patients: int, seed: int, skin: bool = False) -> list[PhantomFile]:
     """The films of a set: half of the patients are healthy, 60 % of the sick have bacteria.
 
-    Every patient has one film; the others fall to patients at random.
+    Every patient has one film; the others fall to patients at random. Of skin, half of the patients have a
+    benign lesion.
 
     Raises:
         OptionError: Fewer than 2 patients, fewer films than patients, negative seed.
@@ -99,14 +103,16 @@ def plan_phantoms(*, films: int, patients: int, seed: int) -> list[PhantomFile]:
     counts = 1 + np.bincount(rng.integers(patients, size=films - patients), minlength=patients)
     sick = patients // 2
     bacterial = round(_BACTERIAL_SHARE * sick)
-    shares: dict[Kind, int] = {"normal": patients - sick, "bacteria": bacterial, "virus": sick - bacterial}
+    shares: dict[Kind | SkinKind, int] = {"benign": patients - sick, "malignant": sick} if skin else \
+        {"normal": patients - sick, "bacteria": bacterial, "virus": sick - bacterial}
     kinds = [kind for kind, share in shares.items() for _ in range(share)]
     numbered: Counter[str] = Counter()
     plan: list[PhantomFile] = []
     for index, (kind, count) in enumerate(zip(kinds, counts, strict=True)):
         numbered[kind] += 1
         first = sum(file.kind == kind for file in plan) + 1
-        names = _names(kind, number=numbered[kind], first=first, count=int(count))
+        names = [f"train/{kind}/IM-{index + 1:04}-{own:04}" for own in range(1, count + 1)] if skin else \
+            _names(kind, number=numbered[kind], first=first, count=int(count))
         plan += [PhantomFile(name, kind, _seed(seed, index, 0), _seed(seed, index, own))
                  for own, name in enumerate(names, start=1)]
     return plan
@@ -116,7 +122,7 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def _names(kind: Kind, *, number: int, first: int, count: int) -> list[str]:
+def _names(kind: str, *, number: int, first: int, count: int) -> list[str]:
     """Names as in the public data set, where each subtype numbers its own patients."""
     if kind != "normal":
         return [f"train/PNEUMONIA/person{number}_{kind}_{first + own}" for own in range(count)]
@@ -125,7 +131,7 @@ def _names(kind: Kind, *, number: int, first: int, count: int) -> list[str]:
 
 
 def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed: int = 42,
-                   workers: int = 1) -> Path:
+                   workers: int = 1, skin: bool = False) -> Path:
     """Draw a set of films into `folder`, or reuse the same set if it already lies there.
 
     Writes `chest_xray/train/<CLASS>/*.jpeg`, `masks/train/PNEUMONIA/*.png` (0 or 255, same stems) and
@@ -133,9 +139,11 @@ def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed:
 
     Args:
         workers: Processes that draw.
+        skin: Draw skin lesions in colour: `skin/train/benign/*.jpeg`, `skin/train/malignant/*.jpeg`, and
+            a mask of each.
 
     Returns:
-        The `chest_xray` folder.
+        The `chest_xray` or `skin` folder.
 
     Raises:
         OptionError: Numbers without meaning.
@@ -145,16 +153,17 @@ def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed:
     """
     if workers < 1:
         raise OptionError("At least one process must draw.", received=f"{workers} workers")
-    plan = plan_phantoms(films=films, patients=patients, seed=seed)
+    plan = plan_phantoms(films=films, patients=patients, seed=seed, skin=skin)
     record = {"model": _MODEL, "films": films, "patients": patients, "seed": seed,
               "files": [asdict(file) for file in plan]}
+    root = folder / (_SKIN if skin else _CHEST)
     if _holds(folder, record, plan):
-        return folder / "chest_xray"
+        return root
     make_folder(folder.parent)
     with replacing(folder) as temporary:
         in_processes(partial(_write, temporary), plan, workers=workers, description="Drawing films")
         write_json(temporary / _RECORD, record)
-    return folder / "chest_xray"
+    return root
 
 
 def _holds(folder: Path, record: dict[str, object], plan: list[PhantomFile]) -> bool:
@@ -177,18 +186,23 @@ def _read(record: Path) -> object:
 
 
 def _paths(folder: Path, file: PhantomFile) -> list[Path]:
-    film, mask = folder / "chest_xray" / f"{file.stem}.jpeg", folder / "masks" / f"{file.stem}.png"
+    """Where a film lies, and its mask where it has a lesion."""
+    root = _SKIN if file.kind in get_args(SkinKind) else _CHEST
+    film, mask = folder / root / f"{file.stem}.jpeg", folder / "masks" / f"{file.stem}.png"
     return [film] if file.kind == "normal" else [film, mask]
 
 
 def _write(folder: Path, file: PhantomFile) -> None:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # there are as many processes as cores
-    phantom = draw_phantom(file.kind, patient_seed=file.patient_seed, film_seed=file.film_seed)
+    is_skin = file.kind in get_args(SkinKind)
+    draw: Callable[..., Phantom | SkinPhantom] = draw_skin if is_skin else draw_phantom
+    phantom = draw(file.kind, patient_seed=file.patient_seed, film_seed=file.film_seed)
     cv2.setNumThreads(threads)
     quality = int(np.random.default_rng([file.film_seed, 8]).integers(72, 96))
     film, *mask = _paths(folder, file)
-    _encode(film, phantom.film, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    image = phantom.film[..., ::-1] if is_skin else phantom.film  # OpenCV has blue first
+    _encode(film, image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     for path in mask:
         _encode(path, phantom.lesion.astype(np.uint8) * 255, [])
 

@@ -20,7 +20,8 @@ import pandas as pd
 
 from pneumo_tf.cohort import Cohort, table_sha256
 from pneumo_tf.data.audit import audit, check_classes, check_two_classes
-from pneumo_tf.data.labels import load_cohort
+from pneumo_tf.data.dicom import DicomFilm
+from pneumo_tf.data.labels import load_cohort, unprepared
 from pneumo_tf.data.near_duplicates import near_duplicates
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.splits import SPLITS, leaked_patients, split_cohort, split_hash
@@ -111,6 +112,8 @@ def read_cohort(options: StudyOptions) -> Cohort:
     """
     cohort = load_cohort(options.labels, options.films, extension=options.extension,
                          patients=options.patients)
+    if dicom := [film for film in cohort if film.facts.get("format") == DicomFilm.format and not film.source]:
+        raise unprepared(len(dicom))
     check_two_classes(cohort)
     options.positive_class(cohort.classes)
     return cohort

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from pneumo_tf.models.classifier import (
     multiply_adds,
     pooled_features,
     unfreeze,
+    with_features,
 )
 from pneumo_tf.models.heads import HEADS, softmax_head
 
@@ -178,3 +181,23 @@ def test_networks_cost_what_is_published(name: str, published: float) -> None:
     network = build_backbone(BACKBONES[name], 224)
     top = 512 * 1000 if name == "resnet18" else 576 * 1024 + 1024 * 1000
     assert multiply_adds(network) + top == pytest.approx(published, rel=0.02)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_features_are_what_the_last_layer_makes_scores_of(head: str,
+                                                              small_network: keras.Model) -> None:
+    model = attach_head(small_network, HEADS[head], 3)
+    both = with_features(model).predict(FILMS, verbose=0)
+    scores, features = both[:, :3], both[:, 3:]
+    np.testing.assert_allclose(scores, model.predict(FILMS, verbose=0), atol=1e-6)
+    kernel, bias = model.layers[-1].get_weights()
+    activation = model.layers[-1].activation
+    np.testing.assert_allclose(activation(features @ kernel + bias), scores, atol=1e-5)
+
+
+def test_a_network_from_a_file_has_the_same_features(small_network: keras.Model, tmp_path: Path) -> None:
+    model = attach_head(small_network, softmax_head, 2)
+    model.save(tmp_path / "model.keras")
+    read = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(with_features(read).predict(FILMS, verbose=0),
+                               with_features(model).predict(FILMS, verbose=0), atol=1e-6)

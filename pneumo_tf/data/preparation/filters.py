@@ -27,8 +27,8 @@ class FilterOptions:
     """What is done to the pixels of every film.
 
     Attributes:
-        brightness: Factor on the pixel values; 1 changes nothing. None is 1 where the lungs are cut out: the
-            tutorial's filter was measured to make their calls easier to upset. Else it is the tutorial's 0.7.
+        brightness: Factor on the pixel values; 1 changes nothing. None is 1 where lungs are cut out, whose
+            darkest and brightest greys the tutorial's filter would clip, and else the tutorial's 0.7.
         contrast: Factor on the distance from the film's mean grey; None is 1 or the tutorial's 2, likewise.
         size: Pixels of the longer side, or of both.
         fit: "thumbnail" keeps the proportions and never enlarges, "pad" centres the film on a black

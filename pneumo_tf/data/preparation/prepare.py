@@ -11,6 +11,7 @@ from typing import Any
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.listing import Listing, list_films
+from pneumo_tf.data.patients import read_salt
 from pneumo_tf.data.preparation.filters import AUTO, FilterOptions
 from pneumo_tf.data.preparation.record import Part
 from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, refuse_without_classes
@@ -37,6 +38,7 @@ class PrepareOptions:
         name: The class of all films, for a source that is one folder of one class.
         exclude: Patterns of files to leave out.
         folders: Only these top folders of the source; empty for all.
+        anonymous: Hash the instances of DICOM films too, by which they are called in the records.
 
     Raises:
         OptionError: A name that can't be a class and the start of a file name.
@@ -48,6 +50,7 @@ class PrepareOptions:
     name: str = ""
     exclude: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    anonymous: bool = False
 
     def __post_init__(self) -> None:
         if (self.name and not self.label) or set(self.name) & set("/\\:") or self.label.startswith("."):
@@ -63,7 +66,8 @@ class PrepareOptions:
         """The options as JSON holds them, the filters' among them; a seed only where it decides anything."""
         return {**self.filters.to_json(), "per_class": self.per_class,
                 "seed": self.seed if self.per_class else None, "name": self.label,
-                "exclude": list(self.exclude), "folders": list(self.folders)}
+                "exclude": list(self.exclude), "folders": list(self.folders),
+                **({"anonymous": True} if self.anonymous else {})}
 
 
 def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *, workers: int = 1,
@@ -100,6 +104,8 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
                              folders=options.folders)
         refuse_without_classes(listing, source, options.label)
         films = _inspected(listing, opened, workers)
+        if films.has_dicom:
+            films = replace(films, salt=read_salt(target.absolute().parent), anonymous=options.anonymous)
         filters = replace(options.filters, depth=options.filters.depth or films.depth,
                           fit=_settled_fit(options.filters, films, opened, workers))
         options = replace(options, filters=filters)

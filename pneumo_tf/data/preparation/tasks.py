@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pneumo_tf.data.dicom import Identity, identify
 from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jpeg, read_film, refuse_blank
 from pneumo_tf.data.preparation.filters import FilterOptions, find_lungs, framed_and_filtered
 from pneumo_tf.data.sources import Source
@@ -21,12 +22,14 @@ NO_LUNGS = "no lungs found: cropped to its middle"
 
 
 class Inspection(NamedTuple):
-    """What the bytes of a file tell: hash, facts, bits of grey beyond 8; or the trouble with them."""
+    """What the bytes of a file tell: hash, facts, bits of grey beyond 8, of DICOM whose film it is; or the
+    trouble with them."""
 
     sha256: str
     facts: dict[str, str]
     trouble: str
     depth: int | None = None
+    identity: Identity | None = None
 
 
 def inspect_film(file: str, *, source: Source) -> Inspection:
@@ -35,13 +38,13 @@ def inspect_film(file: str, *, source: Source) -> Inspection:
         data = source.read(file)
     except OSError as failure:
         return Inspection("", {}, _cannot_be_opened(failure))
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256, identity = hashlib.sha256(data).hexdigest(), identify(data)
     try:
         image = open_film(data, decode=False)
         depth = film_depth(open_film(data)) if image.mode.startswith("I") else None
-        return Inspection(sha256, film_facts(image, data), "", depth)
+        return Inspection(sha256, film_facts(image, data), "", depth, identity)
     except FilmError as failure:
-        return Inspection(sha256, {}, failure.received)
+        return Inspection(sha256, {}, failure.received, identity=identity)
 
 
 class Filtered(NamedTuple):
