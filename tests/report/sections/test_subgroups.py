@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pneumo_tf.evaluation.shortcuts import fact_table
 from pneumo_tf.report.sections.subgroups import SUBGROUP, content
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import read_run
@@ -50,6 +51,13 @@ def test_few_films_are_called_few_instead_of_an_interval(run_with):
     assert row["cells"][0][1] == "only 3 films"
     assert row["cells"][1][0] == "–"
     assert "fewer than 10 films" in row["cells"][1][1]
+
+
+@pytest.mark.parametrize("code", ["en", "es"])
+@pytest.mark.parametrize("fact", fact_table([]))
+def test_every_fact_that_parts_films_has_a_title(run_with, fact, code):
+    share = SMALL | {"by": fact, "from": 0.0, "to": 1.0}
+    assert len(shown(run_with(share), code)[0]["title"]) > 5
 
 
 def test_thirds_are_named_by_their_range_and_gaps_are_dashes(run_with):
