@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from pneumo_tf.cohort import Radiograph
+from pneumo_tf.evaluation.shortcuts import fact_table
 from pneumo_tf.report.sections.subgroups import SUBGROUP, content
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import read_run
@@ -84,3 +86,10 @@ def test_names_of_groups_are_text(run_with, filled):
     html = filled(SUBGROUP, read_run(run_with(BACTERIA | {"name": "<script>1</script>"})))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize("code", ["en", "es"])
+def test_every_fact_of_the_files_can_part_the_films(run_with, code):
+    facts = fact_table([Radiograph(id="a", label="NORMAL")])
+    parts = [SMALL | {"by": fact, "from": 0, "to": 1} for fact in facts]
+    assert len(shown(run_with(*parts), code)) == len(facts) >= 10
