@@ -70,13 +70,6 @@ def test_thirds_are_named_by_their_range_and_gaps_are_dashes(run_with):
     assert groups["rows"][0]["cells"][0] is None
 
 
-def test_every_fact_that_parts_films_has_words(run_with):
-    facts = ("jpeg_quality", "bytes", "megapixels", "aspect", "colour", "jpeg")
-    for code in ("en", "es"):
-        parts = [SMALL | {"by": fact, "from": 0.0, "to": 0.0} for fact in facts]
-        assert len({groups["title"] for groups in shown(run_with(*parts), code)}) == len(facts)
-
-
 def test_what_the_pipeline_records_can_be_shown(finished_run, run_of):
     assert {groups["title"] for groups in shown(finished_run)} == {
         "Pixels of the original film, in millions", "Size of the original file, in bytes",
