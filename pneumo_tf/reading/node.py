@@ -7,6 +7,7 @@ made, so that nothing is there twice.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -32,7 +33,8 @@ from pneumo_tf.storage import guarded, make_folder, replacing, write_json
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-TITLE, PORT = "PNEUMO_TF", 11112
+TITLE, PORT, FILMS = "PNEUMO_TF", 11112, "films"
+_INSTANCE = re.compile(r"[0-9.]{1,64}")  # a UID of PS3.5 9.1
 _MEBIBYTE = 2**20
 # CR; DX for presentation; secondary captures, of which the grey ones may be films.
 _KINDS = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", CAPTURE,
@@ -188,7 +190,7 @@ class Receiver:
             header = read_header(BytesIO(data))
         except FilmError as failure:
             return self._declined(_NOT_UNDERSTOOD, failure.received, uid)
-        if not re.fullmatch(r"[0-9.]{1,64}", uid) or header.get("SOPInstanceUID") != uid:
+        if not _INSTANCE.fullmatch(uid) or header.get("SOPInstanceUID") != uid:
             return self._declined(_MISMATCH, "another instance than was announced", uid)
         if header.get("Manufacturer") == MAKER:  # a result that an archive sends on to us
             return _SUCCESS
@@ -246,6 +248,7 @@ class Node:
 
     Attributes:
         folder: Holds `films/`, `answers/` (one JSON each) and what the outbox keeps.
+        version: Name of a folder for the answers; films with answers of another version are answered anew.
         answer: A film's file to its answer.
         results: A film's file and its answer to the objects that are sent back.
         outbox: Where these wait for the archive; None sends nothing back.
@@ -255,6 +258,7 @@ class Node:
 
     folder: Path
     answer: Callable[[Path], Answer]
+    version: str = ""
     results: Results = lambda *_: ()
     outbox: Outbox | None = None
     title: str = TITLE
@@ -269,11 +273,23 @@ class Node:
 
     @property
     def films(self) -> Path:
-        return self.folder / "films"
+        return self.folder / FILMS
 
     def answer_file(self, film: Path) -> Path:
         """Where the answer of a film lies once it is given."""
-        return self.folder / "answers" / f"{film.stem}.json"
+        return self.folder / "answers" / self.version / f"{film.stem}.json"
+
+    def answered(self, film: Path) -> Answer | None:
+        """The answer of a film that was received; None where it isn't given yet."""
+        try:
+            kept = json.loads(self.answer_file(film).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Answer(**{**kept, "probabilities": tuple(kept["probabilities"])})
+
+    def expects(self, film: Path) -> bool:
+        """Whether a file among the films is one that came over the network, or may be."""
+        return film.suffix == ".dcm" and bool(_INSTANCE.fullmatch(film.stem))
 
     @contextmanager
     def running(self, port: int = PORT, host: str = "127.0.0.1") -> Iterator[int]:
@@ -283,10 +299,11 @@ class Node:
             OptionError: As `Receiver.listening`.
             StorageError: As `Receiver.listening`.
         """
-        for folder in (self.films, self.folder / "answers"):
+        for folder in (self.films, self.folder / "answers" / self.version):
             make_folder(folder)
-        for begun in self.folder.glob("*/.*.*"):  # when the last node was killed
-            begun.unlink()
+        for pattern in ("*/.*.*", "answers/*/.*.*"):
+            for begun in self.folder.glob(pattern):  # when the last node was killed
+                begun.unlink()
         for film in sorted(self.films.glob("[!.]*.dcm")):
             if not self.answer_file(film).is_file():
                 self._films.put(film)

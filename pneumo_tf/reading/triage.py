@@ -15,12 +15,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.incoming import Given, Incoming, opened
 from pneumo_tf.reading.overlays import overlay_name
 from pneumo_tf.reading.page import Worklist, worklist_page
-from pneumo_tf.reading.worklist import Waiting, ranked, waiting, worklist_csv
+from pneumo_tf.reading.worklist import Group, Waiting, ranked, waiting, worklist_csv
 from pneumo_tf.report.words import Language
 from pneumo_tf.storage import locked, make_folder, write_json, write_text
 
@@ -176,6 +180,12 @@ class Triage:
         if not path.is_file():
             self.draw(film)
         return path
+
+    def heat_map(self, file: Path, answer: Answer) -> NDArray[np.uint8]:
+        """The heat map of an answered film as a picture, uint8 (H, W, 3)."""
+        assert self.draw is not None
+        self.draw(Waiting(answer, file, self.moment, Group.OTHER))
+        return np.asarray(in_mode(read_film_file(self._overlay(answer)), "RGB"))
 
     def _overlay(self, answer: Answer) -> Path:
         return self.output / OVERLAYS / overlay_name(answer.id)
