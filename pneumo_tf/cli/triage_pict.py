@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
-from pneumo_tf.cli.predict_pict import choose_engine, reader_of, terms_of
+from pneumo_tf.cli.predict_pict import add_put_right, choose_engine, reader_of, terms_of
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
 from pneumo_tf.storage import make_folder
@@ -63,6 +63,7 @@ def build_parser() -> command.Parser:
     parser.add_argument("--views", type=options.whole_number(at_least=1, at_most=1000), metavar="N",
                         default=_VIEWS, help="views of each film behind the range of its probability, itself "
                         "among them")
+    add_put_right(parser)
     parser.add_argument("--explain", type=options.whole_number(at_least=1), metavar="N", default=unset,
                         help="show where the network looks on the first N films of the page")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
@@ -127,15 +128,23 @@ def act(typed: argparse.Namespace) -> None:
 
 def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path,
             output: Path) -> tuple[Triage, Reader]:
+    from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.triage import OVERLAYS, Triage
 
     engine, _ = choose_engine(typed, run, is_alone=False)
-    reader, threads = reader_of(typed, run, engine), getattr(typed, "threads", None)
+    reader, threads, batch = reader_of(typed, run, engine), getattr(typed, "threads", None), batch_of(run)
+    if batch is not None:
+        reader = replace(reader, gather=batch.add)
+
+    def cautions() -> list[str]:
+        difference = batch.difference() if batch is not None else None
+        return sentences(difference, reader.words) if difference is not None and difference.differs else []
+
     is_live = any(name in typed for name in ("serve", "watch", "listen"))
     draws = any(name in typed for name in ("serve", "explain", "send", "stow"))
     return Triage(folder=folder, output=output, answers=reader.answers, positive=run.positive, run=run.name,
                   words=reader.words, terms=terms_of(str(folder.resolve()), run, reader, engine),
-                  live="watch" if is_live else "",
+                  live="watch" if is_live else "", cautions=cautions,
                   draw=_drawer(run, reader, output / OVERLAYS, threads) if draws else None,
                   explained=getattr(typed, "explain", 0)), reader
 
