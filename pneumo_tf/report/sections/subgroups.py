@@ -11,7 +11,7 @@ from pneumo_tf.report.words import Cell, Language
 from pneumo_tf.runs.folder import RunFolder
 
 _FEW = 10
-_DECIMALS = {"megapixels": 2, **dict.fromkeys(FRAMING_FACTS, 2)}
+_DECIMALS = dict.fromkeys(("megapixels", *FRAMING_FACTS), 2)
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
