@@ -18,11 +18,10 @@ from typing import Any, TextIO
 
 from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
-from pneumo_tf.storage import guarded, locked, make_folder, write_json
+from pneumo_tf.storage import guarded, harmless, locked, make_folder, write_json
 
 COLUMNS = ("id", "call", "probability", "low", "high", "score", "threshold", "refusal", "reason", "ms")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets compute (OWASP, CSV injection)
 
 
 def cells(answer: Answer, classes: Sequence[str]) -> dict[str, Any]:
@@ -33,11 +32,6 @@ def cells(answer: Answer, classes: Sequence[str]) -> dict[str, Any]:
         row |= dict(zip((f"p_{name}" for name in classes),
                         map(_short, answer.probabilities or [None] * len(classes)), strict=True))
     return row
-
-
-def harmless(cell: Any) -> Any:
-    """A cell of a CSV that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 @dataclass
@@ -75,7 +69,7 @@ class Table:
     def write_header(self) -> None:
         """Name the columns of a CSV."""
         if not self.is_json:
-            self.stream.write(_csv_line(cells(Answer(""), self.classes)))
+            self.stream.write(_csv_line(map(harmless, cells(Answer(""), self.classes))))
             self.stream.flush()
 
     def count(self, refusal: str) -> None:

@@ -35,7 +35,7 @@ from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
 from pneumo_tf.runs.reference import is_cropped, write_reference
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
 from pneumo_tf.studies.reference import fit_reference
@@ -157,9 +157,9 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
         stress = stress_validation(task, trained, positive, patient=plan.rule.startswith(STRESSED))
     point = choose(judged, rule=plan.rule, stressed=stress.scores)
     cohort.write_csv(folder / SPLIT)
-    pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
+    write_csv(folder / HISTORY, pd.DataFrame(trained.history))
     predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
-    predictions.to_csv(folder / PREDICTIONS, index=False)
+    write_csv(folder / PREDICTIONS, predictions)
     announce("Figures")
     with task.stages.measure("figures"):
         compared = cross_fitted(judged, seed=options.seed)
