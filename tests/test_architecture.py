@@ -21,9 +21,9 @@ FLOORS = {
     "explain": 9,
     "reading": 10,
     "studies": 11,
-    "cli": 12, "__main__": 13, "scripts": 14,
+    "library": 12, "cli": 12, "__main__": 13, "scripts": 14,
 }
-SEPARATE = {frozenset({"data", "evaluation"})}
+SEPARATE = {frozenset({"data", "evaluation"}), frozenset({"library", "cli"})}
 LIGHT = {room for room, floor in FLOORS.items() if floor <= 4}
 MAY_NAME_TENSORFLOW = {"pneumo_tf/models/formats.py"}
 SOURCES = sorted([*(ROOT / "pneumo_tf").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])

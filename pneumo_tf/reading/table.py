@@ -114,7 +114,8 @@ def table_at(path: Path, *, terms: Mapping[str, Any]) -> Iterator[Table]:
             if not stream.tell():
                 table.write_header()
             yield table
-        write_json(beside, {**terms, "answered": table.answered, "refused": dict(table.refused), **table.notes})
+        write_json(beside, {**terms, "answered": table.answered, "refused": dict(table.refused),
+                            **table.notes})
 
 
 def table_on_screen(classes: Sequence[str], *, is_json: bool) -> Table:
