@@ -72,7 +72,7 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
     typed.views = getattr(typed, "views", _VIEWS if is_alone else 1)
     typed.lang = getattr(typed, "lang", (run.facts.get("options") or {}).get("lang") or "en")
     engine, later = choose_engine(typed, run, is_alone=is_alone)
-    reader = _reader(typed, run, engine)
+    reader = reader_of(typed, run, engine)
     if is_alone:
         refused.update(_read_one(typed, given, run, reader))
     else:
@@ -97,7 +97,8 @@ def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) 
     return (KERAS, engine) if missing and is_alone and typed_engine == AUTO else (engine, "")
 
 
-def _reader(typed: argparse.Namespace, run: RunFolder, engine: str) -> Reader:
+def reader_of(typed: argparse.Namespace, run: RunFolder, engine: str) -> Reader:
+    """What reads films for the options, `views` and `lang` among them."""
     from pneumo_tf.reading.predict import Reader, learnt_films
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.predictor import predictor_of
@@ -132,7 +133,9 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
 
     path, passed = _table_path(typed, given), Counter[str]()
     reader = _explaining(typed, run, reader, Path.cwd() if path is None else path.with_suffix(""))
-    with _table(path, _terms(typed, given, run, reader, engine), is_json=typed.json) as table, \
+    whole = len(given) == 1 and not given[0].is_list
+    terms = terms_of(str(given[0].path.resolve()) if whole else "a list", run, reader, engine)
+    with _table(path, terms, is_json=typed.json) as table, \
             progress_bar("Films", _count(given)) as advance, \
             opened(given, pass_over=lambda name: passed.update([name])) as films:
         for answer in reader.answers(film for film in films if not table.has(film.id)):
@@ -174,17 +177,15 @@ def _table(path: Path | None, terms: dict[str, Any], *, is_json: bool) -> Abstra
     return table_at(path, terms=terms)
 
 
-def _terms(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder, reader: Reader,
-           engine: str) -> dict[str, Any]:
-    """What the rows of a table depend on."""
+def terms_of(films: str, run: RunFolder, reader: Reader, engine: str) -> dict[str, Any]:
+    """What answers depend on: what was named, and all that answers it."""
     from pneumo_tf.runs.graphs import network_sha256
 
     predictor = reader.predictor
-    whole = len(given) == 1 and not given[0].is_list
     return {"run": run.name, "network_sha256": network_sha256(run), "engine": engine,
             "classes": run.classes, "positive": run.positive, "threshold": predictor.threshold,
-            "calibration": predictor.calibrator.to_json(), "views": reader.views, "lang": typed.lang,
-            "films": str(given[0].path.resolve()) if whole else "a list"}
+            "calibration": predictor.calibrator.to_json(), "views": reader.views,
+            "lang": reader.words.code, "films": films}
 
 
 def _count(given: Sequence[Given]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
-from pneumo_tf.cli.predict_pict import choose_engine
+from pneumo_tf.cli.predict_pict import choose_engine, reader_of, terms_of
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
 
@@ -40,6 +40,7 @@ def build_parser() -> command.Parser:
     unset = argparse.SUPPRESS
     parser.add_argument("folder", metavar="DIR", help="folder that films come into")
     options.add_run(parser)
+    options.add_at(parser)
     parser.add_argument("-o", "--output", metavar="DIR", default=unset,
                         help=f"folder of the worklist (default: {MODEL_FOLDER}/worklist/<folder's name>)")
     parser.add_argument("--watch", type=options.positive_number, nargs="?", const=_SECONDS, default=unset,
@@ -96,23 +97,15 @@ def act(typed: argparse.Namespace) -> None:
 
 
 def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path, output: Path) -> Triage:
-    from pneumo_tf.reading.predict import Reader
     from pneumo_tf.reading.triage import OVERLAYS, Triage
-    from pneumo_tf.report.words import language
-    from pneumo_tf.runs.graphs import network_sha256
-    from pneumo_tf.runs.predictor import predictor_of
 
     engine, _ = choose_engine(typed, run, is_alone=False)
-    threads = getattr(typed, "threads", None)
-    reader = Reader(predictor=predictor_of(run, engine=engine, threads=threads), words=language(typed.lang),
-                    views=typed.views)
-    terms = {"run": run.name, "network_sha256": network_sha256(run), "engine": engine, "views": typed.views,
-             "threshold": run.threshold, "calibration": run.facts.get("calibration"), "lang": typed.lang,
-             "films": str(folder.resolve())}
+    reader, threads = reader_of(typed, run, engine), getattr(typed, "threads", None)
     is_live = "serve" in typed or "watch" in typed
     draws = "serve" in typed or "explain" in typed
     return Triage(folder=folder, output=output, answers=reader.answers, positive=run.positive, run=run.name,
-                  words=reader.words, terms=terms, live="watch" if is_live else "",
+                  words=reader.words, terms=terms_of(str(folder.resolve()), run, reader, engine),
+                  live="watch" if is_live else "",
                   draw=_drawer(run, reader, output / OVERLAYS, threads) if draws else None,
                   explained=getattr(typed, "explain", 0))
 

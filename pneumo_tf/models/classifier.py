@@ -124,12 +124,17 @@ def depth_groups(model: keras.Model, network: keras.Model) -> dict[str, int]:
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Multiplications with an addition that one film takes: those of convolutions and dense layers.
+    """Multiplications with an addition that one film takes: of convolutions, dense layers and attention.
 
-    Every value of a kernel is used once at each position of the layer's output. Normalisation, activation and
-    pooling are left out, as is usual. The size of the network's input must be known.
+    Every value of a kernel is used once at each position of the layer's output; attention also compares all
+    pairs of positions and sums over them. Normalisation, activation and pooling are left out, as is usual.
+    The size of the network's input must be known.
     """
-    counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
-    return sum(math.prod(layer.output.shape[1:-1]) * math.prod(weight.shape)
-               for layer in network.layers if isinstance(layer, counted)
-               for weight in layer.weights if weight.name.endswith("kernel"))
+    counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense,
+               layers.MultiHeadAttention)
+    kernels = sum(math.prod(layer.output.shape[1:-1]) * math.prod(weight.shape)
+                  for layer in network.layers if isinstance(layer, counted)
+                  for weight in layer.weights if weight.name.endswith("kernel"))
+    pairs = sum(2 * layer.output.shape[1] ** 2 * layer.output.shape[2]
+                for layer in network.layers if isinstance(layer, layers.MultiHeadAttention))
+    return kernels + pairs

@@ -11,16 +11,15 @@ from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.predict import Reader
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.operating_points import point_of
 from pneumo_tf.runs.predictor import Predictor
 
 _WIDTH = 96
 
 
 def block(answer: Answer, run: RunFolder, reader: Reader, *, at: str = "") -> str:
-    """The call in words, its probability and range, how often such a call was right in the test, and what
-    speaks against believing it; or the refusal and its reason.
-
-    `at` is the place whose operating point the reader has; "" for the run's own.
+    """The call in words, its probability and range, how often such a call was right in the test or at the
+    place `at`, whose operating point the reader has, and what speaks against believing it; or the refusal.
     """
     words, predictor, say = reader.words, reader.predictor, reader.words.say
     if answer.refusal:
@@ -30,7 +29,7 @@ def block(answer: Answer, run: RunFolder, reader: Reader, *, at: str = "") -> st
         reasons = [*([answer.reason] if answer.reason else []), *_doubts(run, predictor, words)]
         lines = [say("answer.call", film=answer.id, call=answer.call),
                  _probability(answer, predictor, words, reader.views), _score(answer, predictor, words),
-                 say("answer.right.elsewhere", at=at) if at else _right(answer.call, run, words),
+                 _right_at(answer.call, run, at, words) if at else _right(answer.call, run, words),
                  say("answer.against", reasons="; ".join(reasons)) if reasons
                  else say("answer.nothing_against")]
     first, *others = [*lines, say("caution.device")]
@@ -71,6 +70,17 @@ def _right(call: str, run: RunFolder, words: Language) -> str:
     return words.say("answer.right", call=call, of=words.count(figure["of"], "film"),
                      count=words.number(figure["count"]), value=percent(figure["value"]),
                      interval=words.interval(figure, percent), share=percent(share))
+
+
+def _right_at(call: str, run: RunFolder, place: str, words: Language) -> str:
+    """How often such a call was right among the films that a place was fitted by."""
+    figure = point_of(run, place).record["figures"]["ppv" if call == run.positive else "npv"]["after"]
+    if figure["value"] is None:
+        return words.say("answer.right.absent", why=words.say(f"why.{figure['why']}"))
+    percent = partial(words.percent, digits=1)
+    return words.say("answer.right.at", call=call, place=place, of=words.count(figure["of"], "film"),
+                     count=words.number(figure["count"]), value=percent(figure["value"]),
+                     interval=words.interval(figure, percent))
 
 
 def _doubts(run: RunFolder, predictor: Predictor, words: Language) -> list[str]:

@@ -102,20 +102,10 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     if elsewhere.recalibrate is not None:
         check_labelled(cohort.labels, run.classes, elsewhere.recalibrate)
     make_folder(folder)
-    predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
-    predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
-    overlap = find_overlap(run, cohort, elsewhere.films, predictor.read, workers=predictor.workers)
-    if overlap["films"] and not elsewhere.allow_known:
-        raise FilmError(
-            "Films from elsewhere must be new to the run.",
-            received=f"{overlap['films']} of {len(cohort)} that it knows ({overlap['copies']} byte for byte, "
-                     f"{overlap['alike']} by their looks), e.g. {overlap['example']}",
-            remedy="Leave them out, or add --allow-known to see figures that are too good.")
+    predictor, overlap, scores = score_films(
+        run, cohort, elsewhere,
+        remedy="Leave them out, or add --allow-known to see figures that are too good.")
     place = _place(run, name, elsewhere)
-    files = [elsewhere.films / film.file for film in cohort]
-    with progress_bar("Films from elsewhere", len(files)) as advance:
-        scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
-                                  classes=run.classes)
     announce("Figures")
     write_json(place / METRICS, {
         "name": place.name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -129,6 +119,33 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     with replacing(place / PREDICTIONS) as temporary:
         predictions.to_csv(temporary, index=False)
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
+
+
+def score_films(run: RunFolder, cohort: Cohort, elsewhere: Elsewhere, *,
+                remedy: str) -> tuple[Predictor, dict[str, Any], Scores]:
+    """What a run says of films from elsewhere, as of `known_films`.
+
+    Args:
+        remedy: What to do about films that the run knows.
+
+    Returns:
+        The run's predictor, what `find_overlap` found, and the uncalibrated scores.
+
+    Raises:
+        FilmError: One is unreadable or was prepared in another way, or the run knows some of them.
+    """
+    predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
+    predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
+    overlap = find_overlap(run, cohort, elsewhere.films, predictor.read, workers=predictor.workers)
+    if overlap["films"] and not elsewhere.allow_known:
+        raise FilmError(
+            "Films from elsewhere must be new to the run.",
+            received=f"{overlap['films']} of {len(cohort)} that it knows ({overlap['copies']} byte for byte, "
+                     f"{overlap['alike']} by their looks), e.g. {overlap['example']}", remedy=remedy)
+    files = [elsewhere.films / film.file for film in cohort]
+    with progress_bar("Films from elsewhere", len(files)) as advance:
+        values = predictor.scores(files, advance=advance)
+    return predictor, overlap, Scores.of_cohort(cohort, values, run.positive, classes=run.classes)
 
 
 def _place(run: RunFolder, name: str, elsewhere: Elsewhere) -> Path:

@@ -26,7 +26,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "resnet18", "vgg16_dwsep"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "efficientnet_lite2",
+                                  "resnet18", "dinov2_small", "vgg16_dwsep"])
 def test_the_costs_are_those_of_the_network_that_is_built(name: str) -> None:
     known, network = PUBLISHED[name], build_backbone(BACKBONES[name], BACKBONES[name].size)
     assert (network.count_params(), multiply_adds(network), network.output_shape[-1]) == (
