@@ -23,18 +23,17 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.data.dicom import read_header
+from pneumo_tf.data.dicom import is_uid, read_header
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import MAKER
 from pneumo_tf.reading.outbox import CAPTURE, Outbox, checked_title, pynetdicom
-from pneumo_tf.storage import guarded, make_folder, replacing, write_json
+from pneumo_tf.storage import locked, make_folder, replacing, write_json
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 TITLE, PORT, FILMS = "PNEUMO_TF", 11112, "films"
-_INSTANCE = re.compile(r"[0-9.]{1,64}")  # a UID of PS3.5 9.1
 _MEBIBYTE = 2**20
 # CR; DX for presentation; secondary captures, of which the grey ones may be films.
 _KINDS = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", CAPTURE,
@@ -101,14 +100,19 @@ class Receiver:
         """Listen, and yield the port: a free one for 0.
 
         Raises:
-            OptionError: A title that isn't one, anybody let in from other machines, or no library.
-            StorageError: The folder can't be written to, or the port is taken.
+            OptionError: A title that isn't one, a port that is taken, anybody let in from other machines, or
+                no library.
+            StorageError: The folder can't be written to.
         """
         _refuse_open_door(host, self.peers)
         application = self._application()
         make_folder(self.folder)
-        with guarded(Path(f"{host}:{port}")):
+        try:
             server = application.start_server((host, port), block=False, evt_handlers=self._handlers())
+        except OSError as failure:
+            raise OptionError("A node needs an address of this machine and a free port.",
+                              received=f"{host}:{port} ({failure.strerror})",
+                              remedy="Name another port, or 127.0.0.1.") from failure
         stopped = Event()
         guard = Thread(target=self._watch, args=(application, stopped), daemon=True)
         guard.start()
@@ -190,7 +194,7 @@ class Receiver:
             header = read_header(BytesIO(data))
         except FilmError as failure:
             return self._declined(_NOT_UNDERSTOOD, failure.received, uid)
-        if not _INSTANCE.fullmatch(uid) or header.get("SOPInstanceUID") != uid:
+        if not is_uid(uid) or header.get("SOPInstanceUID") != uid:
             return self._declined(_MISMATCH, "another instance than was announced", uid)
         if header.get("Manufacturer") == MAKER:  # a result that an archive sends on to us
             return _SUCCESS
@@ -204,6 +208,7 @@ class Receiver:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            _sync_names(path.parent)
         except StorageError as failure:
             return self._declined(_NO_ROOM, failure.received, path.stem)
         self.arrived(path)
@@ -226,6 +231,16 @@ class _Line:
     def hang_up(self) -> None:
         with suppress(OSError, AttributeError):  # it has just gone
             self.socket.socket.shutdown(2)
+
+
+def _sync_names(folder: Path) -> None:
+    """Make the names in a folder outlive a power failure, where the system can."""
+    with suppress(PermissionError):  # Windows opens no folder
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _refuse_open_door(host: str, peers: Sequence[str]) -> None:
@@ -289,7 +304,7 @@ class Node:
 
     def expects(self, film: Path) -> bool:
         """Whether a file among the films is one that came over the network, or may be."""
-        return film.suffix == ".dcm" and bool(_INSTANCE.fullmatch(film.stem))
+        return film.suffix == ".dcm" and is_uid(film.stem)
 
     @contextmanager
     def running(self, port: int = PORT, host: str = "127.0.0.1") -> Iterator[int]:
@@ -297,10 +312,19 @@ class Node:
 
         Raises:
             OptionError: As `Receiver.listening`.
-            StorageError: As `Receiver.listening`.
+            StorageError: As `Receiver.listening`; or another node is at work in the folder.
         """
         for folder in (self.films, self.folder / "answers" / self.version):
             make_folder(folder)
+        with locked(self.folder / ".node.lock") as is_ours:
+            if not is_ours:
+                raise StorageError("One node at a time may receive into a folder.", received=str(self.folder),
+                                   remedy="Stop the other one, or name another folder.")
+            with self._running(port, host) as listened:
+                yield listened
+
+    @contextmanager
+    def _running(self, port: int, host: str) -> Iterator[int]:
         for pattern in ("*/.*.*", "answers/*/.*.*"):
             for begun in self.folder.glob(pattern):  # when the last node was killed
                 begun.unlink()
