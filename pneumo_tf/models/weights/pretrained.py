@@ -7,6 +7,7 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin
 
 import keras
 import pooch
@@ -111,7 +112,8 @@ def _downloaded(backbone: Backbone) -> Path:
     pooch.get_logger().setLevel(logging.ERROR)  # its announcements would break into the progress bar
     try:
         with ExitStack() as bars:
-            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT)
+            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT,
+                                            hooks={"response": _refuse_plain})
 
             def fetch(url: str, target: str, caller: object) -> None:
                 download(url, target, caller)
@@ -129,6 +131,13 @@ def _downloaded(backbone: Backbone) -> Path:
                            received=f"{folder} ({failure.strerror or 'permission denied'})",
                            remedy="Set KERAS_HOME to a folder that you may write to.") from failure
     return Path(path)
+
+
+def _refuse_plain(response: requests.Response, **_: object) -> None:
+    """Follow no redirect from https to an address that anybody on the way could answer for."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
+        raise requests.exceptions.InvalidURL(f"a redirect to {target}")
 
 
 def _check_hash(path: Path, wanted: str) -> None:
