@@ -164,7 +164,7 @@ def multiply_adds(network: keras.Model) -> int:
     The size of the network's input must be known.
     """
     counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense,
-               layers.MultiHeadAttention)
+               layers.EinsumDense, layers.MultiHeadAttention)
     kernels = sum(math.prod(layer.output.shape[1:-1]) * math.prod(weight.shape)
                   for layer in network.layers if isinstance(layer, counted)
                   for weight in layer.weights if weight.name.endswith("kernel"))
