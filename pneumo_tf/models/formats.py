@@ -127,7 +127,7 @@ def _open_onnx(path: Path, threads: int) -> Network:
 
 def _note_openvino(path: Path, facts: Facts) -> None:
     """As rt_info below `FACTS`: an entry a fact, in JSON."""
-    openvino = _openvino()
+    openvino = import_openvino()
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the weights' file is written over
     model = core.read_model(path)
@@ -138,13 +138,14 @@ def _note_openvino(path: Path, facts: Facts) -> None:
 
 def _open_openvino(path: Path, threads: int) -> Network:
     # Without the hint a processor that has bfloat16 would always use it.
-    network = _openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32",
+    network = import_openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32",
                                                              "INFERENCE_NUM_THREADS": threads})
     dtype = network.input(0).element_type.to_dtype()
     return lambda pixels: np.asarray(network(pixels.astype(dtype, copy=False))[0])
 
 
-def _openvino() -> Any:
+def import_openvino() -> Any:
+    """OpenVINO, which tells nobody that it is used."""
     _without_telemetry()
     return importlib.import_module("openvino")
 

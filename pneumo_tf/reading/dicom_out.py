@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pneumo_tf.data.dicom import ABSENT
+from pneumo_tf.data.dicom import ABSENT, read_header
+from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.names import fold
 from pneumo_tf.reading.answer import Answer
@@ -103,6 +104,39 @@ def write_capture(answer: Answer, picture: NDArray[np.uint8], source: Dataset, r
     if source.get("LossyImageCompression") == "01":  # PS3.3 C.7.6.1.1.5: once lossy, always lossy
         capture.LossyImageCompression = "01"
     return capture
+
+
+def results_of(film: Path, answer: Answer, *, run: RunFolder, words: Language,
+               draw: Callable[[Path, Answer], NDArray[np.uint8]] | None = None) -> list[Dataset]:
+    """What is sent back of a film: its report, and its capture where it has a picture.
+
+    Args:
+        film: Its file.
+        answer: Its answer.
+        run: What answered.
+        words: Language of the sentences.
+        draw: Gives the heat map of an answered film, uint8 (h, w, 3), which stands beside the film.
+
+    Returns:
+        Nothing of a file that belongs to no study.
+    """
+    try:
+        with film.open("rb") as file:
+            source = read_header(file)
+        report = write_report(answer, source, run, words)
+    except FilmError:
+        return []
+    try:
+        shown = in_mode(read_film_file(film), "RGB")
+    except FilmError:
+        return [report]
+    shown.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    picture = np.asarray(shown)
+    if draw is not None and not answer.refusal:
+        heat = Image.fromarray(draw(film, answer))
+        width = round(heat.width * shown.height / heat.height)
+        picture = np.hstack([picture, np.asarray(heat.resize((width, shown.height)))])
+    return [report, write_capture(answer, picture, source, run, words)]
 
 
 def sentences(answer: Answer, run: RunFolder, words: Language) -> list[str]:

@@ -45,6 +45,7 @@ class Table:
         before: Ids of the rows that were there, as they are written.
         answered: How many films were answered, those before among them.
         refused: How many weren't, by their code.
+        notes: What is said of the whole in the file beside it, ready for JSON.
     """
 
     classes: Sequence[str]
@@ -53,6 +54,7 @@ class Table:
     before: frozenset[str] = frozenset()
     answered: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a film of that id has its row."""
@@ -112,7 +114,8 @@ def table_at(path: Path, *, terms: Mapping[str, Any]) -> Iterator[Table]:
             if not stream.tell():
                 table.write_header()
             yield table
-        write_json(beside, {**terms, "answered": table.answered, "refused": dict(table.refused)})
+        write_json(beside, {**terms, "answered": table.answered, "refused": dict(table.refused),
+                            **table.notes})
 
 
 def table_on_screen(classes: Sequence[str], *, is_json: bool) -> Table:

@@ -23,8 +23,8 @@ from pneumo_tf.places import project_root
 from pneumo_tf.storage import from_csv, replacing
 
 # Every name in a run's folder: what its training leaves,
-RUN, METRICS, SPLIT, PREDICTIONS, HISTORY = \
-    "run.json", "metrics.json", "split.csv", "predictions.csv", "history.csv"
+RUN, METRICS, SPLIT, PREDICTIONS, HISTORY, REFERENCE = \
+    "run.json", "metrics.json", "split.csv", "predictions.csv", "history.csv", "reference.npz"
 ARCHITECTURE, WEIGHTS, COMPLETE = "model.json", "modelo.h5", "modelo.keras"
 REPORT, MODEL_CARD, FIGURES = "report.html", "model_card.md", "figures"
 # what later commands add (records, then the folders of their pictures and reports),

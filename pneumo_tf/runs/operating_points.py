@@ -77,6 +77,6 @@ def keep_point(run: RunFolder, point: RunPoint) -> Path:
     """
     path = run.path / OPERATING_POINTS / f"{point.name}.json"
     calibration = {**point.calibrator.to_json(), "fitted_on": point.name}
-    write_json(path, {"name": point.name, "run": run.name, "threshold": point.threshold, "rule": point.rule,
-                      "calibration": calibration, **point.record})
+    write_json(path, {**point.record, "name": point.name, "run": run.name, "threshold": point.threshold,
+                      "rule": point.rule, "calibration": calibration})
     return path

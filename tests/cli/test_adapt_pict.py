@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_tf import places
 from pneumo_tf.cli import export_model, predict_pict
 from pneumo_tf.cli.adapt_pict import main
 from pneumo_tf.data.labels import read_folder
@@ -20,15 +19,6 @@ from pneumo_tf.runs.folder import read_run
 from pneumo_tf.runs.predictor import predictor_of
 
 FEW = ("--engine", "keras", "--threads", "1")
-
-
-@pytest.fixture
-def run(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run in a project root of its own, and a person standing in it."""
-    shutil.copytree(small_run, tmp_path / "model")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
-    return tmp_path / "model/runs/small"
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +43,6 @@ def clinic(drawn: Path, tmp_path: Path) -> tuple[str, ...]:
 def table_of(films: Path) -> str:
     read_folder(films).write_csv(films.with_suffix(".csv"))
     return str(films.with_suffix(".csv"))
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def refuse(*arguments: str) -> str:
-        assert main(arguments) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        return said
-
-    return refuse
 
 
 def test_a_place_gets_an_operating_point_that_the_other_commands_use(

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo_tf import places
 from pneumo_tf.cli.evaluate_model import main
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.labels import read_folder
@@ -25,15 +24,6 @@ CLASSES = ("NORMAL", "PNEUMONIA")
 FEW = ("--engine", "keras", "--threads", "1")
 KNOWN = (*FEW, "--allow-known")  # the clinic's films are some of the run's own
 FAST = (*FEW, "--films", "10", "--views", "2")
-
-
-@pytest.fixture
-def run(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run in a project root of its own, and a person standing in it."""
-    shutil.copytree(small_run, tmp_path / "model")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
-    return tmp_path / "model/runs/small"
 
 
 @pytest.fixture
@@ -50,17 +40,6 @@ def elsewhere(phantom_films: Path, tmp_path: Path) -> tuple[Path, Path]:
 def _labels_of(folder: Path, table: Path) -> Path:
     read_folder(folder).write_csv(table)
     return table
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def refuse(*arguments: object) -> str:
-        assert main([str(argument) for argument in arguments]) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        return said
-
-    return refuse
 
 
 def json_of(path: Path) -> dict:

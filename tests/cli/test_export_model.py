@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pneumo_tf import places
 from pneumo_tf.cli import export_model
 from pneumo_tf.cli.export_model import main
 from pneumo_tf.models import formats
 from pneumo_tf.models.formats import FORMATS
 from pneumo_tf.studies import exports
-
-
-@pytest.fixture
-def run(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run in a project root of its own, and a person standing in it."""
-    shutil.copytree(small_run, tmp_path / "model")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
-    return tmp_path / "model/runs/small"
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def refuse(*arguments: str) -> str:
-        assert main(arguments) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        return said
-
-    return refuse
 
 
 def test_the_formats_of_the_parser_are_those_of_the_table() -> None:

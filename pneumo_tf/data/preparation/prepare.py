@@ -122,6 +122,21 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             return folder.publish(_numbered(cohort))
 
 
+def audit_source(source: Path, *, workers: int = 1) -> Cohort:
+    """What a source holds, nothing written: its readable films without copies, and why the others aren't.
+
+    Raises:
+        FilmError: No films, no classes, or a source that can't be trusted.
+        ProcessError: A process was killed.
+    """
+    with open_source(source) as opened:
+        listing = list_films(opened.entries())
+        refuse_without_classes(listing, source, "")
+        films = _inspected(listing, opened, workers)
+        readable = films.readable({seen.sha256: Filtered() for seen in films.inspections.values()})
+        return films.without_copies(readable)
+
+
 def _inspected(listing: Listing, source: Source, workers: int) -> Inspected:
     files = [film.file for film in listing.films]
     inspections = in_processes(partial(inspect_film, source=source), files, workers=workers,
