@@ -1,12 +1,11 @@
-"""Every command on phantoms, killed with SIGKILL at random moments, started again, and compared with a run that
-nobody disturbed.
+"""Every command on phantoms, killed with SIGKILL at random moments and started again, beside one left alone.
 
     python benchmarks/reliability/kills.py --kills 300
 
-After each kill every file with a name of its own must be whole; after the last one the same command (with
---resume where a training left epochs) must end with what the undisturbed one gave, and nothing that was finished
-before may have changed. Commands start as forks of a process that has imported Keras, so that moments are spent
-on the work; only where the system can fork.
+After each kill every file with a name of its own must be whole, and nothing may have changed that was finished
+before; started again (with --resume where a training left epochs), the command must end with what the undisturbed
+one gave. Commands are forks of a process that has imported everything, so that the moments fall into the work;
+it takes a system that can fork.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import csv
 import hashlib
 import json
 import os
+import pkgutil
 import random
 import re
 import shutil
@@ -28,6 +28,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,13 @@ _PREPARE = ("prepare_pict", "--source", "films", "--target", "clasificacion", "-
 SCENARIOS = {
     "prepare": Scenario((*_PREPARE, "1"), ("clasificacion",)),
     "prepare, two processes": Scenario((*_PREPARE, "2"), ("clasificacion",)),
-    "labels": Scenario(("get_labels", "--path", "clasificacion", "--output", "labels/labels.csv"), ("labels",)),
+    "labels": Scenario(("get_labels", "--path", "clasificacion", "--output", "labels/labels.csv"),
+                       ("labels",)),
     "train fast": Scenario(("binary_class", "--recipe", "fast", "-e", "5", *SMALL)),
     "train full": Scenario(("binary_class", "--recipe", "full", "-e", "3", *SMALL), resumes=True),
     "train sturdy": Scenario(("binary_class", "--recipe", "sturdy", "-e", "2", *SMALL), resumes=True),
-    "compare": Scenario(("compare_runs", "--recipe", "fast", "-e", "3", "--l2", "0.1,1", *SMALL[:-3], "-o",
-                         "model/comparisons/l2")),
+    "compare": Scenario(("compare_runs", "--recipe", "fast", "-e", "3", "--penalty", "0.1,1", *SMALL[:-3],
+                         "-o", "model/comparisons/penalty")),
     "evaluate": Scenario(("evaluate_model", "--run", RUN)),
     "explain": Scenario(("explain_pict", "--run", RUN, "--worst", "2", "--methods", "gradcam")),
     "predict": Scenario(("predict_pict", "films", "--run", RUN, "-o", "answers.csv", "--engine", "keras")),
@@ -208,6 +210,15 @@ def _without_the_free(content: Any) -> Any:
     return [_without_the_free(part) for part in content] if isinstance(content, list) else content
 
 
+def import_everything() -> None:
+    """Import what the commands import, Keras among it, which computes nothing until a fork does."""
+    import pneumo_tf
+
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    for found in pkgutil.walk_packages(pneumo_tf.__path__, "pneumo_tf."):
+        import_module(found.name)
+
+
 def make_ready(place: Path) -> Path:
     """A folder with phantoms, prepared films, labels, a finished run and a cache."""
     from pneumo_tf.phantoms.write import write_phantoms
@@ -240,7 +251,8 @@ def torment(scenario: Scenario, ready: Path, place: Path, *, kills: int, chance:
     before = meaning(folder)
     began = time.monotonic()
     if code := finish(scenario.command, folder):
-        raise SystemExit(f"{' '.join(scenario.command)} left with {code}:\n{(place / 'said.txt').read_text()}")
+        raise SystemExit(f"{' '.join(scenario.command)} left with {code}:\n"
+                         + (place / "said.txt").read_text())
     tally.seconds, wanted = time.monotonic() - began, meaning(folder)
     stays = {name: digests for name, digests in before.items() if wanted.get(name) == digests}
     while tally.kills < kills:
@@ -259,24 +271,21 @@ def torment(scenario: Scenario, ready: Path, place: Path, *, kills: int, chance:
         if code := finish(going_on(scenario, folder), folder):
             tally.faults.append(f"started again it left with {code}")
         now = meaning(folder)
-        tally.faults += [f"{name} differs from the undisturbed run's" for name in sorted(set(now) | set(wanted))
-                         if now.get(name) != wanted.get(name)]
+        tally.faults += [f"{name} differs from the undisturbed run's"
+                         for name in sorted(set(now) | set(wanted)) if now.get(name) != wanted.get(name)]
         tally.litter = max(tally.litter, sum(path.stat().st_size for path in folder.rglob(".*")
                                              if path.is_file()))
     return tally
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=300, help="of all scenarios together (default: 300)")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--place", type=Path, help="a folder to work in (default: a temporary one)")
     typed = parser.parse_args()
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES"):
-        os.environ.setdefault(name, {"TF_CPP_MIN_LOG_LEVEL": "3"}.get(name, ""))
-    import keras  # noqa: F401  (before the forks; it computes nothing until a fork does)
-
+    import_everything()
     place = (typed.place or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
     chance, ready = random.Random(typed.seed), make_ready(place)
     print("| command | undisturbed | kills | started again | broken, lost or different | left-over bytes |\n"
