@@ -89,7 +89,7 @@ def _add_node(parser: command.Parser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Keep a worklist; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), act, argv, to_go_on="run the same command again to go on")
+    return command.run(build_parser(), act, argv)
 
 
 def act(typed: argparse.Namespace) -> None:

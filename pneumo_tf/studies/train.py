@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -72,12 +71,13 @@ def run_study(options: StudyOptions) -> Path:
             with stages.measure("export"):
                 export_model(trained.model, folder)
             _write_run(plan, task, trained, folder, name=run.name, labels_sha256=labels_sha256)
-    with ExitStack() as on_failure:
-        on_failure.callback(print, f"The model and its record are kept in {run}.", file=sys.stderr)
+    try:
         write_report(run, lang=options.lang)
         if options.publish:
             publish(run, options.output)
-        on_failure.pop_all()
+    except BaseException as failure:
+        failure.add_note(f"The model and its record are kept in {run}.")
+        raise
     return run
 
 

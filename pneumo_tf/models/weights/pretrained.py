@@ -7,12 +7,12 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
 
 import keras
 import pooch
 import requests
 
+from pneumo_tf.data.download import STAYING_SECURE
 from pneumo_tf.errors import StorageError, WeightsError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.published import cache_folder, find_on_this_machine, installed
@@ -113,7 +113,7 @@ def _downloaded(backbone: Backbone) -> Path:
     try:
         with ExitStack() as bars:
             download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT,
-                                            hooks={"response": _refuse_plain})
+                                            hooks=STAYING_SECURE)
 
             def fetch(url: str, target: str, caller: object) -> None:
                 download(url, target, caller)
@@ -131,13 +131,6 @@ def _downloaded(backbone: Backbone) -> Path:
                            received=f"{folder} ({failure.strerror or 'permission denied'})",
                            remedy="Set KERAS_HOME to a folder that you may write to.") from failure
     return Path(path)
-
-
-def _refuse_plain(response: requests.Response, **_: object) -> None:
-    """Follow no redirect from https to an address that anybody on the way could answer for."""
-    target = urljoin(response.url, response.headers.get("Location", ""))
-    if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
-        raise requests.exceptions.InvalidURL(f"a redirect to {target}")
 
 
 def _check_hash(path: Path, wanted: str) -> None:
