@@ -2,10 +2,10 @@
 
     python benchmarks/reliability/kills.py --kills 300
 
-After each kill every file with a name of its own must be whole, and nothing that was finished before may have
-changed; started again (with --resume where a training left epochs), the command must end with what the
-undisturbed one gave. Commands are forks of a process that has imported everything, so that the moments fall into
-the work; it takes a system that can fork.
+After each kill every file with a name of its own must be whole, and nothing that was finished before may
+have changed; started again (with --resume where a training left epochs), the command must end with what
+the undisturbed one gave. Commands are forks of a process that has imported everything, so that the
+moments fall into the work; it takes a system that can fork.
 """
 
 from __future__ import annotations
