@@ -67,13 +67,15 @@ def quiet() -> Iterator[None]:
     with tempfile.TemporaryFile() as kept:
         before = os.dup(2)
         os.dup2(kept.fileno(), 2)
-        started = False
+        failed = False
         try:
             yield
-            started = True
+        except Exception:
+            failed = True
+            raise
         finally:
             os.dup2(before, 2)
             os.close(before)
-            if not started:
+            if failed:
                 kept.seek(0)
                 os.write(2, kept.read())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -31,6 +33,28 @@ _QUIET = ("--disable-background-networking", "--disable-component-update", "--di
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+_HERE = {"127.0.0.1", "::1", "localhost", "testserver", None, ""}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Every test runs as on a machine without a network: nothing outside it is looked up or connected to."""
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+    def only_here(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host not in _HERE:
+            raise socket.gaierror(socket.EAI_NONAME, f"{host}: the tests have no network")
+        return look_up(host, *arguments, **options)
+
+    def only_to_here(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in _HERE:
+            raise OSError(errno.ENETUNREACH, f"{address[0]}: the tests have no network")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", only_here)
+        patch.setattr(socket.socket, "connect", only_to_here)
+        yield
 
 
 @pytest.fixture(scope="session")

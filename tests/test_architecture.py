@@ -87,6 +87,21 @@ def test_only_the_formats_of_exports_name_tensorflow(path: Path) -> None:
     assert "tensorflow" not in packages(path) or name_of(path) in MAY_NAME_TENSORFLOW
 
 
+def test_who_may_speak_to_a_network_is_known() -> None:
+    """Downloads, the worklist's server, the DICOM node and its archive; a new speaker must
+    be thought about here."""
+    speak = {"requests", "urllib", "http", "socket", "socketserver", "ftplib", "smtplib", "httpx", "pooch",
+             "kagglehub", "huggingface_hub", "starlette", "uvicorn", "asyncio",
+             "pynetdicom", "dicomweb_client"}
+    speakers = {name_of(path) for path in SOURCES if packages(path) & speak}
+    assert speakers == {
+        "pneumo_tf/models/weights/pretrained.py", "pneumo_tf/models/weights/keras_hub.py",
+        "pneumo_tf/data/download.py", "pneumo_tf/reading/server.py", "pneumo_tf/reading/outbox.py",
+        "pneumo_tf/cli/triage_pict.py",
+        "pneumo_tf/report/sections/comparison.py",  # quotes paths as addresses
+    }
+
+
 @pytest.mark.parametrize("path", [path for path in SOURCES if room(".".join(module_of(path))) in LIGHT],
                          ids=name_of)
 def test_the_light_rooms_never_name_keras_even_inside_a_function(path: Path) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from pneumo_tf.__main__ import COMMANDS
 
@@ -99,3 +102,26 @@ def test_the_three_commands_work_without_arguments_from_inside_scripts(phantom_f
     assert (checkout / "labels/labels.csv").read_text().startswith("id,clase")
     assert (checkout / "model/modelo.h5").is_file()
     assert not (checkout / "scripts/model").exists()
+
+
+@pytest.mark.parametrize(("name", "extras"), [
+    ("demo", ["offline"]), ("node", ["offline", "cpu", "serve", "dicom"])])
+def test_the_lock_has_everything_by_its_hash_and_names_no_registry(name: str, extras: list[str]) -> None:
+    text = (ROOT / f"locks/{name}.txt").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|index-url|find-links", text)
+    entries = re.findall(r"^(\S+)==(\S+).*?((?:\\\n\s+--hash=sha256:[0-9a-f]{64}\s*?)+)$", text, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^\S+==", text, re.MULTILINE)) > 50
+    locked = {package: Version(version) for package, version, _ in entries}
+    optional = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in optional[extra])]
+    for requirement in map(Requirement, wanted):
+        version = locked[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"make lock: {requirement}, where {version} is locked"
+
+
+def test_what_the_security_page_points_to_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|locks|models)/[\w/.]+)`", text)
+    assert len(named) > 12
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "pneumo_tf" / path).exists(), path

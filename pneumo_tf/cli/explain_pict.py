@@ -24,7 +24,7 @@ _EPILOG = ("Orange speaks for the class, blue against it. A picture that is too 
            "and its place says so. --as-assigned makes LIME as the assignment defines it.")
 _ASSIGNED: dict[str, Any] = {"design": "bernoulli", "absent": "zero", "answers": "kept",
                              "surrogate": "logistic"}
-_FIGURES = {"deletion": "deletion", "insertion": "insertion", "R²": "r2"}
+_FIGURES = {"deletion": "deletion", "insertion": "insertion", "R²": "r2", "in the lungs": "mass_in_lungs"}
 _CHOICES = {"design": ("bernoulli", "antithetic", "hadamard"), "absent": ("zero", "mean", "blur"),
             "answers": ("kept", "probability", "log_odds"), "surrogate": ("logistic", "ridge", "tree")}
 _DEFAULTS = {"design": "hadamard", "absent": "mean", "answers": "log_odds", "surrogate": "ridge"}
@@ -172,5 +172,6 @@ def _show(records: list[dict[str, Any]], folder: Path) -> None:
         for method, numbers in record["methods"].items():
             figures = "".join(f"{label} {numbers[key]:.3f}  " for label, key in _FIGURES.items()
                               if numbers.get(key) is not None)
-            print(f"  {method:<12}{numbers['verdict']:<12}{figures}".rstrip())
+            beside = "looks beside the lungs" if numbers.get("beside_lungs") else ""
+            print(f"  {method:<12}{numbers['verdict']:<12}{figures}{beside}".rstrip())
     print(f"Pictures and explanations.json: {folder}")

@@ -57,7 +57,7 @@ def act(typed: argparse.Namespace) -> str:
     """Fetch, check, unpack and audit; what to do next."""
     from pneumo_tf.data.download import fetch, published_hash, unpack
 
-    archive = _archive(typed.archive)
+    archive = _archive(typed.archive, has_hash="sha256" in typed)
     folder = output_path(getattr(typed, "output", None), default=archive.name)
     path = folder.with_name(f"{folder.name}.zip")
     wanted = getattr(typed, "sha256", "") or published_hash(archive)
@@ -74,13 +74,16 @@ def act(typed: argparse.Namespace) -> str:
     return command.line("prepare_pict", "--source", source)
 
 
-def _archive(typed: str) -> Archive:
+def _archive(typed: str, *, has_hash: bool) -> Archive:
     """The archive of that name or at that address."""
     from pneumo_tf.data.download import ARCHIVES, archive_at
 
     if typed in ARCHIVES:
         return ARCHIVES[typed]
     if re.match(r"https?://[^/]+/", typed):
+        if not has_hash and not re.match(r"https:|http://(127\.0\.0\.1|localhost)[:/]", typed):
+            raise OptionError("What comes without https must have a known hash.", received=typed,
+                              remedy="Give the address with https, or --sha256.")
         return archive_at(typed)
     raise OptionError("An archive is named, or given by its address (https://…).", received=typed,
                       remedy=choose_from(ARCHIVES, typed))

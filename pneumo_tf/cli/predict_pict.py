@@ -46,12 +46,19 @@ def build_parser() -> command.Parser:
                         default=unset, help="views of each film behind the range of its probability, itself "
                         f"among them; each takes as long as the film (default: {_VIEWS} of a single film; of "
                         "many 1, which leaves low and high empty)")
+    add_put_right(parser)
     parser.add_argument("--explain", action="store_true",
                         help="write a picture of where the network looks, beside the table or here")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
     options.add_threads(parser)
     options.add_lang(parser, of="answer and reasons", default="the run's")
     return parser
+
+
+def add_put_right(parser: command.Parser) -> None:
+    parser.add_argument("--put-right", action="store_true",
+                        help="turn films that lie upside down or on their side, and invert negatives, "
+                        "instead of refusing them; the answer says so")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,13 +107,16 @@ def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) 
 def reader_of(typed: argparse.Namespace, run: RunFolder, engine: str) -> Reader:
     """What reads films for the options, `views` and `lang` among them."""
     from pneumo_tf.reading.predict import Reader, learnt_films
+    from pneumo_tf.reading.refusal import judge_of
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.predictor import predictor_of
 
     predictor = predictor_of(run, engine=engine, threads=getattr(typed, "threads", None),
                              at=getattr(typed, "at", ""))
-    return Reader(predictor=predictor, words=language(typed.lang), views=typed.views,
-                  learnt=learnt_films(run))
+    words = language(typed.lang)
+    judge = judge_of(run, words=words, size=predictor.read.size)
+    return Reader(predictor=predictor, words=words, views=typed.views, learnt=learnt_films(run),
+                  look=judge.look, judge=judge.judge, puts_right=typed.put_right)
 
 
 def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,
@@ -129,10 +139,14 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
                engine: str) -> Counter[str]:
     """Write a table, and say what it holds on standard error."""
     from pneumo_tf.progress import progress_bar
+    from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
 
     path, passed = _table_path(typed, given), Counter[str]()
     reader = _explaining(typed, run, reader, Path.cwd() if path is None else path.with_suffix(""))
+    batch = batch_of(run)
+    if batch is not None:
+        reader = replace(reader, gather=batch.add)
     whole = len(given) == 1 and not given[0].is_list
     terms = terms_of(str(given[0].path.resolve()) if whole else "a list", run, reader, engine)
     with _table(path, terms, is_json=typed.json) as table, \
@@ -141,6 +155,10 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
         for answer in reader.answers(film for film in films if not table.has(film.id)):
             table.write(answer)
             advance(1)
+        difference = batch.difference() if batch is not None else None
+        table.notes["batch"] = difference and difference.to_json()
+    if difference is not None:
+        print(*sentences(difference, reader.words), sep="\n", file=sys.stderr)
     for name in islice(passed, 1):
         print(f"Passed over: {len(passed)} that are no images, e.g. {name}", file=sys.stderr)
     refused = "".join(f", {code} {count}" for code, count in table.refused.items())
@@ -185,6 +203,7 @@ def terms_of(films: str, run: RunFolder, reader: Reader, engine: str) -> dict[st
     return {"run": run.name, "network_sha256": network_sha256(run), "engine": engine,
             "classes": run.classes, "positive": run.positive, "threshold": predictor.threshold,
             "calibration": predictor.calibrator.to_json(), "views": reader.views,
+            "puts_right": reader.puts_right,
             "lang": reader.words.code, "films": films}
 
 

@@ -90,6 +90,11 @@ def begins_as_dicom(head: bytes) -> bool:
     return head[128:HEAD] == b"DICM"
 
 
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 9.1), and so does as the name of a file."""
+    return len(text) <= 64 and re.fullmatch(r"\d+(\.\d+)*", text) is not None
+
+
 def identify(data: bytes | IO[bytes]) -> Identity | None:
     """Whose film a file holds, as far as its header can be read; None where it is no DICOM.
 
@@ -107,7 +112,7 @@ def identify(data: bytes | IO[bytes]) -> Identity | None:
                     ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     except FilmError:
         patient, uids = "", ["", "", ""]
-    study, series, instance = (uid if re.fullmatch(r"[0-9.]{1,64}", uid) else "" for uid in uids)
+    study, series, instance = (uid if is_uid(uid) else "" for uid in uids)
     if not instance:
         file.seek(0)
         instance = f"sha256-{hashlib.sha256(file.read()).hexdigest()[:16]}"

@@ -6,17 +6,18 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from pneumo_tf.data.listing import Listing, list_films
 from pneumo_tf.data.sources import Zip
 from pneumo_tf.errors import FilmError, StorageError
+from pneumo_tf.places import is_portable
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.storage import guarded, locked, make_folder, replacing, write_json
 
@@ -58,6 +59,16 @@ ARCHIVES = {"chest_xray": Archive(
     "5,856 chest films of children, NORMAL and PNEUMONIA, 1.2 GB; Kermany, Zhang, Goldbaum 2018, CC BY 4.0")}
 
 
+def _refuse_plain(response: requests.Response, **_: object) -> None:
+    """Follow no redirect from https to an address that anybody on the way could answer for."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
+        raise requests.exceptions.InvalidURL(f"a redirect to {target}", response=response)
+
+
+STAYING_SECURE = {"response": _refuse_plain}  # what requests calls hooks
+
+
 def archive_at(url: str) -> Archive:
     """The archive at an address that nothing else is known of."""
     file = PurePosixPath(urlsplit(url).path).name or "films"
@@ -69,7 +80,7 @@ def published_hash(archive: Archive) -> str:
     if not archive.listing:
         return ""
     try:
-        files = requests.get(archive.listing, timeout=_TIMEOUT).json()
+        files = requests.get(archive.listing, timeout=_TIMEOUT, hooks=STAYING_SECURE).json()
         return next(str(file["content_details"]["sha256_hash"]).lower() for file in files
                     if file["filename"] == archive.file)
     except (requests.RequestException, ValueError, KeyError, TypeError, StopIteration):
@@ -142,7 +153,8 @@ def _download(archive: Archive, part: Path, pause: float) -> None:
 
 def _receive(archive: Archive, part: Path) -> bool:
     """Append to `part` what one answer of the server brings; whether everything is there."""
-    with requests.get(archive.url, headers=_asked_from(part), stream=True, timeout=_TIMEOUT) as answer:
+    with requests.get(archive.url, headers=_asked_from(part), stream=True, timeout=_TIMEOUT,
+                      hooks=STAYING_SECURE) as answer:
         if answer.status_code == 416:  # nothing lies behind what we have, or the archive is another one
             whole = answer.headers.get("Content-Range", "").rpartition("/")[2] == str(_size(part))
             if not whole:
@@ -235,6 +247,7 @@ def unpack(archive: Path, folder: Path) -> Listing:
         entries = {entry.file: entry.bytes for entry in source.entries()}
         listing = list_films(source.entries())
         files = [film.file for film in listing.films]
+        _refuse_names(archive, files)
         if folder.exists() and any(folder.iterdir()):
             if all(_size(folder / file) == entries[file] for file in files):
                 return listing
@@ -248,6 +261,14 @@ def unpack(archive: Path, folder: Path) -> Listing:
                 path.write_bytes(source.read(file))
                 advance(1)
     return listing
+
+
+def _refuse_names(archive: Path, files: Iterable[str]) -> None:
+    odd = next((file for file in files if not all(map(is_portable, file.split("/")))), None)
+    if odd is not None:
+        raise FilmError("The names in an archive must mean the same on every system.",
+                        received=f"{archive} with {odd!r}",
+                        remedy="Leave it packed (--no-unpack): prepare_pict.py reads it as it is.")
 
 
 @contextmanager

@@ -226,7 +226,7 @@ def cannot_open(failure: OSError) -> str:
 
 def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
-        _refuse_name(path, member.filename)
+        _refuse_name(path, member)
         _refuse_bomb(path, member)
         if member.flag_bits & 0x1:  # APPNOTE 4.4.4, bit 0
             raise FilmError("A source of films must not be encrypted.",
@@ -237,10 +237,15 @@ def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise _bomb(path, f"{total // _MEBIBYTE:,} MiB in all")
 
 
-def _refuse_name(path: Path, name: str) -> None:
-    leads_out = ".." in re.split(r"[\\/]", name) or re.match(r"[\\/]|[A-Za-z]:", name)
-    if leads_out:
-        raise FilmError("No member of an archive may lead out of it.", received=f"{path} with {name!r}",
+def _refuse_name(path: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse names that lead out on any system, and links, which may lead anywhere."""
+    name = member.filename
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    # Windows passes over dots and spaces at the end of a name: ".. " is "..".
+    leads_out = any(part.startswith("..") and not part.strip(". ") for part in re.split(r"[\\/]", name))
+    if is_link or leads_out or re.match(r"[\\/]|[A-Za-z]:", name):
+        raise FilmError("No member of an archive may lead out of it.",
+                        received=f"{path} with {name!r}{', a link' if is_link else ''}",
                         remedy="Don't trust this archive; download the films from their publisher.")
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from pneumo_tf.cohort import Radiograph
 from pneumo_tf.data.dicom import identify
 from pneumo_tf.data.images import in_mode, read_film_file
+from pneumo_tf.data.preparation.lungs import lungs_mask
 from pneumo_tf.errors import FilmError, OptionError, choose_from
 from pneumo_tf.explain.methods import Explainer, Finding, check_methods
 from pneumo_tf.explain.pictures import write_pictures
@@ -115,6 +116,17 @@ def read_lesion(folder: Path, film: Chosen, shape: tuple[int, int]) -> NDArray[n
     return np.asarray(mask) > 127
 
 
+def find_lungs(film: Film) -> NDArray[np.bool_] | None:
+    """Where the lungs lie on a film as the network is given it, uint8 (H, W, 3), whole or cut to its lungs.
+
+    Returns:
+        bool (H, W); None where no plausible lungs are found.
+    """
+    mask = lungs_mask(film[..., 0])
+    return mask if mask is None else \
+        np.asarray(Image.fromarray(mask).resize(film.shape[1::-1], Image.Resampling.NEAREST))
+
+
 def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequence[str], *, folder: Path,
                   words: Language, wanted: str | None = None, masks: Path | None = None,
                   advance: Callable[[int], None] = lambda _: None) -> list[dict[str, Any]]:
@@ -189,7 +201,9 @@ def explain_one(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *,
     called, scores = explainer.called(film)
     explained = network.classes.index(wanted or network.positive or network.classes[called])
     lesion = None if masks is None else read_lesion(masks, chosen, film.shape[:2])
-    findings = [explainer.explain(film, method, explained=explained, lesion=lesion) for method in methods]
+    lungs = find_lungs(film) if network.shows_lungs else None
+    findings = [explainer.explain(film, method, explained=explained, lesion=lesion, lungs=lungs)
+                for method in methods]
     name = network.classes[explained]
     probability = None if network.probabilities is None else network.probabilities(scores[None])[0, explained]
     record = {"name": chosen.name, "label": chosen.label, "predicted": network.classes[called],

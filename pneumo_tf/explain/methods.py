@@ -68,9 +68,11 @@ class Explainer:
         scores = np.asarray(self.network.exact(film[None]))
         return int(self.network.decide(scores)[0]), scores[0]
 
-    def explain(self, film: Film, method: str, *, explained: int,
-                lesion: NDArray[np.bool_] | None = None) -> Finding:
+    def explain(self, film: Film, method: str, *, explained: int, lesion: fidelity.Mask | None = None,
+                lungs: fidelity.Mask | None = None) -> Finding:
         """Explain the score of one class, by its index, of one film by one of METHODS.
+
+        The map is measured against the lesion and the lungs, bool (H, W), where they are known.
 
         Raises:
             FilmError: A film of another size, or with a single superpixel.
@@ -85,7 +87,7 @@ class Explainer:
         seconds = round(time.perf_counter() - start, 3)
         values = scaled(found.values)
         verdict = "constant" if np.ptp(values) < _SMALLEST_RANGE else found.verdict
-        judged = self._judged(film, values, explained=explained, lesion=lesion)
+        judged = self._judged(film, values, explained=explained, lesion=lesion, lungs=lungs)
         return replace(found, method=method, values=values, verdict=verdict,
                        numbers={"seconds": seconds, **found.numbers, **judged})
 
@@ -98,8 +100,8 @@ class Explainer:
                             remedy="Read it with the network's own read().")
 
     def _judged(self, film: Film, values: NDArray[np.float32], *, explained: int,
-                lesion: NDArray[np.bool_] | None) -> dict[str, Any]:
-        """Figures that every map has."""
+                lesion: fidelity.Mask | None, lungs: fidelity.Mask | None) -> dict[str, Any]:
+        """Figures that every map has, and those of what is known to lie on the film."""
         down = fidelity.deletion(film, values, self.network.quick, explained=explained)
         up = fidelity.insertion(film, values, self.network.quick, explained=explained)
         numbers: dict[str, Any] = {"deletion": down.area, "insertion": up.area,
@@ -108,6 +110,10 @@ class Explainer:
             numbers |= {"points_inside": fidelity.points_inside(values, lesion),
                         "mass_inside": fidelity.mass_inside(values, lesion),
                         "lesion_share": float(lesion.mean()), "chance": float(fidelity.near(lesion).mean())}
+        if lungs is not None:
+            inside, share = fidelity.mass_inside(values, lungs), float(lungs.mean())
+            numbers |= {"mass_in_lungs": inside, "lungs_share": share,
+                        "beside_lungs": inside is not None and inside < fidelity.LEAST_IN_LUNGS * share}
         return numbers
 
 

@@ -25,6 +25,7 @@ from pneumo_tf.models.published import cache_folder
 from pneumo_tf.models.weights.keras_file import load_keras_weights
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import load_network, predictor_of
+from pneumo_tf.runs.reference import shows_lungs
 from pneumo_tf.training.engine import AUTO, KERAS, Engine, KerasEngine, build_engine, choose_engine
 from pneumo_tf.training.machine import describe_device, pin_numbers
 
@@ -46,6 +47,7 @@ class Network:
         positive: Of two classes the one that is explained; "" explains the class that a film is called.
         threshold: On the score of `positive`; None where the highest score wins.
         probabilities: Scores (n, K) to calibrated probabilities (n, K); None where the run has no calibrator.
+        shows_lungs: Whether its films are frontal chest films.
     """
 
     model: keras.Model
@@ -57,6 +59,7 @@ class Network:
     positive: str = ""
     threshold: float | None = None
     probabilities: Callable[[NDArray[np.floating]], NDArray[np.floating]] | None = None
+    shows_lungs: bool = False
 
 
 def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | None = None) -> Network:
@@ -77,7 +80,8 @@ def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | 
     return Network(model, predictor.classes, predictor.read, predictor.decide,
                    exact=scorer_of(predictor.engine, classes), quick=_quick(predictor.engine, classes),
                    positive=run.positive if run.is_binary else "", threshold=predictor.threshold,
-                   probabilities=predictor.probabilities if is_calibrated else None)
+                   probabilities=predictor.probabilities if is_calibrated else None,
+                   shows_lungs=shows_lungs(run.facts))
 
 
 def imagenet_network(weights: Path, *, engine: str | None = None, threads: int | None = None) -> Network:

@@ -110,6 +110,11 @@ def note(finding: Finding, words: Language) -> str:
     if "deletion" in numbers:
         lines.append(words.say("explain.note.curves", deletion=words.number(numbers["deletion"], 2),
                                insertion=words.number(numbers["insertion"], 2)))
+    if numbers.get("mass_in_lungs") is not None:
+        lines.append(words.say("explain.note.lungs", mass=words.percent(numbers["mass_in_lungs"], 0),
+                               share=words.percent(numbers["lungs_share"], 0)))
+    if numbers.get("beside_lungs"):
+        lines.append(words.say("explain.note.beside"))
     if numbers.get("mass_inside") is not None:
         lines.append(words.say("explain.note.lesion", mass=words.percent(numbers["mass_inside"], 0),
                                points="✓" if numbers["points_inside"] else "✗"))

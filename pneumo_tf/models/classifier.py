@@ -19,6 +19,7 @@ from pneumo_tf.models.backbones import Backbone, Factor
 from pneumo_tf.models.heads import OUTPUT, Head
 
 HEAD_GROUP = 2  # of `depth_groups`
+_DEPTHS = 5  # resolutions whose last feature map `with_features` tells of
 
 
 def build_backbone(backbone: Backbone, size: int, *,
@@ -58,30 +59,62 @@ def linear_classifier(features: keras.Model, kernel: np.ndarray, bias: np.ndarra
 
 
 def with_features(model: keras.Model) -> keras.Model:
-    """A classifier that also gives what it makes its scores of: films to (N, K + D), scores then features.
+    """A classifier that also gives what a film looks like to it: films to (N, K + D), scores then features.
 
-    The features are the input of the layer that gives the scores, before dropout; where scores of several
-    heads are averaged, the inputs of all their layers. One output, so that any engine computes it in the same
-    pass and the scores stay the classifier's own.
+    The features are means of each channel at several depths: what a linear head reads where it was given
+    several, else the last feature map of each of the last five resolutions; those of all heads where scores
+    are averaged. One output, so that any engine computes it in the same pass and the scores stay the
+    classifier's own.
+
+    The last map alone wouldn't do: what a fine-tuned network has no use for it forgets on the way, and a leg
+    or a photograph ends beside a chest (benchmarks/refusal.md).
     """
     scores = model.outputs[0]
-    together = layers.Concatenate(dtype="float32", name="scores_and_features")([scores, *_read_for(scores)])
+    features = [vector for head in _head_inputs(scores) for vector in _several_depths(head)]
+    together = layers.Concatenate(dtype="float32", name="scores_and_features")([scores, *features])
     return keras.Model(model.inputs[0], together, name=model.name)
 
 
-def _read_for(scores: keras.KerasTensor) -> list[keras.KerasTensor]:
-    """The vectors that scores are computed from by layers with weights."""
+def _head_inputs(scores: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """What the layers with weights read that scores are computed by: one vector, or one for each head."""
     node = _node_of(scores)
-    if not node.operation.weights:  # an average, or an activation by itself
-        return [vector for part in node.input_tensors for vector in _read_for(part)]
-    vector = node.input_tensors[0]
-    while isinstance(_node_of(vector).operation, layers.Dropout):
-        vector = _node_of(vector).input_tensors[0]
-    return [vector]
+    if node.operation.weights:
+        return [node.input_tensors[0]]
+    return [vector for part in node.input_tensors for vector in _head_inputs(part)]
+
+
+def _several_depths(vector: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """A vector that holds the means of several feature maps, else the means of those that it comes from."""
+    before = _behind(vector)
+    pools = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
+    nodes = [_node_of(one) for one in before]
+    pooled = {id(node.input_tensors[0]) for node in nodes if isinstance(node.operation, pools)}
+    if len(pooled) > 1:
+        return [vector]
+    size = before[0].shape[1:3]  # of the films
+    maps = {one.shape[1:3]: one for one in before if len(one.shape) == 4 and one.shape[1:3] != size}
+    # A name that Keras gives by itself may be that of a layer that was read from a file.
+    named = {f"mean_of_{_node_of(one).operation.name}": one for one in list(maps.values())[-_DEPTHS:]}
+    return [layers.GlobalAveragePooling2D(dtype="float32", name=name)(one) for name, one in named.items()]
+
+
+def _behind(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """The tensor and all that it is computed from, the films first."""
+    order: list[keras.KerasTensor] = []
+    seen: set[int] = set()
+    waiting = [(tensor, False)]
+    while waiting:
+        one, is_ready = waiting.pop()
+        if is_ready:
+            order.append(one)
+        elif id(one) not in seen:
+            seen.add(id(one))
+            waiting += [(one, True), *((part, False) for part in _node_of(one).input_tensors)]
+    return order
 
 
 def _node_of(tensor: keras.KerasTensor) -> Any:
-    """The call of a layer that gave a tensor; a layer that several models share was called more than once."""
+    """The call of a layer that gave a tensor; a layer that several models share may have several calls."""
     layer, call, _ = tensor._keras_history
     return layer._inbound_nodes[call]
 
@@ -131,7 +164,7 @@ def multiply_adds(network: keras.Model) -> int:
     The size of the network's input must be known.
     """
     counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense,
-               layers.MultiHeadAttention)
+               layers.EinsumDense, layers.MultiHeadAttention)
     kernels = sum(math.prod(layer.output.shape[1:-1]) * math.prod(weight.shape)
                   for layer in network.layers if isinstance(layer, counted)
                   for weight in layer.weights if weight.name.endswith("kernel"))

@@ -143,7 +143,7 @@ def _photographed(view: np.random.Generator, light: Plane, x: Plane, y: Plane) -
     shade = slope * (1 - view.uniform(0, 0.35) * (column**2 + row**2) / 2)
     if view.random() < 0.15:  # the round end of a dermatoscope
         shade *= smoothstep(view.uniform(1.05, 1.25) - np.hypot(column * width / height, row), 0.04)
-    picture = light * (view.uniform(0.9, 1.15) * view.normal(1, 0.03, 3)) * shade[..., None]
-    blurred = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), view.uniform(0.5, 1.3))
-    toned = np.clip(blurred, 0, 1) ** view.uniform(0.85, 1.1)
-    return np.clip(255 * toned + view.normal(0, view.uniform(1, 4), toned.shape), 0, 255).astype(np.uint8)
+    picture: Plane = light * (view.uniform(0.9, 1.15) * view.normal(1, 0.03, 3)) * shade[..., None]
+    picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), view.uniform(0.5, 1.3))
+    picture = np.clip(picture, 0, 1) ** view.uniform(0.85, 1.1)
+    return np.clip(255 * picture + view.normal(0, view.uniform(1, 4), picture.shape), 0, 255).astype(np.uint8)

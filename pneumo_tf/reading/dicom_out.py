@@ -115,7 +115,7 @@ def results_of(film: Path, answer: Answer, *, run: RunFolder, words: Language,
         answer: Its answer.
         run: What answered.
         words: Language of the sentences.
-        draw: Gives the picture of an answered film, uint8 (H, W, 3); None shows the film itself.
+        draw: Gives the heat map of an answered film, uint8 (h, w, 3), which stands beside the film.
 
     Returns:
         Nothing of a file that belongs to no study.
@@ -131,7 +131,11 @@ def results_of(film: Path, answer: Answer, *, run: RunFolder, words: Language,
     except FilmError:
         return [report]
     shown.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-    picture = draw(film, answer) if draw and not answer.refusal else np.asarray(shown)
+    picture = np.asarray(shown)
+    if draw is not None and not answer.refusal:
+        heat = Image.fromarray(draw(film, answer))
+        width = round(heat.width * shown.height / heat.height)
+        picture = np.hstack([picture, np.asarray(heat.resize((width, shown.height)))])
     return [report, write_capture(answer, picture, source, run, words)]
 
 

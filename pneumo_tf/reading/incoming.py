@@ -1,6 +1,6 @@
 """What came in to be read: a film, folders, archives, patterns, a list on standard input; film by film.
 
-Nothing is held but the film at hand and the names of its folder, so a million take no more memory than one.
+Nothing is held but the film at hand, the names in its folder, and a hash of each film that came before.
 """
 
 from __future__ import annotations

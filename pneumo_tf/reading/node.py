@@ -7,6 +7,7 @@ made, so that nothing is there twice.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -22,17 +23,17 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.data.dicom import read_header
+from pneumo_tf.data.dicom import is_uid, read_header
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import MAKER
 from pneumo_tf.reading.outbox import CAPTURE, Outbox, checked_title, pynetdicom
-from pneumo_tf.storage import guarded, make_folder, replacing, write_json
+from pneumo_tf.storage import locked, make_folder, replacing, write_json
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-TITLE, PORT = "PNEUMO_TF", 11112
+TITLE, PORT, FILMS = "PNEUMO_TF", 11112, "films"
 _MEBIBYTE = 2**20
 # CR; DX for presentation; secondary captures, of which the grey ones may be films.
 _KINDS = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", CAPTURE,
@@ -99,14 +100,19 @@ class Receiver:
         """Listen, and yield the port: a free one for 0.
 
         Raises:
-            OptionError: A title that isn't one, anybody let in from other machines, or no library.
-            StorageError: The folder can't be written to, or the port is taken.
+            OptionError: A title that isn't one, a port that is taken, anybody let in from other machines, or
+                no library.
+            StorageError: The folder can't be written to.
         """
         _refuse_open_door(host, self.peers)
         application = self._application()
         make_folder(self.folder)
-        with guarded(Path(f"{host}:{port}")):
+        try:
             server = application.start_server((host, port), block=False, evt_handlers=self._handlers())
+        except OSError as failure:
+            raise OptionError("A node needs an address of this machine and a free port.",
+                              received=f"{host}:{port} ({failure.strerror})",
+                              remedy="Name another port, or 127.0.0.1.") from failure
         stopped = Event()
         guard = Thread(target=self._watch, args=(application, stopped), daemon=True)
         guard.start()
@@ -188,7 +194,7 @@ class Receiver:
             header = read_header(BytesIO(data))
         except FilmError as failure:
             return self._declined(_NOT_UNDERSTOOD, failure.received, uid)
-        if not re.fullmatch(r"[0-9.]{1,64}", uid) or header.get("SOPInstanceUID") != uid:
+        if not is_uid(uid) or header.get("SOPInstanceUID") != uid:
             return self._declined(_MISMATCH, "another instance than was announced", uid)
         if header.get("Manufacturer") == MAKER:  # a result that an archive sends on to us
             return _SUCCESS
@@ -202,6 +208,7 @@ class Receiver:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            _sync_names(path.parent)
         except StorageError as failure:
             return self._declined(_NO_ROOM, failure.received, path.stem)
         self.arrived(path)
@@ -226,6 +233,16 @@ class _Line:
             self.socket.socket.shutdown(2)
 
 
+def _sync_names(folder: Path) -> None:
+    """Make the names in a folder outlive a power failure, where the system can."""
+    with suppress(PermissionError):  # Windows opens no folder
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
 def _refuse_open_door(host: str, peers: Sequence[str]) -> None:
     try:
         is_loopback = ip_address(host).is_loopback
@@ -246,6 +263,7 @@ class Node:
 
     Attributes:
         folder: Holds `films/`, `answers/` (one JSON each) and what the outbox keeps.
+        version: Name of a folder for the answers; films with answers of another version are answered anew.
         answer: A film's file to its answer.
         results: A film's file and its answer to the objects that are sent back.
         outbox: Where these wait for the archive; None sends nothing back.
@@ -255,6 +273,7 @@ class Node:
 
     folder: Path
     answer: Callable[[Path], Answer]
+    version: str = ""
     results: Results = lambda *_: ()
     outbox: Outbox | None = None
     title: str = TITLE
@@ -269,11 +288,23 @@ class Node:
 
     @property
     def films(self) -> Path:
-        return self.folder / "films"
+        return self.folder / FILMS
 
     def answer_file(self, film: Path) -> Path:
         """Where the answer of a film lies once it is given."""
-        return self.folder / "answers" / f"{film.stem}.json"
+        return self.folder / "answers" / self.version / f"{film.stem}.json"
+
+    def answered(self, film: Path) -> Answer | None:
+        """The answer of a film that was received; None where it isn't given yet."""
+        try:
+            kept = json.loads(self.answer_file(film).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Answer(**{**kept, "probabilities": tuple(kept["probabilities"])})
+
+    def expects(self, film: Path) -> bool:
+        """Whether a file among the films is one that came over the network, or may be."""
+        return film.suffix == ".dcm" and is_uid(film.stem)
 
     @contextmanager
     def running(self, port: int = PORT, host: str = "127.0.0.1") -> Iterator[int]:
@@ -281,12 +312,23 @@ class Node:
 
         Raises:
             OptionError: As `Receiver.listening`.
-            StorageError: As `Receiver.listening`.
+            StorageError: As `Receiver.listening`; or another node is at work in the folder.
         """
-        for folder in (self.films, self.folder / "answers"):
+        _refuse_open_door(host, self.peers)
+        for folder in (self.films, self.folder / "answers" / self.version):
             make_folder(folder)
-        for begun in self.folder.glob("*/.*.*"):  # when the last node was killed
-            begun.unlink()
+        with locked(self.folder / ".node.lock") as is_ours:
+            if not is_ours:
+                raise StorageError("One node at a time may receive into a folder.", received=str(self.folder),
+                                   remedy="Stop the other one, or name another folder.")
+            with self._running(port, host) as listened:
+                yield listened
+
+    @contextmanager
+    def _running(self, port: int, host: str) -> Iterator[int]:
+        for pattern in ("*/.*.*", "answers/*/.*.*"):
+            for begun in self.folder.glob(pattern):  # when the last node was killed
+                begun.unlink()
         for film in sorted(self.films.glob("[!.]*.dcm")):
             if not self.answer_file(film).is_file():
                 self._films.put(film)

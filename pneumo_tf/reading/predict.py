@@ -19,6 +19,7 @@ from pneumo_tf.data.images import read_film, refuse_blank
 from pneumo_tf.errors import FilmError
 from pneumo_tf.reading.answer import UNREADABLE, Answer
 from pneumo_tf.reading.incoming import Incoming, why_unread
+from pneumo_tf.reading.refusal import Verdict, put_right
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import BATCH, Film, Outputs, Predictor
@@ -26,18 +27,6 @@ from pneumo_tf.training.trunk import ahead
 from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
 
 _SEED = 42  # of the views, as evaluate_model.py draws them
-
-
-class Verdict(NamedTuple):
-    """What speaks against an answer.
-
-    Attributes:
-        refusal: A code where there can be none, else "".
-        reason: In the reader's language; "" where there is nothing to say.
-    """
-
-    refusal: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +40,8 @@ class Reader:
         learnt: What training films are known by, as of `learnt_films`.
         look: An upright film of `images.read_film`, before it is prepared, to a verdict.
         judge: A film's pixels and its features (D,) to a verdict.
+        puts_right: Whether a film that `look` refuses and says how to turn is turned and looked at again.
+        gather: Told the pixels and the features of each film that the network saw.
         saw: Told each answer that isn't a refusal, with the film's pixels.
     """
 
@@ -60,6 +51,8 @@ class Reader:
     learnt: frozenset[str] = frozenset()
     look: Callable[[Image.Image], Verdict] = lambda _: Verdict()
     judge: Callable[[Film, NDArray[np.float32]], Verdict] = lambda *_: Verdict()
+    puts_right: bool = False
+    gather: Callable[[Film, NDArray[np.float32]], None] = lambda *_: None
     saw: Callable[[Answer, Film], None] = lambda *_: None
 
     def answers(self, films: Iterable[Incoming]) -> Iterator[Answer]:
@@ -87,6 +80,10 @@ class Reader:
         data = film.read()
         seen = refuse_blank(read_film(data, depth=reader.depth_of(ready=ready)))
         verdict = self.look(seen)
+        if self.puts_right and verdict.turn:
+            seen, turned = put_right(seen, verdict.turn), verdict.reason
+            verdict = self.look(seen)
+            verdict = verdict._replace(reason=verdict.reason or self.words.say("answer.turned", why=turned))
         if verdict.refusal:
             return None, verdict
         if self.learnt & {hashlib.sha256(data).hexdigest(), str(film.path and film.path.resolve())}:
@@ -120,7 +117,9 @@ class Reader:
     def _answer(self, read: _Read, of_views: Outputs, ms: float) -> Answer:
         """The answer of one film from what the network gave for its V views."""
         assert read.views is not None
-        verdict, predictor = self.judge(read.views[0], of_views.features[0]), self.predictor
+        film, features, predictor = read.views[0], of_views.features[0], self.predictor
+        self.gather(film, features)
+        verdict = self.judge(film, features)
         if verdict.refusal:
             return Answer(read.id, refusal=verdict.refusal, reason=verdict.reason, ms=ms)
         scores = np.concatenate([of_views.scores, of_views.members[0]])
@@ -131,7 +130,7 @@ class Reader:
                         float(scores[0, shown]), predictor.threshold, "",
                         _joined(read.verdict.reason, self._otherwise(called), verdict.reason), ms,
                         tuple(probabilities[0].tolist()))
-        self.saw(answer, read.views[0])
+        self.saw(answer, film)
         return answer
 
     def _otherwise(self, called: NDArray[np.intp]) -> str:

@@ -18,11 +18,10 @@ from typing import Any, TextIO
 
 from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
-from pneumo_tf.storage import guarded, locked, make_folder, write_json
+from pneumo_tf.storage import guarded, harmless, locked, make_folder, write_json
 
 COLUMNS = ("id", "call", "probability", "low", "high", "score", "threshold", "refusal", "reason", "ms")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets compute (OWASP, CSV injection)
 
 
 def cells(answer: Answer, classes: Sequence[str]) -> dict[str, Any]:
@@ -33,11 +32,6 @@ def cells(answer: Answer, classes: Sequence[str]) -> dict[str, Any]:
         row |= dict(zip((f"p_{name}" for name in classes),
                         map(_short, answer.probabilities or [None] * len(classes)), strict=True))
     return row
-
-
-def harmless(cell: Any) -> Any:
-    """A cell of a CSV that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 @dataclass
@@ -51,6 +45,7 @@ class Table:
         before: Ids of the rows that were there, as they are written.
         answered: How many films were answered, those before among them.
         refused: How many weren't, by their code.
+        notes: What is said of the whole in the file beside it, ready for JSON.
     """
 
     classes: Sequence[str]
@@ -59,6 +54,7 @@ class Table:
     before: frozenset[str] = frozenset()
     answered: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a film of that id has its row."""
@@ -73,7 +69,7 @@ class Table:
     def write_header(self) -> None:
         """Name the columns of a CSV."""
         if not self.is_json:
-            self.stream.write(_csv_line(cells(Answer(""), self.classes)))
+            self.stream.write(_csv_line(map(harmless, cells(Answer(""), self.classes))))
             self.stream.flush()
 
     def count(self, refusal: str) -> None:
@@ -118,7 +114,8 @@ def table_at(path: Path, *, terms: Mapping[str, Any]) -> Iterator[Table]:
             if not stream.tell():
                 table.write_header()
             yield table
-        write_json(beside, {**terms, "answered": table.answered, "refused": dict(table.refused)})
+        write_json(beside, {**terms, "answered": table.answered, "refused": dict(table.refused),
+                            **table.notes})
 
 
 def table_on_screen(classes: Sequence[str], *, is_json: bool) -> Table:

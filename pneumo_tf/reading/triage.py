@@ -15,12 +15,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.incoming import Given, Incoming, opened
 from pneumo_tf.reading.overlays import overlay_name
 from pneumo_tf.reading.page import Worklist, worklist_page
-from pneumo_tf.reading.worklist import Waiting, ranked, waiting, worklist_csv
+from pneumo_tf.reading.worklist import Group, Waiting, ranked, waiting, worklist_csv
 from pneumo_tf.report.words import Language
 from pneumo_tf.storage import locked, make_folder, write_json, write_text
 
@@ -59,7 +63,8 @@ class Triage:
         terms: What the answers depend on, ready for JSON; those of other terms are given anew.
         words: Language of the page.
         live: As of `worklist_page`.
-        cautions: Gives what speaks against believing the whole.
+        cautions: Gives what speaks against believing the whole, nothing where too few films came in since
+            the start; the last that it gave is kept.
         draw: Writes the heat map of an answered film into `overlays/` of the output, called as
             `overlays.overlay_name` says; None draws none.
         explained: How many films at the top of the worklist get their heat map in the page.
@@ -78,6 +83,7 @@ class Triage:
     explained: int = 0
     films: list[Waiting] = field(default_factory=list)
     moment: datetime = field(default_factory=lambda: datetime.now().astimezone())
+    _said: Sequence[str] = ()
     _known: dict[str, tuple[Stamp, Answer]] = field(default_factory=dict)
     _busy: Lock = field(default_factory=Lock)
 
@@ -157,6 +163,7 @@ class Triage:
         self.films = ranked(waiting(answer, present[name], _arrived(stamp, now), positive=self.positive)
                             for name, (stamp, answer) in self._known.items())
         self.moment = now
+        self._said = self.cautions() or self._said
         overlays = {film.answer.id: path for film in islice(self.films, self.explained)
                     if (path := self.overlay_of(film)) is not None}
         self._write_state()
@@ -166,7 +173,7 @@ class Triage:
     def shown(self, overlays: dict[str, Path] | None = None) -> Worklist:
         """What the page shows."""
         return Worklist(self.films, self.folder.name or str(self.folder), self.run, self.moment,
-                        self.cautions(), overlays)
+                        self._said, overlays)
 
     def overlay_of(self, film: Waiting) -> Path | None:
         """The file of a film's heat map, drawn where it isn't yet; None for a refused film."""
@@ -177,6 +184,12 @@ class Triage:
             self.draw(film)
         return path
 
+    def heat_map(self, file: Path, answer: Answer) -> NDArray[np.uint8]:
+        """The heat map of an answered film as a picture, uint8 (H, W, 3)."""
+        assert self.draw is not None
+        self.draw(Waiting(answer, file, self.moment, Group.OTHER))
+        return np.asarray(in_mode(read_film_file(self._overlay(answer)), "RGB"))
+
     def _overlay(self, answer: Answer) -> Path:
         return self.output / OVERLAYS / overlay_name(answer.id)
 
@@ -185,13 +198,14 @@ class Triage:
             kept = json.loads((self.output / STATE).read_text(encoding="utf-8"))
             if kept["terms"] != json.loads(json.dumps(self.terms)):
                 return {}
+            self._said = [str(sentence) for sentence in kept["cautions"]]
             return {film["answer"]["id"]: (Stamp(**film["stamp"]), _answer(film["answer"]))
                     for film in kept["films"]}
         except (OSError, ValueError, KeyError, TypeError):
             return {}  # none, or another program's: every film is answered anew
 
     def _write_state(self) -> None:
-        write_json(self.output / STATE, {"terms": self.terms, "films": [
+        write_json(self.output / STATE, {"terms": self.terms, "cautions": list(self._said), "films": [
             {"stamp": asdict(stamp), "answer": asdict(answer)} for stamp, answer in self._known.values()]})
 
 

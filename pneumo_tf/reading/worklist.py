@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pneumo_tf.names import fold, is_healthy
 from pneumo_tf.reading.answer import Answer
+from pneumo_tf.storage import harmless
 
 _BACTERIAL = "bacter"  # as in bacteria, bacterial, bacteriana: treated first, because it is treatable
 
@@ -96,7 +97,5 @@ def worklist_csv(films: Sequence[Waiting]) -> str:
     for rank, film in enumerate(films, start=1):
         cells = ["" if (value := getattr(film.answer, name)) is None else value for name in columns]
         writer.writerow([rank, film.group.value, film.arrived.isoformat(timespec="seconds"),
-                         *(f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t",
-                                                                                    "\r")) else cell
-                           for cell in cells)])
+                         *map(harmless, cells)])
     return file.getvalue()

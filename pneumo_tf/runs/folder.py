@@ -20,11 +20,11 @@ from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import project_root
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import from_csv, replacing
 
 # Every name in a run's folder: what its training leaves,
-RUN, METRICS, SPLIT, PREDICTIONS, HISTORY = \
-    "run.json", "metrics.json", "split.csv", "predictions.csv", "history.csv"
+RUN, METRICS, SPLIT, PREDICTIONS, HISTORY, REFERENCE = \
+    "run.json", "metrics.json", "split.csv", "predictions.csv", "history.csv", "reference.npz"
 ARCHITECTURE, WEIGHTS, COMPLETE = "model.json", "modelo.h5", "modelo.keras"
 REPORT, MODEL_CARD, FIGURES = "report.html", "model_card.md", "figures"
 # what later commands add (records, then the folders of their pictures and reports),
@@ -230,7 +230,7 @@ def _read_json(path: Path, *, needed: tuple[str, ...]) -> dict[str, Any]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(_existing(path), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return from_csv(pd.read_csv(_existing(path), dtype=str, keep_default_na=False, encoding="utf-8-sig"))
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (ValueError, pd.errors.ParserError) as failure:

@@ -8,6 +8,7 @@ version, or on another processor, is found out before it answers.
 from __future__ import annotations
 
 import os
+import zipfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +37,7 @@ from pneumo_tf.training.store import digest
 if TYPE_CHECKING:
     import keras
 
-_VERSION = 1  # raised whenever the same network would give another graph
+_VERSION = 3  # raised whenever the same network would give another graph
 _PROBE, _PICTURES = "probe.npz", 4
 _SAME = 1e-5  # largest difference of a score
 
@@ -60,6 +61,7 @@ class KeptEngine:
     """The engine of a kept graph: films to everything, as of `everything_of`.
 
     Raises:
+        RunError: A file of it is gone or damaged.
         TrainingError: It no longer computes what Keras did.
         OptionError: The runtime isn't installed.
     """
@@ -69,9 +71,8 @@ class KeptEngine:
     def __init__(self, run: RunFolder, engine: str, *, threads: int, coarse: bool = False) -> None:
         self.name, self._made_of, self._coarse = run.name, (run, engine, threads), coarse
         folder, classes = _folder(run, engine), len(run.classes)
+        films, expected = _read_probe(folder)
         self._compute = open_graph(folder / FORMATS[engine].file, threads=threads, coarse=coarse)
-        with np.load(folder / _PROBE) as probe:
-            films, expected = probe["films"], probe["outputs"]
         self.input_shape, self.output_shape = films.shape[1:], expected.shape[1:]
         found = self._compute(films)
         for part, limit in ((np.s_[:, :classes], _SAME), (np.s_[:, classes:], EXACT)):
@@ -122,10 +123,30 @@ def keep_graph(run: RunFolder, engine: str, model: keras.Model) -> None:
         with replacing(folder) as temporary:
             temporary.mkdir()
             write_network(fold_batch_norm(everything), temporary / FORMATS[engine].file, engine)
-            np.savez_compressed(temporary / _PROBE, films=films, outputs=outputs)
+            np.savez_compressed(temporary / _PROBE, films=films, outputs=outputs, files=_hashes(temporary))
     except StorageError:
         if not is_kept(run, engine):  # else another process was quicker
             raise
+
+
+def _read_probe(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures and what Keras gave for them; each file of the folder is looked at before it is opened."""
+    try:
+        with np.load(folder / _PROBE, allow_pickle=False) as probe:
+            films, outputs, files = probe["films"], probe["outputs"], probe["files"].tolist()
+        whole = files == _hashes(folder)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        whole = False
+    if not whole:
+        raise RunError("A graph that a run keeps must be as it was written.", received=f"{folder}, changed",
+                       remedy="Delete that folder: the next command makes it again.")
+    return films, outputs
+
+
+def _hashes(folder: Path) -> list[str]:
+    """Name and SHA-256 of each file of a graph."""
+    files = sorted(path for path in folder.iterdir() if path.name != _PROBE)
+    return [f"{path.name} {file_sha256(path)}" for path in files]
 
 
 def _folder(run: RunFolder, engine: str) -> Path:

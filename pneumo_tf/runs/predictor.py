@@ -140,10 +140,12 @@ def load_network(run: RunFolder) -> keras.Model:
     """
     import keras
 
+    from pneumo_tf.runs.export import read_exported
+
     path = run.path / COMPLETE
     pin_numbers()
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = read_exported(path)
     except (ValueError, OSError, TypeError, KeyError) as failure:
         raise RunError("A run meets films by the network that it exported.",
                        received=f"{path} ({str(failure).strip().partition(chr(10))[0]})",

@@ -34,7 +34,7 @@ from pneumo_tf.progress import announce, progress_bar
 from pneumo_tf.report.page import write_external_report
 from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
 from pneumo_tf.runs.predictor import Film, FilmReader, Predictor, predictor_of
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, write_csv, write_json
 from pneumo_tf.training.engine import AUTO
 from pneumo_tf.training.trunk import ahead
 
@@ -116,8 +116,7 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     predictions = scores.to_predictions("test", predictor.threshold)
     if scores.is_binary:
         predictions["probability"] = predictor.calibrator.apply(scores).positive_scores
-    with replacing(place / PREDICTIONS) as temporary:
-        predictions.to_csv(temporary, index=False)
+    write_csv(place / PREDICTIONS, predictions)
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
 
 

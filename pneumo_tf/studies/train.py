@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -33,10 +32,12 @@ from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
+from pneumo_tf.runs.reference import is_cropped, write_reference
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
+from pneumo_tf.studies.reference import fit_reference
 from pneumo_tf.studies.validation_stress import stress_validation
 from pneumo_tf.training.machine import StageRecorder, package_versions
 from pneumo_tf.training.pixels import INTERPOLATION, Pixels
@@ -70,12 +71,13 @@ def run_study(options: StudyOptions) -> Path:
             with stages.measure("export"):
                 export_model(trained.model, folder)
             _write_run(plan, task, trained, folder, name=run.name, labels_sha256=labels_sha256)
-    with ExitStack() as on_failure:
-        on_failure.callback(print, f"The model and its record are kept in {run}.", file=sys.stderr)
+    try:
         write_report(run, lang=options.lang)
         if options.publish:
             publish(run, options.output)
-        on_failure.pop_all()
+    except BaseException as failure:
+        failure.add_note(f"The model and its record are kept in {run}.")
+        raise
     return run
 
 
@@ -128,7 +130,7 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
     if options.split_by == "patient" and leaked_patients(cohort):
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)
-    return cohort, replace(pixels, positions=pixels.positions[rows])
+    return cohort, pixels.at(rows)
 
 
 def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: str,
@@ -155,9 +157,9 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
         stress = stress_validation(task, trained, positive, patient=plan.rule.startswith(STRESSED))
     point = choose(judged, rule=plan.rule, stressed=stress.scores)
     cohort.write_csv(folder / SPLIT)
-    pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
+    write_csv(folder / HISTORY, pd.DataFrame(trained.history))
     predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
-    predictions.to_csv(folder / PREDICTIONS, index=False)
+    write_csv(folder / PREDICTIONS, predictions)
     announce("Figures")
     with task.stages.measure("figures"):
         compared = cross_fitted(judged, seed=options.seed)
@@ -168,9 +170,15 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
         metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
         metrics["stress"] = stress.to_json(point.threshold, seed=options.seed)
         write_json(folder / METRICS, metrics)
+    preparation = {"preparation": _preparation(options.films)}
+    announce("Reference")
+    with task.stages.measure("reference"):
+        reference, known = fit_reference(task, trained, cropped=is_cropped(preparation))
+        if reference is not None:
+            write_reference(folder, reference)
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / RUN, {
-        "name": name, **_record(plan, task, trained), "positive": positive,
+        "name": name, **_record(plan, task, trained), **preparation, "positive": positive, "reference": known,
         "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
                  "labels_sha256": labels_sha256},
         "operating_point": {**asdict(point), **seen,
@@ -195,7 +203,7 @@ def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
         "diverged_in_epoch": trained.diverged_in, "pace": plan.pace and asdict(plan.pace),
         "patients_known": unknown < len(cohort), "films_without_patient": unknown,
         "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],
-        "preparation": _preparation(options.films), "phantoms": options.synthetic,
+        "phantoms": options.synthetic,
         "input": {"height": plan.size, "width": plan.size, "color_mode": "rgb",
                   "interpolation": INTERPOLATION, "values": "0-255", "depth": task.pixels.depth},
         "weights": {"source": " + ".join(member.weights.source for member in plan.members),

@@ -75,7 +75,8 @@ class Fast:
         """Run the backbone, fit the head, and put both into one graph."""
         extracted = self.extract(task, *task.members[0])
         announce("Head")
-        return self.fit(task, extracted)
+        features = extracted.films[task.reference_rows()] if len(task.backbone.taps) > 1 else None
+        return replace(self.fit(task, extracted), features=features)
 
     def extract(self, task: Task, backbone: Backbone, weights: Weights) -> Extracted:
         """The features of every film, and of the views of the training films."""
@@ -171,13 +172,15 @@ class Ensemble:
         history = [{**row, "phase": name} for name, part in zip(names, parts, strict=True)
                    for row in part.history]
         common = set.intersection(*(set(part.held_out) for part in parts))
+        features = [part.features for part in parts if part.features is not None]
         return Trained(model=average([part.model for part in parts], names),
                        scores=np.mean([part.scores for part in parts], axis=0),
                        history=[{**row, "epoch": number} for number, row in enumerate(history, start=1)],
                        held_out={row: np.mean([part.held_out[row] for part in parts], axis=0)
                                  for row in sorted(common)},
                        score=lambda films: np.mean([part.score(films) for part in parts if part.score],
-                                                   axis=0))
+                                                   axis=0),
+                       features=np.concatenate(features, axis=1) if len(features) == len(parts) else None)
 
 
 def average(models: Sequence[keras.Model], names: Sequence[str]) -> keras.Model:

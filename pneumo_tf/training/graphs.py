@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module, util
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models.formats import FORMATS
+from pneumo_tf.models.formats import FORMATS, import_openvino
 
 OPENVINO, ONNX = "openvino", "onnx"  # formats of `models.formats`, each with a runtime of its own
 Compute = Callable[[np.ndarray], np.ndarray]
@@ -68,10 +67,11 @@ def open_graph(path: Path, *, threads: int, dtype: str = "uint8", coarse: bool =
 
 
 def _by_openvino(path: Path, *, threads: int, dtype: str, coarse: bool) -> Compute:
-    openvino = _openvino()
+    check_installed(OPENVINO)
+    openvino = import_openvino()
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the file may be gone before the graph is
-    prepared = openvino.preprocess.PrePostProcessor(core.read_model(path))
+    prepared = import_module("openvino.preprocess").PrePostProcessor(core.read_model(path))
     prepared.input().tensor().set_element_type(openvino.Type(np.dtype(dtype)))
     model = prepared.build()
     model.reshape([1, *(side.get_length() for side in list(model.input().partial_shape)[1:])])
@@ -100,6 +100,7 @@ def _by_openvino(path: Path, *, threads: int, dtype: str, coarse: bool) -> Compu
 def _by_onnxruntime(path: Path, *, threads: int) -> Compute:
     check_installed(ONNX)
     runtime = import_module("onnxruntime")
+    runtime.disable_telemetry_events()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1  # several on one film took 1.5 times the processor's time
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -109,11 +110,3 @@ def _by_onnxruntime(path: Path, *, threads: int) -> Compute:
         return np.asarray(session.run(None, {name: film[None].astype("float32")})[0][0])
 
     return lambda films: np.stack(list(pool.map(outputs, films)))
-
-
-def _openvino() -> Any:
-    check_installed(OPENVINO)
-    # With this package in reach, importing OpenVINO alone would tell its makers over the network.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import_module("openvino.preprocess")
-    return import_module("openvino")

@@ -8,25 +8,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError, check_known
 from pneumo_tf.evaluation.operating_point import DEFAULT
-from pneumo_tf.models.classifier import HEAD_GROUP, attach_head, build_backbone, depth_groups, unfreeze
+from pneumo_tf.models.classifier import (
+    HEAD_GROUP,
+    attach_head,
+    build_backbone,
+    depth_groups,
+    unfreeze,
+    with_features,
+)
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
 from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
-from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
 from pneumo_tf.training.optimizers import Rates
 from pneumo_tf.training.rate_finder import find_rates, suggest
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.trunk import BATCH, Activations, film_activations, film_outputs
+from pneumo_tf.training.trunk import BATCH, Activations, film_activations, scores_and_features
 
 _NAMES = {"head": "head", "all": "all layers"}
 
@@ -137,9 +143,8 @@ class Phased:
             history = ready.loop.run(ready.phases)
         model = in_float32(ready.model)
         with task.stages.measure("scores"):
-            scores, score = ready.score(model)
-        return Trained(model=model, scores=scores, history=history, diverged_in=ready.loop.diverged_in,
-                       score=score)
+            scored = ready.score(model)
+        return Trained(model=model, history=history, diverged_in=ready.loop.diverged_in, **scored._asdict())
 
     def prepare(self, task: Task) -> ReadyTraining:
         """The network, its batches and its phases, ready to be trained."""
@@ -151,9 +156,11 @@ class Phased:
         loop = Loop(model, batches,
                     FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
 
-        def score(model: keras.Model) -> tuple[np.ndarray, Engine]:
-            engine = task.frozen(model)
-            return film_outputs(engine, task.pixels, description="Scoring films"), engine
+        def score(model: keras.Model) -> Scored:
+            engine, classes = task.frozen(with_features(model)), len(task.classes)
+            scores, features = scores_and_features(engine, task.pixels, classes=classes,
+                                                   rows=task.reference_rows())
+            return Scored(scores, features, lambda films: engine(films)[:, :classes])
 
         return ReadyTraining(model, loop, self.loop_phases(task, network, loop), score)
 
@@ -171,20 +178,27 @@ class Phased:
         return [_Learner(self, task, network, loop, phase).loop_phase() for phase in self.phases]
 
 
+class Scored(NamedTuple):
+    """What a trained model says of the task's films, by the names of `Trained`."""
+
+    scores: np.ndarray
+    features: np.ndarray | None = None
+    score: Callable[[np.ndarray], np.ndarray] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ReadyTraining:
     """A training that is ready to begin.
 
     Attributes:
         model: Films to scores; it shares its layers with the model of the loop.
-        score: Gives the scores (N, K) of the task's films by a trained model of this kind, and what scores
-            other films, where that was compiled for it.
+        score: Scores the task's films by a trained model of this kind.
     """
 
     model: keras.Model
     loop: Loop
     phases: list[LoopPhase]
-    score: Callable[[keras.Model], tuple[np.ndarray, Engine | None]]
+    score: Callable[[keras.Model], Scored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +288,7 @@ class Top(Phased):
         validation = ActivationBatches(task, "validation", films=films, class_weights=weights)
         loop = Loop(_above(model, task.backbone.cut), batches, validation, task.checkpoint)
         return ReadyTraining(model, loop, self.loop_phases(task, network, loop),
-                             lambda trained: (_scores(_above(trained, task.backbone.cut), films), None))
+                             lambda trained: Scored(_scores(_above(trained, task.backbone.cut), films)))
 
 
 @contextmanager

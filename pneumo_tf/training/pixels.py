@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def at(self, rows: np.ndarray) -> Pixels:
+        """The films of some rows, in their order."""
+        return replace(self, positions=self.positions[rows])
 
     def film(self, row: int) -> np.ndarray:
         """uint8 (H, W, C)."""

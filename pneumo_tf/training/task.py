@@ -21,6 +21,8 @@ from pneumo_tf.training.store import Cache
 from pneumo_tf.training.trunk import Activations, view_activations
 from pneumo_tf.training.views import get_preset
 
+_REFERENCE = {"train": 4000, "validation": 1000, "test": 1000}
+
 
 class Member(NamedTuple):
     """A backbone and its weights."""
@@ -79,6 +81,15 @@ class Task:
         """int: the rows of one split, in order."""
         return np.array([row for row, film in enumerate(self.cohort) if film.split == split], dtype=int)
 
+    def reference_rows(self) -> np.ndarray:
+        """int: the films that new ones are held against: training films, then validation, then test films.
+
+        At most 4,000 of the first and 1,000 of each other, drawn at random.
+        """
+        drawn = np.random.default_rng(self.seed)
+        return np.concatenate([np.sort(drawn.permutation(self.rows(split))[:most])
+                               for split, most in _REFERENCE.items()])
+
     def frozen(self, network: keras.Model) -> Engine:
         """An engine that computes a frozen network in float32."""
         return build_engine(network, self.engine, threads=self.threads)
@@ -108,6 +119,8 @@ class Trained:
             where the recipe has none. With the validation films they fix the operating point.
         diverged_in: The epoch in which training ended because its loss was no number; None where it didn't.
         score: Films (n, H, W, 3), n at most 32, to scores (n, K), where the recipe has compiled that already.
+        features: float32 (m, D), as `with_features` of the model gives them for the task's reference rows,
+            where the recipe has computed them already.
     """
 
     model: keras.Model
@@ -116,3 +129,4 @@ class Trained:
     held_out: Mapping[int, np.ndarray] = field(default_factory=dict)
     diverged_in: int | None = None
     score: Callable[[np.ndarray], np.ndarray] | None = None
+    features: np.ndarray | None = None

@@ -113,6 +113,29 @@ def film_outputs(engine: Engine, pixels: Pixels, *, description: str,
     return activations.gather(range(len(pixels)))
 
 
+def scores_and_features(engine: Engine, pixels: Pixels, *, classes: int,
+                        rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores float32 (N, classes) of all films, and features float32 (len(rows), D) of some, in one pass.
+
+    Args:
+        engine: Computes `classifier.with_features` of a network.
+        rows: The films whose features are kept, each once.
+    """
+    scores = np.empty((len(pixels), classes), np.float32)
+    features = np.empty((len(rows), engine.output_shape[0] - classes), np.float32)
+    place = np.full(len(pixels), -1)
+    place[rows] = np.arange(len(rows))
+    with progress_bar("Scoring films", len(pixels)) as advance:
+        for start in range(0, len(pixels), BATCH):
+            part = np.arange(start, min(start + BATCH, len(pixels)))
+            outputs = _predict(engine, pixels.batch(part), BATCH)
+            scores[part] = outputs[:, :classes]
+            kept = place[part] >= 0
+            features[place[part][kept]] = outputs[kept, classes:]
+            advance(len(part))
+    return scores, features
+
+
 def _open(engine: Engine, pixels: Pixels, cache: Cache | None, *, kind: str, views: tuple[int, ...],
           key: dict[str, Any]) -> AbstractContextManager[Rows]:
     """Rows for one output per film of the store, or for one per view."""

@@ -54,7 +54,8 @@ def test_an_archive_is_fetched_told_and_led_on(address: str, unpacked: bool, tmp
 
 @pytest.mark.parametrize(("typed", "told"), [
     (["chest_xry"], "Did you mean chest_xray?"), (["--sha256", "12"], "64 hexadecimal digits"),
-    (["ftp://example.org/a.zip"], "named, or given by its address")])
+    (["ftp://example.org/a.zip"], "named, or given by its address"),
+    (["http://example.org/a.zip"], "without https must have a known hash")])
 def test_what_cant_be_meant_is_one_line(typed: list[str], told: str,
                                         capsys: pytest.CaptureFixture[str]) -> None:
     assert main(typed) == 2

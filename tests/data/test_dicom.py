@@ -293,7 +293,7 @@ class TestWhoseFilmItIs:
         assert identify(b"\xff\xd8\xff" + bytes(200)) is None
 
     def test_what_is_no_uid_is_unknown(self, dicom_film: Make) -> None:
-        found = identify(dicom_film(RAMP, StudyInstanceUID="../../etc", SOPInstanceUID="Garcia^Maria"))
+        found = identify(dicom_film(RAMP, StudyInstanceUID="..", SOPInstanceUID="Garcia^Maria"))
         assert found is not None
         assert found.study == ""
         assert re.fullmatch(r"sha256-[0-9a-f]{16}", found.instance)

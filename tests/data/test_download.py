@@ -16,7 +16,15 @@ import pytest
 import requests
 
 from pneumo_tf.data import download
-from pneumo_tf.data.download import ARCHIVES, Archive, archive_at, fetch, published_hash, unpack
+from pneumo_tf.data.download import (
+    ARCHIVES,
+    STAYING_SECURE,
+    Archive,
+    archive_at,
+    fetch,
+    published_hash,
+    unpack,
+)
 from pneumo_tf.errors import FilmError, StorageError
 
 _FILMS = {f"chest_xray/{split}/{label}/{label}-{number}.jpeg": bytes([number]) * 70_000
@@ -194,6 +202,33 @@ def test_the_publisher_is_asked_for_the_hash(server: Server) -> None:
     server.content = b"<html>"
     assert published_hash(known) == ""
     assert published_hash(Archive("films", "films.zip", "", listing="http://127.0.0.1:9/")) == ""
+
+
+@pytest.mark.parametrize(("asked", "target", "followed"), [
+    ("https://a.org/net.h5", "https://b.org/net.h5", True), ("https://a.org/net.h5", "/other.h5", True),
+    ("https://a.org/net.h5", "http://a.org/net.h5", False), ("https://a.org/net.h5", "//b.org/x", True),
+    ("https://a.org/net.h5", "file:///etc/passwd", False),
+    ("http://a.org/net.h5", "http://b.org/x", True)])
+def test_a_download_never_leaves_https(asked: str, target: str, followed: bool) -> None:
+    response = requests.Response()
+    response.status_code, response.url = 302, asked
+    response.headers["Location"] = target
+    try:
+        STAYING_SECURE["response"](response)
+    except requests.exceptions.RequestException:
+        assert not followed
+    else:
+        assert followed
+
+
+@pytest.mark.parametrize("name", ["normal/CON.jpeg", "normal/film.jpeg:evil.exe.jpeg", "nul/film.jpeg",
+                                  "normal./film.jpeg", "normal/a\x07.jpeg"])
+def test_names_that_are_something_else_on_windows_are_not_unpacked(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        archive.writestr(name, b"film")
+    with pytest.raises(FilmError, match=r"the same on every system.*--no-unpack"):
+        unpack(tmp_path / "films.zip", tmp_path / "films")
+    assert not (tmp_path / "films").exists()
 
 
 def test_films_are_unpacked_and_nothing_else_is(tmp_path: Path) -> None:

@@ -184,20 +184,31 @@ def test_networks_cost_what_is_published(name: str, published: float) -> None:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_the_features_are_what_the_last_layer_makes_scores_of(head: str,
-                                                              small_network: keras.Model) -> None:
+def test_a_network_of_one_depth_shows_the_means_of_its_last_map_at_each_resolution(
+        head: str, small_network: keras.Model) -> None:
     model = attach_head(small_network, HEADS[head], 3)
     both = with_features(model).predict(FILMS, verbose=0)
-    scores, features = both[:, :3], both[:, 3:]
-    np.testing.assert_allclose(scores, model.predict(FILMS, verbose=0), atol=1e-6)
-    kernel, bias = model.layers[-1].get_weights()
-    activation = model.layers[-1].activation
-    np.testing.assert_allclose(activation(features @ kernel + bias), scores, atol=1e-5)
+    np.testing.assert_allclose(both[:, :3], model.predict(FILMS, verbose=0), atol=1e-6)
+    norms = [layer.output for layer in small_network.layers if isinstance(layer, layers.BatchNormalization)]
+    maps = keras.Model(small_network.input, norms).predict(FILMS, verbose=0)
+    means = np.concatenate([one.mean(axis=(1, 2)) for one in maps], axis=1)
+    np.testing.assert_allclose(both[:, 3:], means, atol=1e-5)
 
 
-def test_a_network_from_a_file_has_the_same_features(small_network: keras.Model, tmp_path: Path) -> None:
-    model = attach_head(small_network, softmax_head, 2)
+def test_a_linear_head_on_several_depths_shows_what_it_reads(small_network: keras.Model) -> None:
+    features = pooled_features(small_network, ["early", "late"])
+    rng = np.random.default_rng(1)
+    model = linear_classifier(features, rng.normal(size=(10, 2)).astype("float32"), np.zeros(2, "float32"))
+    both = with_features(model).predict(FILMS, verbose=0)
+    np.testing.assert_allclose(both[:, :2], model.predict(FILMS, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(both[:, 2:], features.predict(FILMS, verbose=0), atol=1e-6)
+
+
+def test_a_network_from_a_file_shows_the_same(small_network: keras.Model, tmp_path: Path) -> None:
+    pooled = layers.GlobalAveragePooling2D(name="global_average_pooling2d")(small_network.output)
+    model = keras.Model(small_network.input, layers.Dense(2, activation="softmax")(pooled))
     model.save(tmp_path / "model.keras")
+    keras.backend.clear_session()  # as a new process, which gives the same names again
     read = keras.models.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_allclose(with_features(read).predict(FILMS, verbose=0),
                                with_features(model).predict(FILMS, verbose=0), atol=1e-6)

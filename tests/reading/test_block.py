@@ -15,6 +15,7 @@ from pneumo_tf.reading.block import block
 from pneumo_tf.reading.predict import Reader
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.operating_points import RunPoint, keep_point
 
 ILL = Answer("film.png", "PNEUMONIA", 0.9123, 0.61, 0.97, 0.8412, 0.5, "", "", 12.3, (0.0877, 0.9123))
 SHARE = {"value": 0.8, "low": 0.7, "high": 0.88, "count": 80, "of": 100}
@@ -48,10 +49,15 @@ def test_a_negative_call_has_the_negative_predictive_value(run: RunFolder, reade
         told(answer, run, reader)
 
 
-def test_at_another_place_the_tests_figures_do_not_hold(run: RunFolder, reader: Reader) -> None:
-    said = block(ILL, run, reader, at="clinic")
-    assert "How often such a call is right at clinic isn't known" in said
-    assert "80.0%" not in said
+def test_at_a_place_the_films_of_that_place_say_how_often_such_a_call_was_right(
+        run: RunFolder, reader: Reader) -> None:
+    figures = {"ppv": {"after": SHARE | {"value": 0.9, "count": 18, "of": 20}}, "npv": {"after": NONE}}
+    keep_point(run, RunPoint("clinic", 0.5, Uncalibrated(), "youden", {"figures": figures}))
+    said = " ".join(block(ILL, run, reader, at="clinic").split())
+    assert "Of 20 films called PNEUMONIA at clinic, 18 were: 90.0%" in said
+    assert "in the test" not in said
+    said = " ".join(block(replace(ILL, call="NORMAL"), run, reader, at="clinic").split())
+    assert "can't be said: it called every film positive." in said
 
 
 def test_without_views_there_is_no_range(run: RunFolder, reader: Reader) -> None:

@@ -33,7 +33,7 @@ from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, MRImageStorage, Verification
 
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.errors import OptionError
+from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import results_of
 from pneumo_tf.reading.node import Limits, Node
@@ -429,6 +429,15 @@ def test_a_peer_is_named_by_title_host_and_port(text: str, peer: Peer) -> None:
 def test_another_form_is_refused(text: str) -> None:
     with pytest.raises(OptionError):
         Peer.parse(text)
+
+
+def test_a_port_that_is_taken_and_a_folder_in_use_are_said(node: Node, tmp_path: Path) -> None:
+    with node.running(0) as port:
+        with pytest.raises(OptionError, match="needs an address of this machine and a free port"), \
+                replace(node, folder=tmp_path / "other").running(port):
+            pass
+        with pytest.raises(StorageError, match="One node at a time"), replace(node).running(0):
+            pass
 
 
 def test_a_node_that_others_reach_must_know_whom_it_lets_in(node: Node) -> None:

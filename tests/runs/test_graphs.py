@@ -96,9 +96,22 @@ def test_a_graph_that_no_longer_computes_what_keras_did_answers_nothing(copied: 
                                                                         engine: str) -> None:
     probe, = copied.path.glob(f"graphs/{engine}-*/probe.npz")
     with np.load(probe) as kept:
-        films, outputs = kept["films"], kept["outputs"]
-    np.savez(probe, films=films, outputs=outputs + np.float32(3e-5))
+        arrays = dict(kept)
+    np.savez(probe, **{**arrays, "outputs": arrays["outputs"] + np.float32(3e-5)})
     with pytest.raises(TrainingError, match=rf"small in {engine}.*--engine keras"):
+        predictor_of(copied, engine=engine, threads=1)
+
+
+@each_engine
+@pytest.mark.parametrize("damage", ["cut", "gone", "probe"])
+def test_a_damaged_graph_is_told_before_it_is_opened(copied: RunFolder, engine: str, damage: str) -> None:
+    folder, = (copied.path / "graphs").glob(f"{engine}-*")
+    file = max(folder.iterdir(), key=lambda path: (path.suffix == ".npz") == (damage == "probe"))
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(RunError, match="must be as it was written"):
         predictor_of(copied, engine=engine, threads=1)
 
 

@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pneumo_tf.cohort import Cohort
+from pneumo_tf.evaluation.calibration.calibrators import Uncalibrated
 from pneumo_tf.models.formats import Network
-from pneumo_tf.runs.folder import read_run
+from pneumo_tf.runs.folder import RunFolder, read_run
+from pneumo_tf.runs.operating_points import RunPoint
 from pneumo_tf.studies import exports
 from pneumo_tf.studies.exports import Exporting, Parity, export_run
 
@@ -129,6 +132,27 @@ def test_calls_at_risk_are_those_that_the_largest_difference_could_change(
     threshold = json.loads((run / "run.json").read_text())["operating_point"]["threshold"]
     assert row.of == len(scores)
     assert row.near == sum(abs(score - threshold) <= row.difference for score in scores)
+
+
+def test_of_several_classes_the_two_highest_scores_decide_what_is_at_risk(tmp_path: Path) -> None:
+    classes = ["BACTERIAL", "NORMAL", "VIRAL"]
+    table = pd.DataFrame([("a", "test", "NORMAL", 0.1, 0.7, 0.2), ("b", "test", "VIRAL", 0.4, 0.1, 0.5)],
+                         columns=["id", "split", "label", *(f"p_{name}" for name in classes)])
+    run = RunFolder(tmp_path, {"classes": classes, "positive": "BACTERIAL"}, {}, pd.DataFrame(), Cohort(()),
+                    table)
+    point = RunPoint("", None, Uncalibrated(), "argmax", {})
+    reference = exports._Reference(run, point, 48, [], False, np.empty((0, 3)))
+    assert reference.margins() == pytest.approx([0.25, 0.05])
+    assert reference.calls(np.array([[0.1, 0.7, 0.2], [0.4, 0.1, 0.5]])).tolist() == [1, 2]
+
+
+def test_colour_stays_where_the_run_s_films_were_taken_as_they_are(
+        run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"preparation": None}))
+    opening(monkeypatch, lambda films: np.ones((len(films), 2)))
+    export_run(run, Exporting(formats=["onnx"], films=2, threads=1, force=True))
+    assert json.loads((run / "exports/onnx/export.json").read_text())["input"]["inside"] == ["size"]
 
 
 def test_phantoms_stand_in_for_films_that_are_gone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

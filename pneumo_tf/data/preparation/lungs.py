@@ -50,21 +50,28 @@ class Box:
 
 
 def lungs_box(film: NDArray[np.uint8]) -> Box | None:
-    """The box of both lungs on a grey film (H, W); None where there are no plausible lungs.
+    """The box of both lungs on a grey film (H, W); None where there are no plausible lungs."""
+    lungs = lungs_mask(film)
+    if lungs is None:
+        return None
+    rows, columns = np.nonzero(lungs)
+    return Box(columns.min() / SIZE, rows.min() / SIZE, (columns.max() + 1) / SIZE, (rows.max() + 1) / SIZE)
+
+
+def lungs_mask(film: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Which cells of a grey film (H, W) are lung, bool (96, 96); None where there are no plausible lungs.
 
     Plausible are two halves of like size that the network is sure of: where it takes anything for lung on a
     picture that is no chest, it is unsure of many more cells than that.
     """
     logits = lung_logits(film)
     lungs = _large_parts(logits > 0)
-    rows, columns = np.nonzero(lungs)
+    _, columns = np.nonzero(lungs)
     unsure = int(np.count_nonzero(np.abs(logits) < _SURE))
-    if len(rows) < max(_SMALLEST * SIZE**2, unsure / _DOUBT):
+    if len(columns) < max(_SMALLEST * SIZE**2, unsure / _DOUBT):
         return None
     left = np.mean(columns < (columns.min() + columns.max()) / 2)
-    if min(left, 1 - left) < _UNEVEN:
-        return None
-    return Box(columns.min() / SIZE, rows.min() / SIZE, (columns.max() + 1) / SIZE, (rows.max() + 1) / SIZE)
+    return lungs if min(left, 1 - left) >= _UNEVEN else None
 
 
 def lung_logits(film: NDArray[np.uint8]) -> Plane:

@@ -12,6 +12,7 @@ import keras
 import pooch
 import requests
 
+from pneumo_tf.data.download import STAYING_SECURE
 from pneumo_tf.errors import StorageError, WeightsError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.published import cache_folder, find_on_this_machine, installed
@@ -111,7 +112,8 @@ def _downloaded(backbone: Backbone) -> Path:
     pooch.get_logger().setLevel(logging.ERROR)  # its announcements would break into the progress bar
     try:
         with ExitStack() as bars:
-            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT)
+            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT,
+                                            hooks=STAYING_SECURE)
 
             def fetch(url: str, target: str, caller: object) -> None:
                 download(url, target, caller)

@@ -26,7 +26,7 @@ def content(run: RunFolder, words: Language) -> dict[str, Any] | None:
             break
         if picture:
             shown.append({"name": record["name"], "sentence": sentence(record, words), "picture": picture,
-                          "rows": _rows(record, words)})
+                          "rows": _rows(record, words), "beside": _beside(record, words)})
     return {"explained": shown} if shown else None
 
 
@@ -72,8 +72,16 @@ def _records(path: Path) -> list[dict[str, Any]]:
         return []
 
 
+def _beside(record: dict[str, Any], words: Language) -> str:
+    """A caution where pictures lie beside the lungs; empty where none does."""
+    methods = [words.named("explain.method", method) for method, numbers in record["methods"].items()
+               if numbers.get("beside_lungs")]
+    return words.say("explain.beside", methods=", ".join(methods)) if methods else ""
+
+
 def _rows(record: dict[str, Any], words: Language) -> list[dict[str, str]]:
-    columns = {"r2": "r2", "halves": "halves_spearman", "deletion": "deletion", "insertion": "insertion"}
+    columns = {"r2": "r2", "halves": "halves_spearman", "deletion": "deletion", "insertion": "insertion",
+               "lungs": "mass_in_lungs"}
     return [{"method": words.named("explain.method", method),
              "verdict": words.named("explain.verdict", numbers["verdict"]),
              **{column: "–" if numbers.get(key) is None else words.number(numbers[key], 2)

@@ -1,0 +1,97 @@
+"""Films that come in together: whether they differ from the run's own, said before any label is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tf.data.preparation.lungs import SIZE, lungs_mask
+from pneumo_tf.evaluation.shift import BatchDifference, Reservoir, compare
+from pneumo_tf.evaluation.shortcuts import pixel_facts
+from pneumo_tf.report.words import Language
+from pneumo_tf.runs.folder import ROBUSTNESS, RunFolder
+from pneumo_tf.runs.reference import Reference, is_cropped, read_reference, shows_lungs
+
+Film = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Collects films as they are answered; memory doesn't grow with their number."""
+
+    run: RunFolder
+    reference: Reference
+    incoming: Reservoir = field(default_factory=Reservoir)
+
+    @cached_property
+    def in_frame(self) -> bool:
+        """Whether the network meets whole chest films, not films that were cut to their lungs."""
+        return shows_lungs(self.run.facts) and not is_cropped(self.run.facts)
+
+    def add(self, film: Film, features: NDArray[np.floating], *, size: tuple[int, int] | None = None) -> None:
+        """Put in one film that was answered.
+
+        Args:
+            film: uint8 (H, W, 3), as the network met it.
+            features: (D,), as `with_features` of the run's network gives them.
+            size: Width and height of its original in pixels; None where only the prepared film is known.
+        """
+        space = self.reference.novelty.space
+        self.incoming.add(space.coordinates(features[None])[0] / space.spread,
+                          film_facts(film, in_frame=self.in_frame, size=size))
+
+    def difference(self) -> BatchDifference | None:
+        """How the films differ from those that the run was judged on; None of fewer than 10."""
+        stress = self.run.record(ROBUSTNESS).get("stress") or self.run.metrics.get("stress")
+        return compare(self.reference.own, self.incoming, stress=stress)
+
+
+def batch_of(run: RunFolder) -> Batch | None:
+    """What collects films for a run; None where nothing is known of its own.
+
+    Raises:
+        RunError: What it keeps of them is damaged.
+    """
+    reference = read_reference(run)
+    return None if reference is None else Batch(run, reference)
+
+
+def film_facts(film: Film, *, in_frame: bool, size: tuple[int, int] | None = None) -> dict[str, float]:
+    """What is known of a film for a comparison, by names of `shift.FACTS`.
+
+    Args:
+        film: uint8 (H, W, C), as the network meets it.
+        in_frame: Whether to look for lungs: how much of the frame they fill is how it was taken.
+        size: Width and height of its original.
+    """
+    facts = {name: float(values[0]) for name, values in pixel_facts([film]).items()}
+    if size is not None:
+        facts |= {"megapixels": size[0] * size[1] / 1e6, "aspect": size[0] / size[1]}
+    lungs = lungs_mask(film.mean(axis=2).astype(np.uint8)) if in_frame else None
+    if lungs is not None:
+        high, wide = (np.ptp(places) + 1 for places in np.nonzero(lungs))
+        facts |= {"lungs_width": float(wide) / SIZE, "lungs_height": float(high) / SIZE}
+    return facts
+
+
+def sentences(difference: BatchDifference, words: Language) -> list[str]:
+    """What a comparison says, in order: whether the films differ, in what, and what that has meant."""
+    interval = words.between(words.decimals(difference.low), words.decimals(difference.high))
+    said = [words.say(f"batch.{'differs' if difference.differs else 'alike'}", interval=interval,
+                      n=words.count(difference.compared, "film"), area=words.decimals(difference.auc))]
+    for fact in difference.facts:
+        said.append(words.say("batch.fact.more" if fact.effect > 0 else "batch.fact.less",
+                              fact=words.say(f"batch.{fact.name}"), own=words.short(fact.own, 3),
+                              incoming=words.short(fact.incoming, 3),
+                              effect=words.number(abs(fact.effect), 2)))
+    if difference.cost is not None:
+        cost = difference.cost
+        after = words.percent(cost.after, 0)
+        if cost.low is not None and cost.high is not None:
+            after += f" ({words.between(words.percent(cost.low, 0), words.percent(cost.high, 0))})"
+        said.append(words.say("batch.cost", change=words.named("robust", cost.perturbation),
+                              before=words.percent(cost.before, 0), after=after))
+    return said
