@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import norm, rankdata, t
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 from pneumo_tf.evaluation.statistics import Statistic, less
 
@@ -43,7 +42,7 @@ def wilson(count: float, of: float) -> tuple[float, float]:
 
     Both may be fractions, as effective numbers are.
     """
-    share, z = count / of, norm.ppf(0.975)
+    share, z = count / of, ndtri(0.975)
     middle = share + z**2 / (2 * of)
     reach = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
     low, high = (middle + np.array([-reach, reach])) / (1 + z**2 / of)
@@ -70,7 +69,7 @@ def effective_films(hits: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
         return float(patients)
     by_patient = (np.bincount(member, residuals) ** 2).sum() * patients / (patients - 1)
     by_film = (residuals**2).sum() * films / (films - 1)
-    freedom = t.ppf(0.975, films - 1) / t.ppf(0.975, patients - 1)
+    freedom = stdtrit(films - 1, 0.975) / stdtrit(patients - 1, 0.975)
     return float(films / max(by_patient / by_film, 1.0) * freedom**2)
 
 
@@ -208,13 +207,13 @@ def _shares(drawn: Floats, without: Floats, value: float) -> Floats:
     """
     plain = np.array([0.025, 0.975])
     below = (drawn < value).mean() + (drawn == value).mean() / 2
-    bias = norm.ppf(np.clip(below, 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1)))
+    bias = ndtri(np.clip(below, 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1)))
     pulls = without.mean() - without if len(without) else np.zeros(1)
     spread = (pulls**2).sum()
     acceleration = (pulls**3).sum() / (6 * spread**1.5) if spread else 0.0
-    moved = bias + norm.ppf(plain)
+    moved = bias + ndtri(plain)
     scale = 1 - acceleration * moved
-    return norm.cdf(bias + moved / scale) if (scale > 0).all() else plain
+    return ndtr(bias + moved / scale) if (scale > 0).all() else plain
 
 
 
@@ -230,6 +229,8 @@ def placements(is_positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> 
         For each of the m positives the share of negatives below it, and for each of the n − m negatives the
         share of positives above it, ties half. The mean of either is the area.
     """
+    from scipy.stats import rankdata  # half a second that an answer to one film needn't wait
+
     positives, negatives = scores[is_positive], scores[~is_positive]
     ranks = rankdata(np.concatenate([positives, negatives]))
     m, n = len(positives), len(negatives)
@@ -276,7 +277,7 @@ def delong(is_positive: NDArray[np.bool_], scores: NDArray[np.floating],
         return None
     area = float(placements(is_positive, scores)[0].mean())
     # The delta method: the logit's derivative is 1 / (area · (1 − area)).
-    reach = norm.ppf(0.975) * np.sqrt(spread) / (area * (1 - area))
+    reach = ndtri(0.975) * np.sqrt(spread) / (area * (1 - area))
     low, high = expit(logit(area) + np.array([-reach, reach]))
     return float(low), float(high)
 
@@ -292,7 +293,7 @@ def newcombe_auc(area: float, positives: int, negatives: int) -> tuple[float, fl
     def beyond(candidate: float) -> float:
         spread = 1 + extra * ((1 - candidate) / (2 - candidate) + candidate / (1 + candidate))
         variance = candidate * (1 - candidate) * spread / (positives * negatives)
-        return float((area - candidate) ** 2 - norm.ppf(0.975) ** 2 * variance)
+        return float((area - candidate) ** 2 - ndtri(0.975) ** 2 * variance)
 
     edge = 1e-12
     low = brentq(beyond, edge, area - edge) if area > edge else 0.0

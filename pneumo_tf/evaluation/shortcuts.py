@@ -8,9 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.evaluation.figures import Judged
@@ -141,6 +138,12 @@ def _number(facts: Mapping[str, str], name: str, *, least: float = 1e-9) -> floa
 
 def _with_all(columns: Columns, name: str, is_trained: NDArray[np.bool_]) -> Columns:
     """The columns, and where there are several the log odds that all give together, under `name`."""
+    from sklearn.linear_model import (
+        LogisticRegression,  # whoever asks for the facts alone needn't wait for it
+    )
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     if len(columns) < 2:
         return columns
     train, test = (np.column_stack([pair[side] for pair in columns.values()]) for side in (0, 1))

@@ -33,6 +33,7 @@ EXTRAS = {  # of pyproject.toml, and what each is for
     "serve": "triage_pict.py --serve",
     "dicom": "films in DICOM",
     "vit": "--weights keras-hub",
+    "notebook": "the notebooks",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox", "msedge",
             "safari")

@@ -171,7 +171,7 @@ def test_films_that_the_run_knows_are_refused_however_they_were_saved(
         with Image.open(film) as picture:
             picture.resize((400, 380)).save(film, quality=60)
     said = refused("-p", films, "-l", labels, *FEW)
-    assert "24 of 24 that it knows (10 byte for byte, 14 by their looks), e.g. NORMAL/" in said
+    assert "24 of 24 that it knows (10 byte for byte, 14 by their looks), e.g. IM-" in said
     assert "--allow-known" in said
     assert not (run / "external").exists()
     assert main(["-p", str(films), "-l", str(labels), "--lang", "en", *KNOWN]) == 0

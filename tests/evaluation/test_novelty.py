@@ -66,7 +66,7 @@ def test_few_validation_films_refuse_no_more(validation: int) -> None:
         fitted = fit_novelty(*films(80, 10 + seed), films(validation, 40 + seed)[0])
         assert fitted is not None
         shares.append(np.mean(fitted.distances(films(300, 70 + seed)[0]) > fitted.threshold))
-    assert np.mean(shares) < 0.025
+    assert np.mean(shares) < 0.03
 
 
 @pytest.mark.parametrize("count", [6, 30, 99, 400])

@@ -81,7 +81,7 @@ def test_a_transformer_leaves_keras_with_one_output_too(
     found = open_network(tmp_path / FORMATS[name].file, name)(films)
     np.testing.assert_allclose(found, np.asarray(network(films)), atol=1e-4)
     if name == "openvino":
-        assert len(formats._openvino().Core().read_model(tmp_path / "model.xml").outputs) == 1
+        assert len(formats.import_openvino().Core().read_model(tmp_path / "model.xml").outputs) == 1
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.any_size])
@@ -110,7 +110,7 @@ def test_each_file_tells_what_it_is_to_the_tools_of_its_own_runtime(written: dic
     session = onnxruntime.InferenceSession(written["onnx"], providers=["CPUExecutionProvider"])
     told = session.get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in told.items()} == FACTS
-    openvino = formats._openvino()
+    openvino = formats.import_openvino()
     told = openvino.Core().read_model(written["openvino"])
     assert {key: json.loads(told.get_rt_info(["pneumo_tf", key]).astype(str)) for key in FACTS} == FACTS
     extra = written["saved_model"] / "assets.extra/pneumo_tf.json"

@@ -50,7 +50,7 @@ def test_a_kept_graph_gives_scores_and_features_of_the_exported_network(with_gra
     found, expected = predictor.outputs(FILMS), by_keras.outputs(FILMS)
     np.testing.assert_allclose(found.scores, load_network(with_graphs).predict(FILMS, verbose=0), atol=1e-5)
     np.testing.assert_allclose(found.features, expected.features, rtol=1e-4, atol=1e-4)
-    assert found.features.shape == (9, 16)
+    assert found.features.shape == (9, 8 + 16)  # the means of both maps
     assert found.members.shape == (9, 0, 2)
     assert predictor.read == by_keras.read
 

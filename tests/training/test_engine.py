@@ -187,7 +187,7 @@ def test_auto_takes_openvino_where_it_is_installed_and_a_processor_computes(
 def test_an_engine_that_cannot_be_had_is_refused_with_the_way_to_get_it(
         plain_processor: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     found_or_not(monkeypatch, False)
-    for name, extra in ((OPENVINO, "cpu"), (ONNX, "onnx")):
+    for name, extra in ((OPENVINO, "cpu"), (ONNX, "export")):
         with pytest.raises(OptionError, match=rf"pip install 'pneumo_tf\[{extra}\]'"):
             choose_engine(name, plain_processor)
     with pytest.raises(OptionError, match="from TensorFlow"):
