@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench wheelhouse lock clean
+
+# Without a network: `make wheelhouse` on a machine of the same kind, then `make demo OFFLINE=wheelhouse` here.
+# It and `make demo LOCKED=1` install the packages of locks/demo.txt and no others, by their hashes.
+OFFLINE ?=
+LOCKED ?= $(OFFLINE)
 
 demo: $(VENV)/.demo
 	$(BIN)/python scripts/demo.py
@@ -21,6 +26,15 @@ BENCH ?=
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/run_all.py $(BENCH)
 
+wheelhouse:
+	$(PYTHON) -m pip download --require-hashes -r locks/demo.txt --dest $@
+
+# Renews the locks, of the demo and of a node that answers other machines; needs uv.
+lock:
+	uv pip compile $(COMPILE) --extra offline -o locks/demo.txt
+	uv pip compile $(COMPILE) --extra offline --extra cpu --extra serve --extra dicom -o locks/node.txt
+COMPILE := --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade
+
 clean:
 	rm -rf $(VENV) demo build *.egg-info
 
@@ -31,7 +45,12 @@ $(VENV)/.demo $(VENV)/.test: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed. Name one with: make PYTHON=python3.12 demo"; exit 2; }
 	@echo "Installing into $(VENV) (once; a few minutes) ..."
-	@if command -v uv >/dev/null 2>&1; then \
+	@if [ -n "$(LOCKED)" ]; then \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    $(if $(OFFLINE),--no-index --find-links $(OFFLINE)) --require-hashes -r locks/demo.txt && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+	    --no-build-isolation -e .; \
+	elif command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 	  uv pip install --quiet --python $(BIN)/python -e '.[$(EXTRAS)]'; \
 	else \

@@ -45,6 +45,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[Options], list[str]]]] = {
                   lambda typed: [*_given("--films", typed.prepared), *_given("--labels", typed.labels)]),
     "memory": ("Memory", "memory.py",
                lambda typed: [*_given("--films", typed.prepared), *_given("--labels", typed.labels)]),
+    "predict": ("Reading new films", "predict.py", lambda typed: []),
     "main_job": ("The main job with EfficientNet-Lite0", "main_job.py",
                  lambda typed: ["--backbone", "efficientnet_lite0", "--engine", "openvino", "--count", "3000",
                                 "--baseline", "inception_v3", "efficientnet_lite0",

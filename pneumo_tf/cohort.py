@@ -18,7 +18,7 @@ import pandas as pd
 
 from pneumo_tf.errors import LabelError
 from pneumo_tf.names import clean
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import from_csv, write_csv
 
 LABEL_COLUMNS = ("id", "clase")
 _MAKE = "Make it with get_labels.py, or save it as UTF-8 CSV with the header id,clase."
@@ -160,8 +160,7 @@ class Cohort:
 
     def write_csv(self, path: Path) -> None:
         """Write the table as UTF-8 CSV, atomically."""
-        with replacing(path) as temporary:
-            self.to_frame().to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(path, self.to_frame())
 
     @classmethod
     def read_csv(cls, path: Path) -> Cohort:
@@ -231,7 +230,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     if tuple(frame.columns[:2]) != LABEL_COLUMNS:
         raise LabelError("The first two columns of a labels table must be id,clase.",
                          received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=_MAKE)
-    return _without_blanks(frame.fillna("").map(str.strip), path, first_line=3 if told else 2)
+    return _without_blanks(from_csv(frame.fillna("").map(str.strip)), path, first_line=3 if told else 2)
 
 
 def _without_blanks(frame: pd.DataFrame, path: Path, *, first_line: int) -> pd.DataFrame:

@@ -65,11 +65,19 @@ def folder_name(name: str, *, what: str) -> str:
             systems give a meaning.
     """
     name = clean(name)
-    if not name or len(name) > _LONGEST or name[0] == "." or name[-1] == "." or _RESERVED.fullmatch(name) \
-            or set(name) & set('/\\:*?"<>|') or not name.isprintable():
+    if len(name) > _LONGEST or name[:1] == "." or not is_portable(name):
         raise OptionError(f"The name of {what} must do as a folder's.", received=repr(name),
                           remedy="Name it with letters, digits and hyphens, e.g. --name clinic-2.")
     return name
+
+
+def is_portable(name: str) -> bool:
+    """Whether a name means a file of that name on every system.
+
+    On Windows `CON.png` is the terminal, and what follows a colon is another stream of the file.
+    """
+    return bool(name) and name[-1] not in ". " and not _RESERVED.fullmatch(name) \
+        and not set(name) & set('/\\:*?"<>|') and name.isprintable()
 
 
 def output_path(path: str | Path | None, *, default: str) -> Path:

@@ -1,8 +1,10 @@
-"""What is being done, on standard error and only where a person is watching: stages, and bars."""
+"""What is being done, on standard error and only where a person is watching: stages, and bars; no chatter."""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -53,3 +55,27 @@ def announce(stage: str) -> None:
     """Say that a stage begins which takes seconds and has no bar."""
     if sys.stderr.isatty():
         print(f"{stage} …", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what native libraries write to standard error; it is shown only where that ends in a traceback.
+
+    Redirected at the level of the file descriptor, because these lines don't pass through Python.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        failed = False
+        try:
+            yield
+        except Exception:
+            failed = True
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            if failed:
+                kept.seek(0)
+                os.write(2, kept.read())

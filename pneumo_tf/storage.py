@@ -1,19 +1,26 @@
-"""Writing so that a killed run leaves the last good files: a temporary name first, then a rename."""
+"""Writing so that a killed run leaves the last good files: a temporary name first, then a rename.
+
+In tables no cell is left that a spreadsheet would run as a formula.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from pneumo_tf.errors import StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space or name a folder on another disk."),
@@ -26,6 +33,9 @@ _REASONS = {
     errno.EISDIR: ("a folder of that name is in the way", "Name another file, or move that folder."),
     errno.EEXIST: ("a file of that name is in the way", "Name another folder, or move that file."),
 }
+# What spreadsheets compute (OWASP, CSV injection), behind apostrophes that are ours or another program's.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def storage_error(path: Path, failure: OSError) -> StorageError:
@@ -112,3 +122,30 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write readable UTF-8 JSON atomically; NaN is refused, because JSON has none."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV, atomically; `from_csv` gives its cells back."""
+    with replacing(path) as temporary:
+        _each_cell(frame, harmless).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def from_csv(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table that was read, with headings and cells as they were before `write_csv`."""
+    return _each_cell(frame, _as_it_was)
+
+
+def harmless(cell: Any) -> Any:
+    """A cell of a CSV that no spreadsheet takes for a formula: with an apostrophe before it, if need be."""
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def _as_it_was(cell: Any) -> Any:
+    return cell[1:] if isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _each_cell(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
+    text = frame.select_dtypes(exclude=["number", "bool"])
+    return frame.assign(**{str(name): text[name].map(change) for name in text}).rename(columns=change)

@@ -80,6 +80,14 @@ class TestThroughCsv:
             Cohort.read_csv(tmp_path / name)
 
 
+    def test_names_that_are_formulas_are_neither_run_nor_lost(self, tmp_path: Path) -> None:
+        films = Cohort((Radiograph("=1+1", "@SUM(A1)", "-film.jpeg", facts={"=x": "+1+1"}),))
+        films.write_csv(tmp_path / "labels.csv")
+        assert (tmp_path / "labels.csv").read_text() == \
+            "id,clase,file,'=x\n'=1+1,'@SUM(A1),'-film.jpeg,'+1+1\n"
+        assert Cohort.read_csv(tmp_path / "labels.csv") == films
+
+
 class TestHistory:
     def test_what_is_not_kept_is_noted(self, cohort: Cohort) -> None:
         kept = cohort.keep(lambda film: film.id != "NORMAL-1", stage="first", reason="odd")

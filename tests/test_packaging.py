@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from pneumo_tf.__main__ import COMMANDS
 
@@ -45,6 +48,27 @@ def test_every_command_has_a_door_and_is_documented(name: str) -> None:
     assert (ROOT / f"scripts/{name}.py").is_file()
     for readme in ("README.md", "README.es.md"):
         assert f"{name}.py" in (ROOT / readme).read_text(encoding="utf-8")
+
+
+def _outline(readme: str) -> list[tuple[int, int, int, int]]:
+    """Of each section its level, code blocks, table rows and points."""
+    parts = re.split(r"^(#+) ", (ROOT / readme).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return [(len(sign), *(len(re.findall(pattern, text, flags=re.MULTILINE))
+                          for pattern in (r"^```", r"^\|", r"^- ")))
+            for sign, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _typed(readme: str) -> list[list[str]]:
+    """The commands of a README: their names and options, without the paths, which each language names."""
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:find|python) .*", text, flags=re.MULTILINE)
+    commands = [line.partition(" #")[0].replace("--lang es", "") for line in lines]
+    return [re.findall(r"scripts/\w+\.py|(?<= )--?[a-z][\w-]*", command) for command in commands]
+
+
+def test_both_readmes_have_the_same_sections_and_commands() -> None:
+    assert _outline("README.es.md") == _outline("README.md")
+    assert _typed("README.es.md") == _typed("README.md")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -99,3 +123,26 @@ def test_the_three_commands_work_without_arguments_from_inside_scripts(phantom_f
     assert (checkout / "labels/labels.csv").read_text().startswith("id,clase")
     assert (checkout / "model/modelo.h5").is_file()
     assert not (checkout / "scripts/model").exists()
+
+
+@pytest.mark.parametrize(("name", "extras"), [
+    ("demo", ["offline"]), ("node", ["offline", "cpu", "serve", "dicom"])])
+def test_the_lock_has_everything_by_its_hash_and_names_no_registry(name: str, extras: list[str]) -> None:
+    text = (ROOT / f"locks/{name}.txt").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|index-url|find-links", text)
+    entries = re.findall(r"^(\S+)==(\S+).*?((?:\\\n\s+--hash=sha256:[0-9a-f]{64}\s*?)+)$", text, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^\S+==", text, re.MULTILINE)) > 50
+    locked = {package: Version(version) for package, version, _ in entries}
+    optional = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in optional[extra])]
+    for requirement in map(Requirement, wanted):
+        version = locked[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"make lock: {requirement}, where {version} is locked"
+
+
+def test_what_the_security_page_points_to_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|locks|models)/[\w/.]+)`", text)
+    assert len(named) > 12
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "pneumo_tf" / path).exists(), path

@@ -5,10 +5,19 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pneumo_tf.errors import StorageError
-from pneumo_tf.storage import guarded, make_folder, replacing, write_json, write_text
+from pneumo_tf.storage import (
+    from_csv,
+    guarded,
+    make_folder,
+    replacing,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def test_text_is_written_as_utf8_into_folders_made_on_the_way(tmp_path: Path) -> None:
@@ -87,3 +96,30 @@ def test_a_folder_that_cannot_be_is_told_before_any_work(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="folder with room and permission"):
         make_folder(tmp_path / "file")
+
+
+# Each makes a spreadsheet compute, start a program or ask an address.
+FORMULAS = ["=1+1", "=cmd|' /C calc'!A0", '=HYPERLINK("http://x")', "+1+1", "-1+1|x", "@SUM(A1)", "\t=1",
+            "＝1+1", "'=1+1", "''-x"]
+
+
+def test_no_cell_and_no_heading_of_a_table_is_a_formula_and_all_come_back(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": FORMULAS, "=1+2": FORMULAS, "score": range(len(FORMULAS))})
+    write_csv(tmp_path / "table.csv", frame)
+    raw = pd.read_csv(tmp_path / "table.csv", dtype=str)
+    for cell in [*raw.columns, *raw.to_numpy().ravel()]:
+        assert not cell.startswith(("=", "+", "-", "@", "\t", "＝"))
+    back = from_csv(raw)
+    assert list(back["id"]) == list(back["=1+2"]) == FORMULAS
+
+
+@pytest.mark.parametrize("cell", ["-1", "+34915557", "-0.5", "-1e-05", "NORMAL-1", "niño", "'quoted'", ""])
+def test_numbers_and_names_are_written_as_they_are(cell: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "table.csv", pd.DataFrame({"id": [cell, "x"]}))
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8") == f"id\n{cell or chr(34) * 2}\nx\n"
+
+
+def test_numbers_keep_their_digits(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["a"], "p": pd.Series([-0.1], dtype="float32"), "is": [True], "n": [3]})
+    write_csv(tmp_path / "table.csv", frame)
+    assert (tmp_path / "table.csv").read_text() == "id,p,is,n\na,-0.1,True,3\n"

@@ -35,7 +35,7 @@ def build_parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is 0, or 2 after a mistake said in one line."""
-    return command.run(build_parser(), act, argv, to_go_on="")  # said where epochs were kept
+    return command.run(build_parser(), act, argv)
 
 
 def act(typed: argparse.Namespace) -> str:

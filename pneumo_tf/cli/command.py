@@ -7,8 +7,9 @@ import codecs
 import io
 import os
 import shlex
+import signal
 import sys
-import tempfile
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -61,33 +62,65 @@ def build(prog: str, description: str, *, epilog: str = "") -> Parser:
                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
 
+class _StoppedError(KeyboardInterrupt):
+    """A signal that asked this process to end; taken as Ctrl-C is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: Sequence[str] | None, *,
-        to_go_on: str = "run the same command again to go on", leads_on: bool = True) -> int:
+        leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
+
+    Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What the error's notes say, such as how
+    to go on, ends the line.
 
     Args:
         parser: Of the command.
         act: What it does with the options, whose `command` is what was typed, to be repeated; it gives back
             what to do next.
         argv: What was typed behind its name; None takes it from the process.
-        to_go_on: What to do after an interruption, in words; empty where that is said elsewhere.
         leads_on: Whether what to do next is printed.
     """
     speak_plainly()
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        options = parser.parse_args(arguments)
-        options.command = ("python", f"scripts/{parser.prog}", *arguments)
-        following = act(options)
+        with _ended_politely():
+            options = parser.parse_args(arguments)
+            options.command = ("python", f"scripts/{parser.prog}", *arguments)
+            following = act(options)
     except PneumoError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        print(" ".join([f"{parser.prog}: error: {error}", *_notes(error)]), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted" + (f"; {to_go_on}." if to_go_on else "."), file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        advice = _notes(stop) or ["Run the same command again to go on."]
+        print(" ".join([f"{parser.prog}: interrupted.", *advice]), file=sys.stderr)
+        return 128 + getattr(stop, "number", signal.SIGINT)
     if following and leads_on:
         print(f"Next: {following}")
     return 0
+
+
+@contextmanager
+def _ended_politely() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C is taken, so that what is half done is tidied up."""
+    def stop(number: int, _: object) -> None:
+        raise _StoppedError(number)
+
+    if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _notes(failure: BaseException) -> list[str]:
+    return getattr(failure, "__notes__", [])
 
 
 def line(name: str, *arguments: object) -> str:
@@ -120,21 +153,20 @@ def _plainly(failure: UnicodeError) -> tuple[str, int]:
 def start_keras(threads: int | None) -> None:
     """Import Keras without the backend's greetings, using so many threads (None: all cores).
 
-    Both must be said before it is imported.
+    The threads must be said before it is imported.
 
     Raises:
         OptionError: Keras can't be started as keras.json or its environment variables want it.
     """
-    from pneumo_tf.progress import announce
+    from pneumo_tf.progress import announce, quiet
 
     if "keras" not in sys.modules:
         announce("Starting Keras")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if threads:
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(threads)
     try:
-        with _quiet():
+        with quiet():
             import keras
 
             keras.ops.zeros(1)  # the backend greets once more when it computes for the first time
@@ -149,25 +181,3 @@ def start_keras(threads: int | None) -> None:
     from pneumo_tf.training.machine import pin_numbers
 
     pin_numbers()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what native libraries write to standard error; it is shown only where that ends in a traceback.
-
-    Redirected at the level of the file descriptor, because these lines don't pass through Python.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        before = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        started = False
-        try:
-            yield
-            started = True
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-            if not started:
-                kept.seek(0)
-                os.write(2, kept.read())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -106,7 +107,9 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
     if rows:
         announce("Checking the rows")
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        # Ctrl-C reaches the process, too; what there is to say of it is said here.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=signal.signal,
+                                 initargs=(signal.SIGINT, signal.SIG_IGN)) as process:
             process.submit(_settle, rows).result()
 
 

@@ -82,7 +82,7 @@ def act(typed: argparse.Namespace) -> str:
     kind = _ELSEWHERE if "path" in given else _REPEATED if "repeat" in given else _OWN
     options.refuse_unused(typed, _READERS, [kind])
     common: dict[str, Any] = {
-        "seed": typed.seed, "lang": given.get("lang") or _language_of(run),
+        "seed": typed.seed, "lang": given.get("lang") or options.language_of(run),
         **{name: given[name] for name in ("threads", "engine") if name in given}}
     if kind in _RECORDS and (run / _RECORDS[kind]).is_file():
         print(f"What {run / _RECORDS[kind]} holds of an earlier evaluation will be replaced.")
@@ -162,14 +162,3 @@ def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> Non
     for name, figure in content["figures"].items():
         print(f"  {name:<14}{figure['value']:>7.3f} ± {figure['sd']:.3f}{figure['own']:>9.3f}")
     print(f"Report: {report}")
-
-
-def _language_of(run: Path) -> str:
-    """The language that a run's report was written in; a broken record is told of later."""
-    from pneumo_tf.runs.folder import RUN
-
-    try:
-        facts = json.loads((run / RUN).read_text(encoding="utf-8"))
-        return str(facts["options"]["lang"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "en"

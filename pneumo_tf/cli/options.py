@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -90,7 +91,7 @@ def add_threads(parser: Parser) -> None:
 
 def add_engine(parser: Parser, *, default: str, purpose: str = "what computes the network") -> None:
     """The engine; `default` says in words which one it is."""
-    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default=_UNSET,
+    parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default=_UNSET,
                         help=f"{purpose} (default: {default})")
 
 
@@ -104,6 +105,11 @@ def add_lang(parser: Parser, *, of: str = "the report", default: str = "en") -> 
 def add_run(parser: Parser) -> None:
     parser.add_argument("--run", metavar="DIR", default=_UNSET,
                         help=f"folder of the run (default: the last one in {MODEL_FOLDER}/runs)")
+
+
+def add_at(parser: Parser) -> None:
+    parser.add_argument("--at", metavar="NAME", default=_UNSET, help="operating point and calibration of a "
+                        "place, as adapt_pict.py keeps them in the run (default: the run's own)")
 
 
 def find_run(typed: argparse.Namespace) -> Path:
@@ -122,6 +128,17 @@ def find_run(typed: argparse.Namespace) -> Path:
     if run is None:
         raise OptionError("A finished run must exist.", received=f"none in {runs}", remedy=remedy)
     return run
+
+
+def language_of(run: Path) -> str:
+    """The language that a run's report was written in; a broken record is told of later."""
+    from pneumo_tf.runs.folder import RUN
+
+    try:
+        facts = json.loads((run / RUN).read_text(encoding="utf-8"))
+        return str(facts["options"]["lang"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "en"
 
 
 def find_films(typed: str) -> Path:
@@ -217,8 +234,8 @@ def _add_network(parser: Parser, *, recipe: str | None) -> None:
                         "(default: the recipe's own, mostly inception_v3, or one whose weights are here "
                         "where its aren't)")
     parser.add_argument("--weights", default="imagenet", metavar="PATH",
-                        help="weights file of the backbone, imagenet (look for it) or none; joined by + for "
-                        "those of an ensemble")
+                        help="weights file of the backbone or its folder, imagenet (look for the published "
+                        "one), keras-hub (its preset) or none; joined by + for those of an ensemble")
     parser.add_argument("--image-size", type=pixels, default=_UNSET,
                         metavar="PIXELS", help="side of the films (default: the backbone's own)")
     parser.add_argument("--batch-size", type=whole_number(at_least=1), default=32,
@@ -263,17 +280,22 @@ def add_minutes(parser: Parser) -> None:
                         "recipe and epochs are chosen to fit (default: 10 without --recipe, else any)")
 
 
-def add_judgement(parser: Parser) -> None:
-    """What is made of the scores, all of it fixed before the test films are read."""
+def add_rule(parser: Parser, *, default: str) -> None:
+    """How the threshold is fixed; `default` says in words how."""
     point = parser.add_mutually_exclusive_group()
     point.add_argument("--operating-point", type=_operating_point, default=_UNSET, metavar="RULE",
-                       help="how the threshold is fixed on the validation films: stressed (the balanced "
-                       "point of clean and perturbed ones), stressed=0.95, youden, sensitivity=0.95, "
-                       "specificity=0.9, cost=10 (a missed film is as bad as 10 false alarms) or "
-                       "cost=10@0.02 (where 2 %% of the films are positive) (default: stressed of sturdy, "
-                       "else sensitivity=0.95)")
+                       help="how the threshold is fixed on films that weren't learnt from: stressed (the "
+                       "balanced point of clean and perturbed ones), stressed=0.95, youden, "
+                       "sensitivity=0.95, specificity=0.9, cost=10 (a missed film is as bad as 10 false "
+                       "alarms) or cost=10@0.02 (where 2 %% of the films are positive) "
+                       f"(default: {default})")
     point.add_argument("--sensitivity", type=_least_sensitivity, dest="operating_point", metavar="SHARE",
                        default=_UNSET, help="short for --operating-point sensitivity=SHARE")
+
+
+def add_judgement(parser: Parser) -> None:
+    """What is made of the scores, all of it fixed before the test films are read."""
+    add_rule(parser, default="stressed of sturdy, else sensitivity=0.95")
     parser.add_argument("--calibration", choices=("temperature", "platt", "isotonic", "none"),
                         default="temperature", help="how scores are made into probabilities, on the "
                         "validation films; the exported model isn't changed by it")
@@ -303,9 +325,9 @@ def _add_running(parser: Parser) -> None:
     parser.add_argument("--split-seed", type=seed, default=_UNSET,
                         help="of the split alone (default: the seed)")
     add_threads(parser)
-    parser.add_argument("--engine", choices=("keras", "openvino", "auto"), default="keras",
-                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]'; auto: "
-                        "openvino where it is installed and there is no GPU")
+    parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default="keras",
+                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]', onnx: "
+                        "'pneumo_tf[onnx]'; auto: openvino where it is installed and there is no GPU")
     parser.add_argument("--cache", metavar="DIR", default=_UNSET,
                         help="folder for pixels and activations that later runs reuse (default: cache "
                         "in the output folder)")

@@ -37,6 +37,8 @@ def build_parser() -> command.Parser:
     options.add_seed(parser, purpose="of the choice that --per-class makes")
     parser.add_argument("--exclude", action="append", default=unset, metavar="PATTERN",
                         help="leave files out, e.g. '*virus_9002*'; may be repeated")
+    parser.add_argument("--anonymous", action="store_true", help="call DICOM films by hashes and not by"
+                        " their instance UIDs; patients are hashed in any case")
     parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
@@ -49,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_filters(parser: command.Parser) -> None:
-    parser.add_argument("--brightness", type=options.positive_number, default=0.7, help="1 changes nothing")
-    parser.add_argument("--contrast", type=options.positive_number, default=2.0, help="1 changes nothing")
+    unset = argparse.SUPPRESS
+    parser.add_argument("--brightness", type=options.positive_number, default=unset,
+                        help="1 changes nothing (default: 1 of lungs, else 0.7)")
+    parser.add_argument("--contrast", type=options.positive_number, default=unset,
+                        help="1 changes nothing (default: 1 of lungs, else 2.0)")
     parser.add_argument("--size", type=options.pixels, default=299, help="in pixels")
     parser.add_argument("--fit", choices=("auto", "thumbnail", "pad", "squash", "crop", "lungs"),
                         default="auto",
@@ -101,4 +106,5 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
 
     return PrepareOptions(FilterOptions.from_json(given), per_class=given.get("per_class"),
                           seed=given["seed"], name=given.get("name", ""),
-                          exclude=tuple(given.get("exclude", ())), folders=folders)
+                          exclude=tuple(given.get("exclude", ())), folders=folders,
+                          anonymous=given["anonymous"])

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pneumo_tf.data.dicom import DicomFilm, identify
 from pneumo_tf.errors import FilmError
 
 
@@ -32,6 +33,7 @@ class Format(NamedTuple):
 # A new format is a row here. One that Pillow can't read brings its own reader: an ImageFile that is given to
 # Image.register_open under the row's name. No vector formats: Pillow hands those to outside programs.
 FORMATS = (
+    Format("DICOM", (".dcm", ".dicom", ".ima")),  # first: such a file may be a TIFF as well (PS3.10 7.1)
     Format("JPEG", (".jpeg", ".jpg", ".jpe", ".jfif")),
     Format("PNG", (".png",)),
     Format("BMP", (".bmp",)),
@@ -43,17 +45,16 @@ FORMATS = (
 )
 SUFFIXES = tuple(suffix for row in FORMATS for suffix in row.suffixes)
 # What may well be a film, in a format that isn't read.
-UNREAD = {
-    **dict.fromkeys((".dcm", ".dicom", ".ima"), "DICOM file: export it as PNG to prepare it"),
-    **dict.fromkeys((".nii", ".mha", ".mhd", ".nrrd", ".heic", ".heif", ".avif", ".jxl", ".pdf", ".psd",
-                     ".svg", ".npy", ".npz"), "image format that isn't read: export it as PNG")}
+UNREAD = dict.fromkeys((".nii", ".mha", ".mhd", ".nrrd", ".heic", ".heif", ".avif", ".jxl", ".pdf", ".psd",
+                        ".svg", ".npy", ".npz"), "image format that isn't read: export it as PNG")
 BLANK = "blank: every pixel alike"
 JPEG_QUALITY = 95  # of prepared films
 LEAST_SIDE = 16  # pixels; what is smaller is an icon or a broken export
 LARGEST_ASPECT = 10  # longer side by shorter one; a film of a whole spine has 4
 
 # What Pillow's decoders raise for damaged data.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
+           struct.error, zlib.error)
 _BITS, _INVERTED = "bits of grey", "white is zero"  # what open_film notes of a film with more than 8 bits
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 # Luminance table of ITU-T T.81 (the JPEG standard), table K.1, in natural order.
@@ -62,8 +63,11 @@ _STANDARD_TABLE = np.array([
     14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
     49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99])
 
+Image.register_open(DicomFilm.format, DicomFilm)
 # Where Pillow would only warn, open_film refuses; catch_warnings isn't safe in the threads that read films.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# Damage is refused or harmless; a person who reads a thousand films can do nothing with a tag of one.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def open_film(data: bytes | BinaryIO, *, decode: bool = True) -> Image.Image:
@@ -124,12 +128,17 @@ def read_film_file(path: Path, *, depth: int | None = None) -> Image.Image:
     """The film in a file, as `read_film` gives it.
 
     Raises:
-        FilmError: The file can't be opened, or isn't a complete image; the message names it.
+        FilmError: The file can't be opened, or isn't a complete image; the message names it, a DICOM file by
+            its instance.
     """
+    content = b""
     try:
-        return read_film(_content(path), depth=depth)
+        content = _content(path)
+        return read_film(content, depth=depth)
     except FilmError as failure:
-        raise FilmError("A film must be a complete image.", received=f"{path} ({failure.received})",
+        identity = identify(content)
+        name = identity.instance if identity else path
+        raise FilmError("A film must be a complete image.", received=f"{name} ({failure.received})",
                         remedy="Replace it or leave it out.") from failure
 
 
@@ -186,12 +195,11 @@ def prepared_jpeg(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def thumbnail(path: Path, size: tuple[int, int], *, mode: str = "L", quality: int = 78) -> bytes:
-    """A small JPEG of a film that keeps its proportions.
+def thumbnail(path: Path, size: tuple[int, int], *, quality: int = 78) -> bytes:
+    """A small JPEG of a film that keeps its proportions, and its colours where it has some.
 
     Args:
         size: Greatest width and height in pixels.
-        mode: "L" for grey, "RGB" for colour.
         quality: Of the JPEG, 1 to 100.
 
     Raises:
@@ -199,8 +207,8 @@ def thumbnail(path: Path, size: tuple[int, int], *, mode: str = "L", quality: in
     """
     image = open_film(_content(path), decode=False)
     with _damage_refused():
-        image.draft(mode, (2 * size[0], 2 * size[1]))  # a JPEG is then decoded at a fraction of its size
-        small = in_mode(to_eight_bits(ImageOps.exif_transpose(image)), mode)
+        image.draft(None, (2 * size[0], 2 * size[1]))  # a JPEG is then decoded at a fraction of its size
+        small = to_eight_bits(ImageOps.exif_transpose(image))
     small.thumbnail(size, Image.Resampling.LANCZOS)
     file = BytesIO()
     small.save(file, "JPEG", quality=quality, optimize=True)

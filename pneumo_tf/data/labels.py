@@ -6,15 +6,24 @@ folder without the extension (`NORMAL/film-1`), and where these are shared too, 
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
+from pneumo_tf.data.dicom import DicomFilm, Identity, identify
 from pneumo_tf.data.images import SUFFIXES
 from pneumo_tf.data.listing import ORIGINS, find_films
-from pneumo_tf.data.patients import read_patient, with_one_key_each, with_patients_told
+from pneumo_tf.data.patients import (
+    SALT,
+    patient_of,
+    read_patient,
+    read_salt,
+    with_one_key_each,
+    with_patients_told,
+)
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, read_prepared
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 from pneumo_tf.names import clean, refuse_twins
@@ -42,6 +51,8 @@ def read_folder(folder: Path, *, patients: str | None = None) -> Cohort:
     films, others = find_films(folder)
     if (folder / MANIFEST).is_file():
         return _listing_left_out(_from_manifest(folder, films, patients), others)
+    if dicom := [film for film in films if _identity(folder / film)]:
+        raise unprepared(len(dicom))
     loose = [film for film in films if film.parent == Path()]
     if loose and len(loose) < len(films):
         raise LabelError("Films must lie either all in class folders or all in one plain folder.",
@@ -53,6 +64,22 @@ def read_folder(folder: Path, *, patients: str | None = None) -> Cohort:
     named = zip(_unique_ids(films), labels, films, strict=True)
     cohort = Cohort(tuple(_radiograph(film, name, label) for name, label, film in named))
     return with_one_key_each(_listing_left_out(cohort, others))
+
+
+def unprepared(films: int) -> FilmError:
+    """What is said of DICOM films in a table that names files: a hospital's are called after patients."""
+    return FilmError("DICOM films must be prepared before they are labelled or learnt from.",
+                     received=f"{films} DICOM films as they came",
+                     remedy="Prepare them with prepare_pict.py, which hashes the patients.")
+
+
+def _identity(path: Path) -> Identity | None:
+    """Whose film a file holds where it is DICOM; a file that can't be read is found out by others."""
+    try:
+        with path.open("rb") as file:
+            return identify(file)
+    except OSError:
+        return None
 
 
 def _listing_left_out(cohort: Cohort, others: Iterable[Dropped]) -> Cohort:
@@ -120,20 +147,21 @@ def _history(folder: Path) -> tuple[Step, ...]:
     return prepared.steps if prepared else ()
 
 
-def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None,
-                patients: str | None = None) -> Cohort:
+def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, patients: str | None = None,
+                project: Path | None = None) -> Cohort:
     """The films of a labels table, each with its file in `films_folder` and what is known of its patient.
 
-    A film is found by its column `file` if there is one, else by its id and extension. What the table
-    doesn't tell comes from the folder's manifest where the ids match, and patients at last from the
-    names; each patient gets one key. The history of a prepared folder is restored, and it says what else
-    lies there.
+    A film is found by its column `file` if there is one, else by its id, which may be a DICOM film's
+    instance, and extension. What the table doesn't tell comes from the folder's manifest where the ids match,
+    and patients at last from DICOM headers, hashed, or from the names; each patient gets one key. The history
+    of a prepared folder is restored, and it says what else lies there.
 
     Args:
         labels_csv: A table that `Cohort.read_csv` accepts.
         films_folder: Folder that the files are relative to.
         extension: `.jpeg` or `jpeg`; None for any image.
         patients: Column of the table that tells the patients, as `with_patients_told` takes it.
+        project: Folder with the salt of DICOM patients' keys; without it they hold for this cohort alone.
 
     Raises:
         LabelError: A label without a film, a film without a label, two films for one id, two spellings of a
@@ -143,18 +171,18 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None,
     """
     cohort = with_patients_told(Cohort.read_csv(labels_csv), patients)
     refuse_twins(cohort.labels)
-    suffixes = SUFFIXES if extension is None else (_suffix(extension),)
     found, others = find_films(films_folder)
-    films = [film for film in found if film.suffix.lower() in suffixes]
-    others += tuple(Dropped(film.as_posix(), "another extension than --ext")
-                    for film in found if film.suffix.lower() not in suffixes)
-    candidates = _by_name(films)
+    films = [film for film in found if extension is None or film.suffix.lower() == _suffix(extension)]
+    others += tuple(Dropped(film.as_posix(), "another extension than --ext") for film in found
+                    if film not in films)
+    known = _manifest_of(films_folder)
+    dicom = {} if known else _identities(films, films_folder)
+    candidates = _by_name(films, dicom)
     files = [_locate(film, films_folder, candidates) for film in cohort]
     _refuse_missing(cohort, files, films_folder)
     _refuse_unlabelled(sorted({film.as_posix() for film in films} - set(files)), films_folder)
-    known = _manifest_of(films_folder)
-    pairs = zip(cohort.with_column("file", files), cohort, strict=True)
-    complete = tuple(_complete(film, known.get(row.id)) for film, row in pairs)
+    located = _with_dicom_patients(cohort.with_column("file", files), dicom, project)
+    complete = tuple(_complete(film, known.get(row.id)) for film, row in zip(located, cohort, strict=True))
     return with_one_key_each(_listing_left_out(Cohort(complete, _history(films_folder)), others))
 
 
@@ -166,12 +194,30 @@ def _suffix(extension: str) -> str:
     return suffix
 
 
-def _by_name(films: Iterable[Path]) -> dict[str, list[str]]:
+def _identities(films: Iterable[Path], folder: Path) -> dict[str, Identity]:
+    """Whose films those are that are DICOM."""
+    found = ((film.as_posix(), _identity(folder / film)) for film in films)
+    return {file: identity for file, identity in found if identity}
+
+
+def _with_dicom_patients(cohort: Cohort, dicom: Mapping[str, Identity], project: Path | None) -> Cohort:
+    """The cohort with the patients of its DICOM films, where the table doesn't tell them."""
+    if not dicom:
+        return cohort
+    salt = read_salt(project) if project and (project / SALT).is_file() else secrets.token_bytes()
+    return Cohort(tuple(
+        replace(film, patient=film.patient or patient_of(dicom[film.file], salt),
+                facts={"format": DicomFilm.format, **film.facts}) if film.file in dicom else film
+        for film in cohort), cohort.history)
+
+
+def _by_name(films: Iterable[Path], dicom: Mapping[str, Identity]) -> dict[str, list[str]]:
     """Every name that an id may call a film by -> the films it calls."""
     named: dict[str, list[str]] = {}
     for film in films:
         path = film.as_posix()
-        for name in {clean(name) for name in (film.stem, film.name, film.with_suffix("").as_posix(), path)}:
+        names = {clean(name) for name in (film.stem, film.name, film.with_suffix("").as_posix(), path)}
+        for name in names | ({dicom[path].instance} if path in dicom else set()):
             named.setdefault(name, []).append(path)
     return named
 

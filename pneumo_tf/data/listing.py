@@ -74,7 +74,7 @@ def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[st
     wanted = [entry for entry in entries if not folders or entry.file.partition("/")[0] in folders]
     _refuse_idle_patterns(wanted, exclude)
     others = {entry.file: reason for entry in wanted
-              if (reason := _no_film(entry.file, exclude) or entry.trouble)}
+              if (reason := no_film(entry, exclude) or entry.trouble)}
     files = sorted({entry.file for entry in wanted} - others.keys(), key=natural_order)
     wrapper = _wrapper(files)
     films = [Film(file, _label(file, wrapper), _origin(file)) for file in files]
@@ -95,7 +95,7 @@ def find_films(folder: Path) -> tuple[list[Path], tuple[Dropped, ...]]:
         raise FilmError("Films must lie in a folder.", received=f"{folder}, which is no folder",
                         remedy="Unpack and prepare archives with prepare_pict.py, then name its folder.")
     entries = Folder(folder).entries()
-    others = {entry.file: reason for entry in entries if (reason := _no_film(entry.file))}
+    others = {entry.file: reason for entry in entries if (reason := no_film(entry))}
     films = [entry for entry in entries if entry.file not in others]
     if trouble := [film for film in films if film.trouble]:
         raise FilmError("Every film must be a readable file.",
@@ -139,17 +139,19 @@ def _usual_folders(root: Path) -> tuple[str, ...]:
     return tuple(names) if {_USUAL_CLASSES[fold(name)] for name in names} == {"normal", "pneumonia"} else ()
 
 
-def _no_film(file: str, exclude: Sequence[str] = ()) -> str:
-    """Why a file of that name is passed over; empty for a film."""
-    path = _path(file)
+def no_film(entry: Entry, exclude: Sequence[str] = ()) -> str:
+    """Why a file is passed over; empty for a film, which is told by its suffix or as DICOM."""
+    path = _path(entry.file)
     if "__MACOSX" in path.parts or path.name.startswith("._"):
         return "macOS shadow file"
     if path.name.casefold() in _SYSTEM_FILES or any(part.startswith(".") for part in path.parts):
         return "system or hidden file"
-    if any(_fits(file, pattern) for pattern in exclude):
+    if path.name.casefold() == "dicomdir":
+        return "DICOM directory, whose films are files of their own"
+    if any(_fits(entry.file, pattern) for pattern in exclude):
         return "excluded by --exclude"
     suffix = path.suffix.casefold()
-    return "" if suffix in SUFFIXES else UNREAD.get(suffix, "not an image file")
+    return "" if suffix in SUFFIXES or entry.is_dicom else UNREAD.get(suffix, "not an image file")
 
 
 def _fits(file: str, pattern: str) -> bool:

@@ -1,21 +1,27 @@
-"""Who a film is of: told by a column of a labels table, or by the name of a Kermany file; one key for each.
+"""Who a film is of: told by a labels table's column, a DICOM header or a Kermany file's name; one key each.
 
 Source of the naming: Kermany, Zhang, Goldbaum, Mendeley Data rscbjbr9sj (2018).
 """
 
 from __future__ import annotations
 
+import hmac
+import os
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
-from pneumo_tf.errors import LabelError, choose_from
+from pneumo_tf.data.dicom import Identity
+from pneumo_tf.errors import LabelError, StorageError, choose_from
 from pneumo_tf.names import fold, is_healthy
+from pneumo_tf.storage import guarded
 
 STAGE, RESPELLED = "one key for each patient", "another spelling of a patient"
+SALT = "patients.salt"
 _PNEUMONIA = re.compile(r"person(?P<number>\d+)_(?P<subtype>bacteria|virus)(?:_\d+){1,2}", re.IGNORECASE)
 _NORMAL = re.compile(r"(?P<key>(?:NORMAL2-)?IM-\d+)(?:-\d+){1,2}", re.IGNORECASE)
 # A patient's name for a column, written together: a word for the patient, with or without one for the number.
@@ -55,6 +61,41 @@ def read_patient(file_name: str, label: str) -> Patient:
     if found := _NORMAL.fullmatch(stem):
         return Patient(found["key"].upper(), "")
     return Patient("", "")
+
+
+def read_salt(folder: Path) -> bytes:
+    """The secret of a project, kept in `folder` beside its prepared films; made where there is none.
+
+    With it a patient has the same key in all of them. Nobody without it can try hospital numbers until one
+    gives a key, so it lies outside the folder that may be passed on, and only its owner may read it.
+
+    Raises:
+        StorageError: It can't be written or isn't whole.
+    """
+    path = folder / SALT
+    with guarded(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex())
+        except FileExistsError:
+            pass
+        salt = path.read_text(encoding="utf-8").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", salt):
+        raise StorageError("The salt of the patients' keys must be as prepare_pict.py wrote it.",
+                           received=str(path), remedy="Put the old one back; a new one gives all new keys.")
+    return bytes.fromhex(salt)
+
+
+def hashed(text: str, salt: bytes) -> str:
+    """HMAC-SHA256 of a text under a salt, its first 64 bits, hexadecimal."""
+    return hmac.new(salt, text.encode(), "sha256").hexdigest()[:16]
+
+
+def patient_of(identity: Identity, salt: bytes) -> str:
+    """A DICOM film's key: of its patient, or where that is blank of its study or series; "" without any."""
+    told = {"patient": folded(identity.patient), "study": identity.study, "series": identity.series}
+    return next((f"{kind}-{hashed(text, salt)}" for kind, text in told.items() if text), "")
 
 
 def owner(film: Radiograph) -> str:

@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
+from pneumo_tf.data.dicom import HEAD, begins_as_dicom
+from pneumo_tf.data.images import SUFFIXES
 from pneumo_tf.errors import FilmError
 
 _MEBIBYTE = 2**20
@@ -37,11 +39,14 @@ class Entry(NamedTuple):
         file: Path relative to the source, with "/" between folders.
         bytes: Size, unpacked.
         trouble: Why it can't be read as a film, or an empty string.
+        is_dicom: Whether it is DICOM by its first bytes, where its name says nothing: films of a hospital's
+            archive are often called IM000001 or 1.2.840.113619.
     """
 
     file: str
     bytes: int
     trouble: str = ""
+    is_dicom: bool = False
 
 
 class Folder:
@@ -57,8 +62,22 @@ class Folder:
         pass
 
     def entries(self, *, without: Path | None = None) -> list[Entry]:
-        """Every file below the folder, except those below `without`."""
-        return list(_walk(self.path, self.path, without.resolve() if without else None))
+        """Every file below the folder, except those below `without`.
+
+        Raises:
+            FilmError: A folder in it can't be read.
+        """
+        entries = list(self.walk(without=without))
+        if closed := next((entry for entry in entries if entry.file.endswith("/")), None):
+            raise FilmError("Every folder of the source must be readable.",
+                            received=f"{self.path / closed.file} ({closed.trouble})",
+                            remedy="Give yourself permission to read it, or move it elsewhere.")
+        return entries
+
+    def walk(self, *, without: Path | None = None) -> Iterator[Entry]:
+        """The same one by one; a folder that can't be read is an entry whose name ends in "/"."""
+        for entry in _walk(self.path, self.path, without.resolve() if without else None):
+            yield entry if entry.trouble else entry._replace(is_dicom=_is_dicom(self, entry.file))
 
     def read(self, file: str) -> bytes:
         """Bytes of one file.
@@ -67,6 +86,14 @@ class Folder:
             OSError: The file is gone or may not be opened.
         """
         return (self.path / file).read_bytes()
+
+    def open(self, file: str) -> BinaryIO:
+        """One file, to read its beginning alone.
+
+        Raises:
+            OSError: The file is gone or may not be opened.
+        """
+        return (self.path / file).open("rb")
 
 
 class Zip:
@@ -101,8 +128,8 @@ class Zip:
 
     def entries(self, *, without: Path | None = None) -> list[Entry]:
         """Every file of the archive; `without` is for folders and changes nothing here."""
-        return [Entry(member.filename, member.file_size) for member in self._zip.infolist()
-                if not member.is_dir()]
+        return [Entry(member.filename, member.file_size, is_dicom=_is_dicom(self, member.filename))
+                for member in self._zip.infolist() if not member.is_dir()]
 
     def read(self, file: str) -> bytes:
         """Bytes of one member: never more than the archive declared, and with the right checksum.
@@ -116,8 +143,30 @@ class Zip:
         except _DAMAGE as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
+    def open(self, file: str) -> BinaryIO:
+        """One member, to read its beginning alone.
+
+        Raises:
+            FilmError: The member is damaged.
+        """
+        try:
+            return cast(BinaryIO, self._zip.open(file))
+        except _DAMAGE as failure:
+            raise _damaged(self.path, f"{file}: {failure}") from failure
+
 
 Source = Folder | Zip
+
+
+def _is_dicom(source: Source, file: str) -> bool:
+    """Whether a file is DICOM by its first bytes; not asked where its name says that it is an image."""
+    if Path(file).suffix.casefold() in SUFFIXES:
+        return False
+    try:
+        with source.open(file) as begun:
+            return begins_as_dicom(begun.read(HEAD))
+    except (OSError, FilmError, *_DAMAGE):
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -146,35 +195,38 @@ def _walk(folder: Path, root: Path, without: Path | None) -> Iterator[Entry]:
     here = folder.resolve()
     if here == without:
         return
-    for child in sorted(_children(folder)):
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  (a path for each of a million films takes much memory)
+    except OSError as failure:
+        yield Entry(f"{folder.relative_to(root).as_posix()}/", 0, cannot_open(failure))
+        return
+    for name in names:
+        child = folder / name
         if not child.is_dir():
-            yield _file_entry(child, child.relative_to(root).as_posix())
+            yield file_entry(child, child.relative_to(root).as_posix())
         elif not (child.is_symlink() and here.is_relative_to(child.resolve())):
             yield from _walk(child, root, without)
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as failure:
-        raise FilmError("Every folder of the source must be readable.",
-                        received=f"{folder} ({failure.strerror})",
-                        remedy="Give yourself permission to read it, or move it elsewhere.") from failure
-
-
-def _file_entry(path: Path, file: str) -> Entry:
+def file_entry(path: Path, file: str) -> Entry:
+    """The entry of one file, under the name `file`."""
     try:
         facts = path.stat()
     except OSError as failure:
-        return Entry(file, 0, f"can't be opened ({os.strerror(failure.errno or 0)})")
+        return Entry(file, 0, cannot_open(failure))
     if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device would wait for ever
         return Entry(file, 0, "not a regular file")
     return Entry(file, facts.st_size, "larger than 512 MiB" if facts.st_size > LARGEST_FILM else "")
 
 
+def cannot_open(failure: OSError) -> str:
+    """Why a file can't be read."""
+    return f"can't be opened ({os.strerror(failure.errno or 0)})"
+
+
 def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
-        _refuse_name(path, member.filename)
+        _refuse_name(path, member)
         _refuse_bomb(path, member)
         if member.flag_bits & 0x1:  # APPNOTE 4.4.4, bit 0
             raise FilmError("A source of films must not be encrypted.",
@@ -185,10 +237,15 @@ def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise _bomb(path, f"{total // _MEBIBYTE:,} MiB in all")
 
 
-def _refuse_name(path: Path, name: str) -> None:
-    leads_out = ".." in re.split(r"[\\/]", name) or re.match(r"[\\/]|[A-Za-z]:", name)
-    if leads_out:
-        raise FilmError("No member of an archive may lead out of it.", received=f"{path} with {name!r}",
+def _refuse_name(path: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse names that lead out on any system, and links, which may lead anywhere."""
+    name = member.filename
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    # Windows passes over dots and spaces at the end of a name: ".. " is "..".
+    leads_out = any(part.startswith("..") and not part.strip(". ") for part in re.split(r"[\\/]", name))
+    if is_link or leads_out or re.match(r"[\\/]|[A-Za-z]:", name):
+        raise FilmError("No member of an archive may lead out of it.",
+                        received=f"{path} with {name!r}{', a link' if is_link else ''}",
                         remedy="Don't trust this archive; download the films from their publisher.")
 
 

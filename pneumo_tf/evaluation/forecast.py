@@ -9,8 +9,13 @@ So a figure of the run's own films that stress lowers by d is expected to fall
 
 - by a quarter of d to three quarters of it: one hospital differs in some of the ways that stress combines;
 - and by up to 0.15 for what stress can't show, the largest loss that was seen in networks which stress hardly
-  touched; or to rise by up to 0.05, because the patients may be easier, and because scores of films from
-  elsewhere mostly move to one side, where sensitivity gains what specificity loses, or the other way round.
+  touched; or to rise by up to 0.05, because the patients may be easier.
+
+And scores of films from elsewhere mostly move to one side, where sensitivity gains what specificity loses, or
+the other way round. The figure that stress costs less is expected higher by a quarter of the difference, the
+other lower: of three `fast` networks, which stress cost 0.10 to 0.15 of sensitivity and 0.23 to 0.31 of
+specificity, the kind was measured elsewhere to find 0.977 (0.94 of its own films) at a specificity of 0.75
+(0.96).
 
 Where the ends lie further apart than 0.30 they are drawn in about the middle, since a wider range says
 nothing; few films of one's own widen the range as far as that allows.
@@ -69,23 +74,25 @@ def forecast(own: Mapping[str, Estimate], stress: Mapping[str, Any]) -> dict[str
     if not together or not clean or stress["films"] < _FEWEST or any(
             part.get(name, {}).get("value") is None for part in (own, together, clean) for name in FOR_TWO):
         return {}
-    return {name: foretold(own[name], clean=clean[name]["value"], stressed=together[name]["value"])
-            for name in FOR_TWO}
+    lost = {name: max(clean[name]["value"] - together[name]["value"], 0.0) for name in FOR_TWO}
+    mean = sum(lost.values()) / 2
+    return {name: foretold(own[name], stressed=together[name]["value"], lost=lost[name],
+                           moved=(mean - lost[name]) / 2) for name in FOR_TWO}
 
 
-def foretold(own: Estimate, *, clean: float, stressed: float) -> Range:
+def foretold(own: Estimate, *, stressed: float, lost: float, moved: float) -> Range:
     """The range of one figure.
 
     Args:
         own: On the run's own films, with its interval.
-        clean: On the films that were stressed, before they were.
-        stressed: On them afterwards.
+        stressed: On films that were stressed.
+        lost: What that cost, at least 0.
+        moved: What it gains from the other one because scores move to one side; below 0 what it gives.
     """
     value = float(own["value"])
     bottom, top = (value if own.get(end) is None else float(own[end]) for end in ("low", "high"))
-    lost = max(clean - stressed, 0.0)
-    middle = value - lost / 2 - (_HIDDEN_LOSS - _HIDDEN_GAIN) / 2
-    low = max(bottom - 3 / 4 * lost - _HIDDEN_LOSS, middle - WIDEST / 2, 0.0)
-    high = min(top - lost / 4 + _HIDDEN_GAIN, middle + WIDEST / 2, 1.0)
-    return Range(low, max(high, low), value, stressed, lost)
+    middle = value - lost / 2 + moved - (_HIDDEN_LOSS - _HIDDEN_GAIN) / 2
+    low = min(max(bottom - 3 / 4 * lost + moved - _HIDDEN_LOSS, middle - WIDEST / 2, 0.0), 1.0)
+    high = max(min(top - lost / 4 + moved + _HIDDEN_GAIN, middle + WIDEST / 2, 1.0), low)
+    return Range(low, high, value, stressed, lost)
 

@@ -41,6 +41,47 @@ class Rule:
     bound: float | None = None
     prevalence: float | None = None
 
+    @property
+    def bounds_a_share(self) -> bool:
+        """Whether it asks for a sensitivity or specificity; else it weighs one kind of error by the other."""
+        return self.kind != "cost" and self.bound is not None
+
+    def worth(self, sensitivity: Floats, specificity: Floats, *, share: float) -> Floats:
+        """What thresholds with these rates are worth, higher being better.
+
+        Args:
+            sensitivity: (t,)
+            specificity: (t,)
+            share: Of positives among the films.
+
+        Raises:
+            LabelError: None reaches what is asked for.
+        """
+        if self.bound is None:
+            return sensitivity + specificity
+        if self.kind == "cost":
+            positives = self._positives(share)
+            return -(positives * self.bound * (1 - sensitivity) + (1 - positives) * (1 - specificity))
+        bounded, free = (specificity, sensitivity) if self.kind == "specificity" \
+            else (sensitivity, specificity)
+        reached = bounded >= self.bound - 1e-9
+        if not reached.any():
+            raise LabelError("The validation films must allow the operating point that is asked for.",
+                             received=f"{self}, where at most {bounded.max():.3f} can be reached",
+                             remedy="Ask for less, or name another rule.")
+        return np.where(reached, free, -1)
+
+    def likelihood_ratio(self, share: float) -> float:
+        """How many times as likely among positives as among others a score is from which calling it pays.
+
+        Only of a rule that weighs errors. `share` is that of positives among the films.
+        """
+        positives = self._positives(share)
+        return (1 - positives) / (positives * self.bound) if self.bound else 1.0
+
+    def _positives(self, share: float) -> float:
+        return share if self.prevalence is None else self.prevalence
+
     def __str__(self) -> str:
         """As `parse_rule` reads it, e.g. "sensitivity>=0.95", "cost=10@0.02"."""
         if self.bound is None:
@@ -130,7 +171,7 @@ def choose(validation: Scores, *, rule: str = "youden",
     thresholds = _candidates(np.concatenate([films.positive_scores for films in sources]))
     pooled = _rates(sources, thresholds)
     share = float(np.mean(validation.labels == validation.positive_index))
-    worth = _worth(wanted, *pooled, share=share)
+    worth = wanted.worth(*pooled, share=share)
     within = _standard_error(validation, pooled, worth) if heard and wanted.bound is None else 0.0
     best = _best(thresholds, worth, within=within)
     sensitivity, specificity = _rates((validation,), thresholds[[best]])
@@ -144,22 +185,6 @@ def _standard_error(validation: Scores, rates: tuple[Floats, Floats], worth: Flo
     best = int(worth.argmax())
     return float(np.sqrt(sum(rate[best] * (1 - rate[best]) / films for rate, films in
                              zip(rates, (positives, len(validation.ids) - positives), strict=True))))
-
-
-def _worth(rule: Rule, sensitivity: Floats, specificity: Floats, *, share: float) -> Floats:
-    """What each threshold is worth, higher being better."""
-    if rule.bound is None:
-        return sensitivity + specificity
-    if rule.kind == "cost":
-        positives = share if rule.prevalence is None else rule.prevalence
-        return -(positives * rule.bound * (1 - sensitivity) + (1 - positives) * (1 - specificity))
-    bounded, free = (specificity, sensitivity) if rule.kind == "specificity" else (sensitivity, specificity)
-    reached = bounded >= rule.bound - 1e-9
-    if not reached.any():
-        raise LabelError("The validation films must allow the operating point that is asked for.",
-                         received=f"{rule}, where at most {bounded.max():.3f} can be reached",
-                         remedy="Ask for less, or name another rule.")
-    return np.where(reached, free, -1)
 
 
 def _candidates(scores: Floats) -> Floats:

@@ -21,8 +21,9 @@ from pneumo_tf.evaluation.statistics import auc_of, less
 Floats = NDArray[np.float64]
 Columns = dict[str, tuple[Floats, ...]]
 
-# The baselines of all facts of the files together, and of all facts of the pixels.
-ALL_FILES, ALL_PIXELS = "all", "all_pixels"
+# The baselines of all facts of a kind together.
+ALL_FILES, ALL_FRAMING, ALL_PIXELS = "all", "all_framing", "all_pixels"
+FRAMING_FACTS = ("aspect", "near_black", "corner_marks", "lungs_width", "lungs_height")
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 # Files differ in these by factors, so that their logarithms are compared.
 _BY_FACTORS = ("bytes", "megapixels", "aspect")
@@ -47,8 +48,9 @@ def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | No
 
     Returns:
         `baselines`, of each {"name", "kind", "train", "value", "low", "high", "difference", …}. `kind` is
-        "file" (jpeg_quality, bytes, megapixels, aspect, colour, jpeg and "all", as far as known) or "pixels"
-        (brightness, contrast, border, sharpness and "all_pixels"). `difference` is the network's area less
+        "file" (jpeg_quality, bytes, megapixels, colour, jpeg and "all", as far as known), "framing" (aspect,
+        near_black, corner_marks, lungs_width, lungs_height and "all_framing") or "pixels" (brightness,
+        contrast, border, sharpness and "all_pixels"). `difference` is the network's area less
         this one's, with the interval of the two on the same resamples of patients. Empty, with a reason as
         `why`, where nothing is known or a class is missing.
     """
@@ -61,7 +63,10 @@ def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | No
         return {"baselines": [], "why": "one_class_only"}
     of_pixels = {name: tuple(values[rows[split]] for split in ("train", "test"))
                  for name, values in (pixels or {}).items()}
-    kinds = {"file": _with_all(_file_columns(cohort, rows), ALL_FILES, is_trained),
+    known = _known_columns(cohort, rows)
+    framing = {name: known.pop(name) for name in FRAMING_FACTS if name in known}
+    kinds = {"file": _with_all(known, ALL_FILES, is_trained),
+             "framing": _with_all(framing, ALL_FRAMING, is_trained),
              "pixels": _with_all(of_pixels, ALL_PIXELS, is_trained)}
     if not any(kinds.values()):
         return {"baselines": [], "why": "no_facts"}
@@ -74,9 +79,10 @@ def shortcuts(cohort: Cohort, test: Scores, *, pixels: Mapping[str, Floats] | No
 
 
 def fact_table(films: Sequence[Radiograph]) -> dict[str, Floats]:
-    """(n,) float by fact of the original files, NaN where unknown.
+    """(n,) float by fact of the original films, NaN where unknown.
 
-    `jpeg_quality` in 1–100, `bytes`, `megapixels`, `aspect` (width by height), `colour` and `jpeg` (0 or 1).
+    `jpeg_quality` in 1–100, `bytes`, `megapixels`, `colour` and `jpeg` (0 or 1); `aspect` (width by height);
+    and the shares of `filters.framing_facts`, in 0–1.
     """
     rows = [_numbers(film.facts) for film in films]
     return {name: np.array([row[name] for row in rows]) for name in _numbers({})}
@@ -102,8 +108,8 @@ def _directed(column: tuple[Floats, ...], is_trained: NDArray[np.bool_]) -> tupl
     return (area, test) if area >= 0.5 else (1 - area, -test)
 
 
-def _file_columns(cohort: Cohort, rows: Mapping[str, list[int]]) -> Columns:
-    """Every known fact of the training and the test films' files, gaps filled."""
+def _known_columns(cohort: Cohort, rows: Mapping[str, list[int]]) -> Columns:
+    """Every known fact of the original training and test films, gaps filled."""
     table = fact_table(cohort.radiographs)
     columns = {}
     for name, values in table.items():
@@ -120,16 +126,17 @@ def _numbers(facts: Mapping[str, str]) -> dict[str, float]:
     return {"jpeg_quality": _number(facts, "jpeg_quality"), "bytes": _number(facts, "bytes"),
             "megapixels": width * height / 1e6, "aspect": width / height,
             "colour": float(mode not in _GREY) if mode else float("nan"),
-            "jpeg": float(kind == "JPEG") if kind else float("nan")}
+            "jpeg": float(kind == "JPEG") if kind else float("nan"),
+            **{name: _number(facts, name, least=0) for name in FRAMING_FACTS[1:]}}
 
 
-def _number(facts: Mapping[str, str], name: str) -> float:
-    """A positive number; NaN for anything else, since split.csv may have been edited by hand."""
+def _number(facts: Mapping[str, str], name: str, *, least: float = 1e-9) -> float:
+    """A finite number of at least `least`; NaN for anything else: split.csv may have been edited by hand."""
     try:
         value = float(facts.get(name, ""))
     except ValueError:
         return float("nan")
-    return value if 0 < value < float("inf") else float("nan")
+    return value if least <= value < float("inf") else float("nan")
 
 
 def _with_all(columns: Columns, name: str, is_trained: NDArray[np.bool_]) -> Columns:

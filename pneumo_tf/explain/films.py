@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.dicom import identify
 from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.data.preparation.lungs import lungs_mask
 from pneumo_tf.errors import FilmError, OptionError, choose_from
-from pneumo_tf.explain.methods import Explainer, check_methods
+from pneumo_tf.explain.methods import Explainer, Finding, check_methods
 from pneumo_tf.explain.pictures import write_pictures
 from pneumo_tf.explain.superpixels import Film
 from pneumo_tf.places import find_existing
@@ -34,9 +35,9 @@ class Chosen:
     """A film to be explained; what isn't known of it is empty.
 
     Attributes:
-        name: Its id in the run, or its file's name without ending.
+        name: Its id in the run, or its file's name without ending; a DICOM film's instance UID.
         path: Its file; None where a film of the run is gone.
-        origin: What tells it from every other film: its run and id, or its file's path.
+        origin: What tells it from every other film: its run and id, or its file's path, or instance UID.
         label: Its true class.
         source: Its original file, relative to the source that was prepared.
     """
@@ -88,7 +89,10 @@ def _by_path(run: RunFolder | None, name: str) -> Chosen:
     if path.is_dir():
         raise FilmError("A film must be a file.", received=f"{path}, a folder",
                         remedy="Name the films in it.")
-    chosen = Chosen(path.stem, path, str(path.resolve()))
+    with path.open("rb") as file:
+        identity = identify(file)
+    chosen = Chosen(identity.instance, path, identity.instance) if identity else \
+        Chosen(path.stem, path, str(path.resolve()))
     if run is None:
         return chosen
     for film in run.cohort:
@@ -144,18 +148,15 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
         OptionError: A method, class or option of LIME that can't be used.
         StorageError: The folder can't be written to.
     """
-    check_methods(methods)
-    classes = explainer.network.classes
-    if wanted is not None and wanted not in classes:
-        raise OptionError("The class to explain must be one that the network knows.", received=wanted,
-                          remedy=choose_from(classes[:20], wanted))
+    _check(explainer, methods, wanted)
     path = make_folder(folder) / EXPLANATIONS_RECORD
     before, records = _read_record(path), []
     for film in _distinct(films, before):
         facts = {"name": film.name, "origin": film.origin, "label": film.label,
                  "created": datetime.now().astimezone().isoformat(timespec="seconds")}
         try:
-            found = _explain(explainer, film, methods, folder=folder, words=words, wanted=wanted, masks=masks)
+            explained = explain_one(explainer, film, methods, wanted=wanted, masks=masks)
+            found = _written(explained, folder, words)
         except FilmError as failure:
             found = {"error": str(failure)}
         records.append({**facts, **found, "lime": asdict(explainer.options)})
@@ -166,9 +167,32 @@ def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequen
     return records
 
 
-def _explain(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, folder: Path, words: Language,
-             wanted: str | None, masks: Path | None) -> dict[str, Any]:
-    """Explain one film, write its pictures, and give what is recorded of it."""
+@dataclass(frozen=True)
+class ExplainedFilm:
+    """One film with what each method found on it.
+
+    Attributes:
+        film: The pixels that the network is given, uint8 (H, W, 3).
+        findings: One for each method.
+        record: What is kept of it, ready for JSON.
+        lesion: Of a phantom, bool (H, W).
+    """
+
+    film: Film
+    findings: list[Finding]
+    record: dict[str, Any]
+    lesion: NDArray[np.bool_] | None = None
+
+
+def explain_one(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, wanted: str | None = None,
+                masks: Path | None = None) -> ExplainedFilm:
+    """Explain one film by several methods; arguments as of `explain_films`.
+
+    Raises:
+        FilmError: It is gone, or can't be explained.
+        OptionError: A method, class or option of LIME that can't be used.
+    """
+    _check(explainer, methods, wanted)
     network = explainer.network
     if chosen.path is None:
         raise FilmError("A film must still be there to be explained.", received=chosen.name,
@@ -180,18 +204,32 @@ def _explain(explainer: Explainer, chosen: Chosen, methods: Sequence[str], *, fo
     lungs = find_lungs(film) if network.shows_lungs else None
     findings = [explainer.explain(film, method, explained=explained, lesion=lesion, lungs=lungs)
                 for method in methods]
-    name, place = network.classes[explained], _folder_of(chosen.name)
+    name = network.classes[explained]
     probability = None if network.probabilities is None else network.probabilities(scores[None])[0, explained]
     record = {"name": chosen.name, "label": chosen.label, "predicted": network.classes[called],
               "explained": name, "score": float(scores[explained]),
               "threshold": network.threshold if name == network.positive else None,
               "calibrated_probability": None if probability is None else float(probability),
-              "panel": f"{place}/{PANEL}",
+              "panel": f"{_folder_of(chosen.name)}/{PANEL}",
               "methods": {each.method: {"verdict": each.verdict, **each.numbers} for each in findings}}
-    write_pictures(folder / place, film, findings, words=words, title=sentence(record, words), explained=name,
-                   lesion=lesion)
     if all(each.verdict == "blank" for each in findings):
         record["error"] = "all its pixels have one colour"
+    return ExplainedFilm(film, findings, record, lesion)
+
+
+def _check(explainer: Explainer, methods: Sequence[str], wanted: str | None) -> None:
+    check_methods(methods)
+    classes = explainer.network.classes
+    if wanted is not None and wanted not in classes:
+        raise OptionError("The class to explain must be one that the network knows.", received=wanted,
+                          remedy=choose_from(classes[:20], wanted))
+
+
+def _written(explained: ExplainedFilm, folder: Path, words: Language) -> dict[str, Any]:
+    """The record of a film, once its pictures are in the folder."""
+    record = explained.record
+    write_pictures(folder / Path(record["panel"]).parent, explained.film, explained.findings, words=words,
+                   title=sentence(record, words), explained=record["explained"], lesion=explained.lesion)
     return record
 
 

@@ -76,8 +76,9 @@ def network_of_run(run: RunFolder, *, engine: str | None = None, threads: int | 
     model = load_network(run)
     predictor = predictor_of(run, engine=engine, threads=threads, model=model)
     is_calibrated = not isinstance(predictor.calibrator, Uncalibrated)
+    classes = len(predictor.classes)
     return Network(model, predictor.classes, predictor.read, predictor.decide,
-                   exact=scorer_of(predictor.engine), quick=_quick(predictor.engine),
+                   exact=scorer_of(predictor.engine, classes), quick=_quick(predictor.engine, classes),
                    positive=run.positive if run.is_binary else "", threshold=predictor.threshold,
                    probabilities=predictor.probabilities if is_calibrated else None,
                    shows_lungs=shows_lungs(run.facts))
@@ -139,19 +140,22 @@ def read_centre(path: Path) -> Film:
     return np.asarray(resized.crop((left, top, left + IMAGENET_SIDE, top + IMAGENET_SIDE)))
 
 
-def scorer_of(engine: Engine) -> Scorer:
-    """uint8 films (n, H, W, 3) to float32 scores (n, K), computed a batch at a time."""
+def scorer_of(engine: Engine, classes: int | None = None) -> Scorer:
+    """uint8 films (n, H, W, 3) to float32 scores (n, K), computed a batch at a time.
+
+    Of an engine that gives more than scores, they are the first `classes` of its outputs.
+    """
 
     def score(films: Films) -> NDArray[np.float32]:
         # Keras compiles for each number of films, so it always gets full batches.
         missing = -len(films) % BATCH if isinstance(engine, KerasEngine) else 0
         whole = np.concatenate([films, np.zeros((missing, *films.shape[1:]), np.uint8)]) if missing else films
         batches = [whole[start : start + BATCH] for start in range(0, len(whole), BATCH)]
-        return np.concatenate([engine(batch) for batch in batches], dtype=np.float32)[: len(films)]
+        return np.concatenate([engine(batch) for batch in batches], dtype=np.float32)[: len(films), :classes]
 
     return score
 
 
-def _quick(engine: Engine) -> Scorer:
+def _quick(engine: Engine, classes: int | None = None) -> Scorer:
     """bfloat16 scores differ from the exact ones in the third decimal."""
-    return scorer_of(engine.coarse() if describe_device().bfloat16 else engine)
+    return scorer_of(engine.coarse() if describe_device().bfloat16 else engine, classes)

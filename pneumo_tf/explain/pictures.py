@@ -48,6 +48,17 @@ def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, wor
         if finding.labels is not None:
             _write_image(folder / f"{finding.method.replace('lime', 'superpixels')}.png",
                          outlined(film, finding.labels))
+    with style("panel"):
+        figure = explanation_panel(film, findings, words=words, title=title, explained=explained,
+                                   lesion=lesion)
+        make_legible(figure)
+        with replacing(folder / PANEL) as temporary:
+            figure.savefig(temporary, dpi=_DPI, facecolor="white")
+
+
+def explanation_panel(film: Film, findings: Sequence[Finding], *, words: Language, title: str,
+                      explained: str, lesion: NDArray[np.bool_] | None = None) -> Figure:
+    """The film beside what each method finds on it, with the figures that judge it; as `write_pictures`."""
     pictures = [Picture(film, words.say("explain.film"), has_scale=False)]
     if lesion is not None:
         pictures.append(Picture(outlined(film, lesion.astype(np.int32)), words.say("explain.lesion"),
@@ -57,12 +68,8 @@ def write_pictures(folder: Path, film: Film, findings: Sequence[Finding], *, wor
         pictures.append(Picture(overlay(film, finding.values) if is_shown else film,
                                 words.named("explain.method", finding.method), note(finding, words),
                                 has_scale=is_shown))
-    with style("panel"):
-        figure = panel(pictures, title=title, for_label=words.say("explain.for", label=explained),
-                       against_label=words.say("explain.against"))
-        make_legible(figure)
-        with replacing(folder / PANEL) as temporary:
-            figure.savefig(temporary, dpi=_DPI, facecolor="white")
+    return panel(pictures, title=title, for_label=words.say("explain.for", label=explained),
+                 against_label=words.say("explain.against"))
 
 
 def overlay(film: Film, values: NDArray[np.floating]) -> Film:

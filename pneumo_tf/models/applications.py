@@ -108,12 +108,12 @@ def _mobilenet_block(x: keras.KerasTensor, block: Block, name: str) -> keras.Ker
 def _weighed(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Squeeze and excitation: each channel times a weight that all channels' means decide."""
     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}avg_pool")(x)
-    weight = layers.Conv2D(_rounded(x.shape[-1] / 4), 1, activation="relu", name=f"{name}conv")(weight)
+    weight = layers.Conv2D(rounded(x.shape[-1] / 4), 1, activation="relu", name=f"{name}conv")(weight)
     weight = layers.Conv2D(x.shape[-1], 1, activation="hard_sigmoid", name=f"{name}conv_1")(weight)
     return layers.Multiply(name=f"{name}mul")([x, weight])
 
 
-def _rounded(channels: float) -> int:
+def rounded(channels: float) -> int:
     """The multiple of 8 nearest to it, but not below nine tenths of it."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8

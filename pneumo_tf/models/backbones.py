@@ -16,7 +16,9 @@ import keras
 
 from pneumo_tf.errors import check_known
 from pneumo_tf.models.applications import build_convnext_tiny, build_mobilenet_v3
-from pneumo_tf.models.efficientnet_lite import build_efficientnet_lite0, load_torch_weights
+from pneumo_tf.models.densenet_xrv import build_densenet121_xrv, load_xrv_weights
+from pneumo_tf.models.dinov2 import PATCH, build_dinov2, load_dinov2_weights
+from pneumo_tf.models.efficientnet_lite import build_efficientnet_lite, load_torch_weights
 from pneumo_tf.models.published import PUBLISHED, WeightsFile
 from pneumo_tf.models.resnet import build_resnet, load_resnet_weights
 from pneumo_tf.models.vgg16_dwsep import CAFFE_OFFSET, CONSTANT, OFFSET, SCALE, build_vgg16_dwsep, load_block1
@@ -53,7 +55,7 @@ class Backbone:
         taps: Layers of increasing depth whose pooled outputs describe a film; nothing behind the last one is
             computed for them.
         views: Augmented views of each training film that its cost allows, where a recipe computes it once.
-        weights: The ImageNet file.
+        weights: The file of pretrained weights.
         load: Loads the weights of a file into a network that contains the backbone.
         constant: Layers that never train, because a document says so.
         partial: The file fills only some layers; the rest starts at random.
@@ -122,6 +124,18 @@ def _mobilenet_v3(kind: Literal["large", "small"], *, cut: str, taps: tuple[str,
         taps=taps, build=partial(build_mobilenet_v3, kind=kind), load=load_keras_weights)
 
 
+def _efficientnet_lite(number: int, *, cut: str, taps: tuple[str, ...], **factors: float) -> Backbone:
+    return _row(
+        f"efficientnet_lite{number}", scale=1 / 128, offset=-127 / 128, views=3, cut=cut, taps=taps,
+        build=partial(build_efficientnet_lite, **factors), load=load_torch_weights)
+
+
+def _dinov2(name: str, *, width: int, **about: Any) -> Backbone:
+    return _row(
+        name, smallest=2 * PATCH, build=partial(build_dinov2, width=width), cut="block9_add", taps=("map",),
+        load=load_dinov2_weights, **about)
+
+
 _ROWS = (
     _row(
         "inception_v3", smallest=75, scale=1 / 127.5, offset=-1.0, views=2,
@@ -155,10 +169,10 @@ _ROWS = (
         build=build_convnext_tiny, load=partial(load_keras_weights, same_but_for_ones=True),
         cut="stage_3_block_0_add",
         taps=("stage_1_block_2_add", "stage_2_block_8_add", "last_layernorm")),
-    _row(
-        "efficientnet_lite0", scale=1 / 128, offset=-127 / 128, views=3,
-        build=build_efficientnet_lite0, cut="block6c_add", taps=("block3b_add", "block5c_add", "head_relu"),
-        load=load_torch_weights),
+    _efficientnet_lite(0, cut="block6c_add", taps=("block3b_add", "block5c_add", "head_relu")),
+    _efficientnet_lite(1, depth=1.1, cut="block6d_add", taps=("block3c_add", "block5d_add", "head_relu")),
+    _efficientnet_lite(2, width=1.1, depth=1.2, cut="block6d_add",
+                       taps=("block3c_add", "block5d_add", "head_relu")),
     _row(
         "resnet18", scale=IMAGENET_SCALE, offset=IMAGENET_OFFSET, views=3,
         build=partial(build_resnet, repeats=(2, 2, 2, 2)), cut="layer3_1_out",
@@ -167,6 +181,12 @@ _ROWS = (
         "resnet34", scale=IMAGENET_SCALE, offset=IMAGENET_OFFSET, views=2,
         build=partial(build_resnet, repeats=(3, 4, 6, 3)), cut="layer4_0_out",
         taps=("layer2_3_out", "layer3_5_out", "layer4_2_out"), load=load_resnet_weights),
+    _row(
+        "densenet121_xrv", scale=2048 / 255, offset=-1024.0, views=2, build=build_densenet121_xrv,
+        cut="pool4_pool", taps=("pool3_relu", "pool4_relu", "relu"), load=load_xrv_weights),
+    _dinov2("dinov2_small", width=384, views=2, scale=IMAGENET_SCALE, offset=IMAGENET_OFFSET),
+    _dinov2("dinov2_base", width=768, views=1, scale=IMAGENET_SCALE, offset=IMAGENET_OFFSET),
+    _dinov2("rad_dino", width=768, views=1, scale=1 / (255 * 0.2583), offset=-0.5307 / 0.2583),
     _row(
         "vgg16_dwsep", smallest=16, scale=SCALE, offset=OFFSET, views=1,
         build=build_vgg16_dwsep, cut="block3_pool", taps=("block2_pool", "block3_pool", "block4_pool"),

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: EfficientNet-B0 for small processors, with ReLU6 and without squeeze-and-excitation.
+"""EfficientNet-Lite: EfficientNet for small processors, with ReLU6 and without squeeze-and-excitation.
 
 Tan and Le, EfficientNet, ICML 2019 (arXiv:1905.11946); the Lite variants and their weights:
 tensorflow/tpu, models/official/efficientnet/lite. Layer names follow `stem_`, `block1a_`, `head_`, as in
@@ -7,18 +7,20 @@ Keras's own EfficientNet.
 
 from __future__ import annotations
 
-import itertools
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 from keras import layers
 
+from pneumo_tf.models.applications import rounded
 from pneumo_tf.models.weights.torch_file import assign_torch_tensors
 
 
 class Stage(NamedTuple):
-    """One row of the architecture's table."""
+    """One row of the architecture's table, as Lite0 has it."""
 
     repeats: int
     kernel: int
@@ -53,14 +55,21 @@ def _block(x: keras.KerasTensor, stage: Stage, stride: int, name: str) -> keras.
     return x
 
 
-def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Features (N, H/32, W/32, 1280) of inputs (N, H, W, 3) scaled as (x - 127) / 128."""
+def build_efficientnet_lite(inputs: keras.KerasTensor, *, width: float = 1.0,
+                            depth: float = 1.0) -> keras.KerasTensor:
+    """Features (N, H/32, W/32, 1280) of inputs (N, H, W, 3) scaled as (x - 127) / 128.
+
+    `width` multiplies the filters of Lite0, `depth` the repeats of its blocks; stem, head and the repeats of
+    the first and the last stage stay.
+    """
     x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(inputs)
     x = _normalised(x, "stem")
     for number, stage in enumerate(STAGES, start=1):
-        for repeat in range(stage.repeats):
+        repeats = stage.repeats if number in (1, len(STAGES)) else math.ceil(depth * stage.repeats)
+        scaled = stage._replace(filters=rounded(width * stage.filters))
+        for repeat in range(repeats):
             name = f"block{number}{chr(ord('a') + repeat)}"
-            x = _block(x, stage, stage.stride if repeat == 0 else 1, name)
+            x = _block(x, scaled, stage.stride if repeat == 0 else 1, name)
     x = layers.Conv2D(1280, 1, use_bias=False, name="head_conv")(x)
     return _normalised(x, "head")
 
@@ -73,20 +82,20 @@ def load_torch_weights(model: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: A tensor is missing or has another shape; nothing is assigned then.
     """
-    assign_torch_tensors(model, dict(_torch_names()), path)
+    assign_torch_tensors(model, dict(_torch_names(model)), path)
 
 
-def _torch_names() -> list[tuple[str, str]]:
-    """Pairs of our layer name and the checkpoint's prefix, in order of depth."""
-    pairs = [("stem_conv", "_conv_stem"), ("stem_bn", "_bn0")]
-    index = itertools.count()
-    for number, stage in enumerate(STAGES, start=1):
-        for repeat in range(stage.repeats):
-            ours, theirs = f"block{number}{chr(ord('a') + repeat)}", f"_blocks.{next(index)}"
-            if stage.expansion > 1:
-                pairs += [(f"{ours}_expand_conv", f"{theirs}._expand_conv"),
-                          (f"{ours}_expand_bn", f"{theirs}._bn0")]
-            pairs += [(f"{ours}_dwconv", f"{theirs}._depthwise_conv"), (f"{ours}_dw_bn", f"{theirs}._bn1"),
-                      (f"{ours}_project_conv", f"{theirs}._project_conv"),
-                      (f"{ours}_project_bn", f"{theirs}._bn2")]
-    return [*pairs, ("head_conv", "_conv_head"), ("head_bn", "_bn1")]
+_ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "head_conv": "_conv_head", "head_bn": "_bn1"}
+_PARTS = {"expand_conv": "_expand_conv", "expand_bn": "_bn0", "dwconv": "_depthwise_conv", "dw_bn": "_bn1",
+          "project_conv": "_project_conv", "project_bn": "_bn2"}
+
+
+def _torch_names(model: keras.Model) -> Iterator[tuple[str, str]]:
+    """Our layer names and the checkpoint's, which numbers the blocks through."""
+    blocks: dict[str, int] = {}
+    for layer in model.layers:
+        block, _, part = layer.name.partition("_")
+        if layer.name in _ENDS:
+            yield layer.name, _ENDS[layer.name]
+        elif part in _PARTS:
+            yield layer.name, f"_blocks.{blocks.setdefault(block, len(blocks))}.{_PARTS[part]}"

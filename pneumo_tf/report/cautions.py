@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pneumo_tf.data.splits import leaked_patients
 from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS
 from pneumo_tf.report.sections.repeats import extremes
-from pneumo_tf.report.sections.shortcuts import facts_of, standing
+from pneumo_tf.report.sections.shortcuts import KINDS, facts_of, standing
 from pneumo_tf.report.words import Estimate, Language
 from pneumo_tf.runs.folder import REPEATS, ROBUSTNESS, RunFolder
 
@@ -156,10 +156,10 @@ def wide(run: RunFolder, words: Language) -> list[Caution]:
 
 
 def _shortcuts(run: RunFolder, words: Language) -> list[Caution]:
-    """The strongest fact of the files, and of the pixels, of each standing beside the network."""
+    """The strongest fact of each kind, of each standing beside the network."""
     area = run.test["figures"].get("auc") or {"value": None}
     said = []
-    for kind in ("file", "pixels"):
+    for kind in KINDS:
         facts = sorted(facts_of(run, kind), key=lambda fact: float(fact["value"]))
         strongest = {standing(fact, area): fact for fact in facts}
         for place in ("near", "ahead", "unclear"):

@@ -28,7 +28,7 @@ from pneumo_tf.runs.folder import (
     read_run,
     republishing,
 )
-from pneumo_tf.storage import make_folder, write_text
+from pneumo_tf.storage import from_csv, make_folder, write_text
 
 COMPARISON = "comparison.html"
 
@@ -134,7 +134,8 @@ def _figures(run: RunFolder, words: Language) -> dict[str, Any]:
 def _as_run(folder: Path, run: RunFolder, cohort: Cohort) -> RunFolder:
     """The evaluation as a run whose test films are those from elsewhere, which every section knows."""
     record = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    predictions = pd.read_csv(folder / PREDICTIONS, dtype={"id": str, "patient": str}, keep_default_na=False)
+    predictions = from_csv(pd.read_csv(folder / PREDICTIONS, dtype={"id": str, "patient": str},
+                                       keep_default_na=False))
     changed = {"name": f"{run.name} · {record['name']}", "created": record["created"],
                "command": record["command"], "data": {"films": record["films_folder"]},
                "patients_known": any(cohort.patients)}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tf.errors import OptionError, choose_from
-from pneumo_tf.evaluation.figures import FIGURES
 
 _LOCALES = Path(__file__).parent / "locales"
 Estimate = Mapping[str, Any]
@@ -81,11 +80,11 @@ class Language:
 
     def figure(self, name: str, value: float) -> str:
         """A figure by its name: a share as a percentage, any other with three decimals."""
-        return self.percent(value) if FIGURES[name].kind == "share" else self.decimals(value)
+        return self.percent(value) if _kind(name) == "share" else self.decimals(value)
 
     def change(self, name: str, value: float) -> str:
         """A difference of two values of a figure, with its sign."""
-        return self.points(value) if FIGURES[name].kind == "share" else self.signed(value, 3)
+        return self.points(value) if _kind(name) == "share" else self.signed(value, 3)
 
     def between(self, low: str, high: str) -> str:
         """An interval by its ends."""
@@ -164,8 +163,15 @@ def figure_row(name: str, figure: Estimate, words: Language, *, positive: str) -
     counts = words.say("result.of", count=words.number(figure["count"]), of=words.number(figure["of"])) \
         if "count" in figure else ""
     # A correlation goes from −1 to 1, a bar from 0 to 1.
-    bar = None if FIGURES[name].kind == "correlation" else bar_of(figure)
+    bar = None if _kind(name) == "correlation" else bar_of(figure)
     return FigureRow(title, means, value, beside, counts, _method(figure, words), bar)
+
+
+def _kind(name: str) -> str:
+    # A second of imports, which the answer to a single film does without.
+    from pneumo_tf.evaluation.figures import FIGURES
+
+    return FIGURES[name].kind
 
 
 def bar_of(estimate: Estimate) -> tuple[float, float, float] | None:

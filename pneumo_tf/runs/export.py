@@ -1,16 +1,33 @@
-"""Write a trained classifier so that any program with Keras can load it."""
+"""Write a trained classifier so that any program with Keras can load it; read it without running anything.
+
+Keras looks up by name whatever class a file asks for. Its safe mode refuses code of the file's own; what is
+refused here besides is whatever no network of ours has: classes from elsewhere than Keras, layers that call
+other programs or read other files, and members that no export writes.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import keras
 from absl import logging
 
 from pneumo_tf.runs.folder import ARCHITECTURE, COMPLETE, WEIGHTS
 from pneumo_tf.storage import replacing, write_text
+
+_MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+_LARGEST = 2**26  # bytes of config.json, a thousand times those of the largest network
+# Where Keras keeps what networks are made of; its other modules load, download and configure.
+_MODULES = {None, "builtins", "keras", "keras.activations", "keras.constraints", "keras.initializers",
+            "keras.layers", "keras.ops", "keras.regularizers", "keras.src.models.functional"}
+# Layers that run what they are given, or read the files that they are told of.
+_FOREIGN = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup",
+            "IntegerLookup", "TextVectorization"}
 
 
 def export_model(model: keras.Model, folder: Path) -> list[Path]:
@@ -42,3 +59,41 @@ def _without_advice() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
+
+
+def read_exported(path: Path) -> keras.Model:
+    """The network of a `.keras` file that `export_model` wrote, or one that is made of the same.
+
+    Raises:
+        ValueError: It holds something else; nothing of it was executed.
+        OSError: It can't be read.
+    """
+    _refuse_foreign(path)
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        with ZipFile(path) as archive:
+            if surplus := sorted(set(archive.namelist()) - _MEMBERS):
+                raise ValueError(f"a member {surplus[0]!r}")
+            if archive.getinfo("config.json").file_size > _LARGEST:
+                raise ValueError("a configuration of more than 64 MiB")
+            config = json.loads(archive.read("config.json"))
+    except (BadZipFile, KeyError, RecursionError) as failure:
+        raise ValueError(f"no whole file of Keras: {failure}") from failure
+    for kind in _kinds(config):
+        module, name = kind.get("module"), kind["class_name"]
+        if module not in _MODULES or name in _FOREIGN:
+            raise ValueError(f"a {name} of {module}, as no network of this program has; nothing was executed")
+
+
+def _kinds(config: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a configuration that names a class or a function."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _kinds(part)

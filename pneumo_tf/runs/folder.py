@@ -20,7 +20,7 @@ from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import project_root
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import from_csv, replacing
 
 # Every name in a run's folder: what its training leaves,
 RUN, METRICS, SPLIT, PREDICTIONS, HISTORY, REFERENCE = \
@@ -31,6 +31,7 @@ REPORT, MODEL_CARD, FIGURES = "report.html", "model_card.md", "figures"
 ROBUSTNESS, REPEATS = "robustness.json", "repeats.json"
 PERTURBED_FILMS, EXPLANATIONS, EXTERNAL = "robustness", "explanations", "external"
 EXPLANATIONS_RECORD, PANEL = "explanations.json", "panel.png"
+GRAPHS, OPERATING_POINTS, EXPORTS, CONTRACT = "graphs", "operating_points", "exports", "export.json"
 # and the folders of an output that hold runs.
 RUNS, UNFINISHED = "runs", ".unfinished"
 # What of the last run lies beside the runs.
@@ -122,9 +123,14 @@ class RunFolder:
         path = self.path / name
         return _read_json(path, needed=()) if path.is_file() else {}
 
+    @property
+    def films_folder(self) -> Path:
+        """Where the run's films lay; the current folder where that was never noted."""
+        return Path((self.facts.get("data") or {}).get("films") or ".").expanduser()
+
     def film_path(self, file: str) -> Path | None:
         """Where a film of split.csv lies now; None where it is gone or was never noted."""
-        films = Path((self.facts.get("data") or {}).get("films") or ".").expanduser()
+        films = self.films_folder
         places = [films, project_root() / films, self.path / films]
         found = (place / file for place in places if file and (place / file).is_file())
         return next(found, None)
@@ -224,7 +230,7 @@ def _read_json(path: Path, *, needed: tuple[str, ...]) -> dict[str, Any]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(_existing(path), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return from_csv(pd.read_csv(_existing(path), dtype=str, keep_default_na=False, encoding="utf-8-sig"))
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (ValueError, pd.errors.ParserError) as failure:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,15 +20,20 @@ from PIL import Image
 from pneumo_tf.data.images import BLANK, in_mode, prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
 from pneumo_tf.data.preparation.record import read_prepared
-from pneumo_tf.errors import FilmError
+from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
-from pneumo_tf.evaluation.calibration.choice import read_calibrator
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
-from pneumo_tf.training.engine import KERAS, Engine, build_engine, choose_engine
-from pneumo_tf.training.machine import describe_device, pin_numbers
-from pneumo_tf.training.pixels import load_film, resized
+from pneumo_tf.runs.graphs import KeptEngine, everything_of, is_kept, keep_graph
+from pneumo_tf.runs.operating_points import point_of
+from pneumo_tf.training.engine import AUTO, ENGINES, KERAS, Engine, KerasEngine, choose_engine
+from pneumo_tf.training.graphs import check_installed
+from pneumo_tf.training.machine import available_cores, describe_device, pin_numbers
+from pneumo_tf.training.pixels import resized
 from pneumo_tf.training.trunk import ahead
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH = 32
 
@@ -64,16 +69,20 @@ class FilmReader:
             FilmError: No complete image, a blank one where none is taken, or one that was prepared in another
                 way than the run's films.
         """
-        film = self._pixels(path)
+        ready = self.is_ready(path)
+        film = self.pixels(read_film_file(path, depth=self.depth_of(ready=ready)), ready=ready)
         if film.min() == film.max() and not self.takes_blank:
             raise FilmError("A film must show something.", received=f"{path} ({BLANK})",
                             remedy="Replace it or leave it out.")
         return film
 
-    def _pixels(self, path: Path) -> Film:
-        if self.filters is None or self._is_ready(path, self.filters):
-            return load_film(path, self.size, depth=self.depth)
-        return self.prepare(read_film_file(path, depth=self.filters.depth))
+    def depth_of(self, *, ready: bool) -> int | None:
+        """Bits of grey that a film of more than 8 is scaled from, as `images.read_film` takes it."""
+        return self.depth if ready or self.filters is None else self.filters.depth
+
+    def pixels(self, film: Image.Image, *, ready: bool) -> Film:
+        """The pixels of a film of `images.read_film`; one that isn't ready is prepared on the way."""
+        return resized(film, self.size) if ready else self.prepare(film)
 
     def prepare(self, original: Image.Image, change: Callable[[Film], Film] | None = None) -> Film:
         """The pixels of an original film, which is prepared as the run's were.
@@ -90,14 +99,19 @@ class FilmReader:
         # As prepare_pict.py would have written it and a training read it, through the same JPEG.
         return resized(read_film(prepared_jpeg(apply_filters(original, filters))), self.size)
 
-    def _is_ready(self, path: Path, filters: FilterOptions) -> bool:
-        """Whether a film was prepared before: it is one of the run, or lies in a folder prepared alike."""
-        if path.resolve().is_relative_to(self.home):
+    def is_ready(self, path: Path) -> bool:
+        """Whether a film needs no preparation: the run's had none, it is one of them, or its folder was
+        prepared alike.
+
+        Raises:
+            FilmError: Its folder was prepared in another way.
+        """
+        if self.filters is None or path.resolve().is_relative_to(self.home):
             return True
         found = _filters_of(path.parent.resolve())
-        if found not in (None, filters):
+        if found not in (None, self.filters):
             raise FilmError("Films must be prepared as the films of the run were.",
-                            received=f"{path.parent} with {found}, where the run had {filters}",
+                            received=f"{path.parent} with {found}, where the run had {self.filters}",
                             remedy="Prepare the originals with the run's options, or name the originals' "
                                    "folder: they are then prepared on the way.")
         return found is not None
@@ -111,7 +125,7 @@ def film_reader(run: RunFolder, size: int) -> FilmReader:
                       (run.facts.get("input") or {}).get("depth"))
 
 
-@cache
+@lru_cache(maxsize=256)  # films may lie in a folder each
 def _filters_of(folder: Path) -> FilterOptions | None:
     """How the films of a folder were prepared; None where they weren't."""
     prepared = read_prepared(folder)
@@ -124,10 +138,14 @@ def load_network(run: RunFolder) -> keras.Model:
     Raises:
         RunError: The run has none, or one that Keras can't read.
     """
+    import keras
+
+    from pneumo_tf.runs.export import read_exported
+
     path = run.path / COMPLETE
     pin_numbers()
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = read_exported(path)
     except (ValueError, OSError, TypeError, KeyError) as failure:
         raise RunError("A run meets films by the network that it exported.",
                        received=f"{path} ({str(failure).strip().partition(chr(10))[0]})",
@@ -143,6 +161,20 @@ def decide(values: Values, *, positive: int, threshold: float | None) -> NDArray
     return np.where(values[:, positive] >= threshold, positive, 1 - positive).astype(np.intp)
 
 
+class Outputs(NamedTuple):
+    """What a network gives for n films.
+
+    Attributes:
+        scores: float32 (n, K) in [0, 1], uncalibrated.
+        features: float32 (n, D), as of `classifier.with_features`.
+        members: float32 (n, M, K), the scores of each network of an ensemble; M is 0 where there is one.
+    """
+
+    scores: NDArray[np.float32]
+    features: NDArray[np.float32]
+    members: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A run's network with all that turns films into scores, probabilities and classes.
@@ -153,8 +185,9 @@ class Predictor:
         threshold: The operating point, on the positive's uncalibrated score; None: the highest score wins.
         calibrator: What makes probabilities of scores.
         read: A film's file to uint8 (H, W, 3).
-        engine: uint8 films (n, H, W, 3) to scores (n, K).
+        engine: uint8 films (n, H, W, 3) to scores (n, K), or to `graphs.everything_of` them.
         workers: Threads that read films.
+        members: Networks of an ensemble, whose mean the scores are; 0 where there is one.
     """
 
     classes: tuple[str, ...]
@@ -164,6 +197,7 @@ class Predictor:
     read: FilmReader
     engine: Engine
     workers: int = 1
+    members: int = 0
 
     def scores(self, files: Sequence[Path], *,
                advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
@@ -206,12 +240,22 @@ class Predictor:
             drawn = ahead(pool, draw, range(films), depth=2 * max(together, self.workers))
             for start in range(0, films, together):
                 seen = np.concatenate(list(islice(drawn, together)))
-                values = _computed(self.engine, seen, together * variants)
                 done = len(seen) // variants
+                values = self.outputs(seen, together=together * variants).scores
                 found[start : start + done] = values.reshape(done, variants, -1)
                 advance(done)
-        found = found.swapaxes(0, 1)
-        return np.clip(found, 0, 1)  # another engine's softmax may pass 1 by its last digit
+        return found.swapaxes(0, 1)
+
+    def outputs(self, films: Film, *, together: int = BATCH) -> Outputs:
+        """Everything of at most `together` films (n, H, W, 3)."""
+        count, classes = len(films), len(self.classes)
+        if not isinstance(self.engine, KeptEngine):  # compiled for one shape
+            films = np.pad(films, [(0, together - count), *[(0, 0)] * (films.ndim - 1)])
+        values = np.asarray(self.engine(films), np.float32)[:count]
+        ends = [classes, values.shape[1] - self.members * classes]
+        scores, features, members = np.split(values, ends, axis=1)
+        # Another engine's softmax may pass 1 by its last digit.
+        return Outputs(scores.clip(0, 1), features, members.reshape(count, self.members, classes).clip(0, 1))
 
     def probabilities(self, values: Values) -> NDArray[np.float64]:
         """Scores (n, K) made into probabilities by the run's calibrator."""
@@ -229,29 +273,38 @@ class Predictor:
 
 
 def predictor_of(run: RunFolder, *, engine: str = KERAS, threads: int | None = None,
-                 model: keras.Model | None = None) -> Predictor:
+                 model: keras.Model | None = None, at: str = "") -> Predictor:
     """The predictor of a finished run.
 
     Args:
         run: The run.
-        engine: "keras", "openvino", or "auto" for what suits the machine.
+        engine: One of `ENGINES`; "auto" for what suits the machine. For another one than Keras the network's
+            graph is kept in the run's folder; with it, Keras isn't needed.
         threads: Of the processor; None takes all cores.
         model: The run's network where it was loaded before.
+        at: The place whose operating point and calibrator are used; "" for the run's own.
 
     Raises:
         RunError: The run has no network.
-        OptionError: No such engine, or it can't be had here.
+        OptionError: No such engine, or it can't be had here; or no such operating point.
+        TrainingError: The engine doesn't compute what Keras does.
+        StorageError: The run's folder can't take the graph.
         CalibrationError: The record of its calibrator isn't whole.
     """
-    device = describe_device()
-    name, threads = choose_engine(engine, device), threads or device.cores
-    model = model or load_network(run)
-    return Predictor(tuple(run.classes), run.positive, run.threshold if run.is_binary else None,
-                     read_calibrator(run.facts.get("calibration")), film_reader(run, model.input_shape[1]),
-                     build_engine(model, name, threads=threads), workers=threads)
+    point, threads = point_of(run, at), threads or available_cores()
+    made = _engine(run, engine, model, threads=threads)
+    is_ensemble = run.facts.get("recipe") == "ensemble"
+    members = str(run.facts.get("backbone")).count("+") + 1 if is_ensemble else 0
+    return Predictor(tuple(run.classes), run.positive, point.threshold, point.calibrator,
+                     film_reader(run, made.input_shape[0]), made, workers=threads, members=members)
 
 
-def _computed(engine: Engine, films: Film, size: int) -> NDArray[np.float32]:
-    """Scores of at most `size` films, always computed at that shape so that it is compiled once."""
-    padding = [(0, size - len(films)), *[(0, 0)] * (films.ndim - 1)]
-    return np.asarray(engine(np.pad(films, padding)), np.float32)[: len(films)]
+def _engine(run: RunFolder, name: str, model: keras.Model | None, *, threads: int) -> Engine:
+    check_known("engine", name, ENGINES)
+    name = choose_engine(AUTO, describe_device()) if name == AUTO else name
+    if name == KERAS:
+        return KerasEngine(everything_of(model or load_network(run)))
+    check_installed(name)
+    if not is_kept(run, name):
+        keep_graph(run, name, model or load_network(run))
+    return KeptEngine(run, name, threads=threads)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -79,10 +78,11 @@ def unfinished_run(runs: Path, name: str, options: Mapping[str, Any], *,
     with FileLock(run.folder / _LOCK):
         if not resume:
             write_json(run.folder / _RECORD, {"options": settled})
-        with ExitStack() as on_failure:
-            on_failure.callback(_leave, run)
+        try:
             yield run
-            on_failure.pop_all()
+        except BaseException as failure:
+            _leave(run, failure)
+            raise
     for folder in _newest_first(runs / UNFINISHED):
         if _read(folder)["options"] == settled and not _is_running(folder):
             _remove(folder)
@@ -104,10 +104,10 @@ def _claimed(runs: Path, name: str) -> Path:
     return folder
 
 
-def _leave(run: Unfinished) -> None:
-    """Keep what a stopped run can go on from, and say so; else nothing of it."""
+def _leave(run: Unfinished, failure: BaseException) -> None:
+    """Keep what a stopped run can go on from, and say so in a note of the failure; else nothing of it."""
     if run.checkpoint.path and run.checkpoint.path.is_file():
-        print("The epochs so far are kept: the same command with --resume goes on.", file=sys.stderr)
+        failure.add_note("The epochs so far are kept: the same command with --resume goes on.")
     else:
         _remove(run.folder)
 

@@ -26,7 +26,7 @@ from pneumo_tf.evaluation.statistics import less, mean_of
 from pneumo_tf.evaluation.stressed import BALANCED
 from pneumo_tf.report.page import write_comparison_page
 from pneumo_tf.runs.folder import RunFolder, read_run
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, write_csv, write_json
 
 _CURVES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 Rank = Literal["auc", "stress"]
@@ -110,8 +110,7 @@ def write_comparison(content: dict[str, Any], folder: Path, *, lang: str = "en")
         print(f"The comparison in {folder} is replaced. {len(gone)} of its runs, which stay, are left out.",
               file=sys.stderr)
     write_json(record, content)
-    with replacing(folder / "comparison.csv") as temporary:
-        table(content).to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(folder / "comparison.csv", table(content))
     return write_comparison_page(content, folder, lang=lang)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
 
 from pneumo_tf.cohort import Radiograph
+from pneumo_tf.data.dicom import DicomFilm, identify
 from pneumo_tf.data.images import read_film
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.sources import Source, open_source
@@ -31,13 +33,28 @@ class Originals:
     source: Source
     largest: int
 
+    @cached_property
+    def _instances(self) -> dict[str, str]:
+        """Instance UID of each DICOM film -> its file."""
+        found = {}
+        for entry in self.source.entries():
+            with self.source.open(entry.file) as file:
+                if identity := identify(file):
+                    found[identity.instance] = entry.file
+        return found
+
+    def _file(self, film: Radiograph) -> str:
+        """The file of a film's original, which records call by its path, or DICOM by its instance."""
+        is_dicom = film.facts.get("format") == DicomFilm.format
+        return self._instances.get(film.source, film.source) if is_dicom else film.source
+
     def read(self, film: Radiograph) -> Image.Image:
         """The original of a film, as `images.read_film` gives it.
 
         Raises:
             FilmError: It is damaged.
         """
-        original = read_film(self.source.read(film.source))
+        original = read_film(self.source.read(self._file(film)))
         original.thumbnail((self.largest, self.largest), Image.Resampling.LANCZOS)
         return original
 
@@ -45,8 +62,8 @@ class Originals:
         """Whether every film's original is there, and the first one's bytes are those that were prepared."""
         known = {entry.file for entry in self.source.entries()}
         first = films[0]
-        return all(film.source in known for film in films) and \
-            hashlib.sha256(self.source.read(first.source)).hexdigest() == first.sha256
+        return all(self._file(film) in known for film in films) and \
+            hashlib.sha256(self.source.read(self._file(first))).hexdigest() == first.sha256
 
 
 def find_originals(run: RunFolder, films: Sequence[Radiograph], *, named: Path | None) -> Path | None:
@@ -62,9 +79,8 @@ def find_originals(run: RunFolder, films: Sequence[Radiograph], *, named: Path |
     Raises:
         FilmError: They aren't where that person says.
     """
-    prepared = read_prepared(Path((run.facts.get("data") or {}).get("films") or ".").expanduser())
+    prepared, home = read_prepared(run.films_folder), run.films_folder.parent
     names = [part.source for part in prepared.parts] if prepared else []
-    home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().parent
     places = [named] if named else [
         path for root in (home, project_root(), Path.cwd()) for name in names
         for path in (root / name, *sorted(root.glob(f"*/{name}")))]

@@ -34,7 +34,7 @@ from pneumo_tf.progress import announce, progress_bar
 from pneumo_tf.report.page import write_external_report
 from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
 from pneumo_tf.runs.predictor import Film, FilmReader, Predictor, predictor_of
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, write_csv, write_json
 from pneumo_tf.training.engine import AUTO
 from pneumo_tf.training.trunk import ahead
 
@@ -102,20 +102,10 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     if elsewhere.recalibrate is not None:
         check_labelled(cohort.labels, run.classes, elsewhere.recalibrate)
     make_folder(folder)
-    predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
-    predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
-    overlap = find_overlap(run, cohort, elsewhere.films, predictor.read, workers=predictor.workers)
-    if overlap["films"] and not elsewhere.allow_known:
-        raise FilmError(
-            "Films from elsewhere must be new to the run.",
-            received=f"{overlap['films']} of {len(cohort)} that it knows ({overlap['copies']} byte for byte, "
-                     f"{overlap['alike']} by their looks), e.g. {overlap['example']}",
-            remedy="Leave them out, or add --allow-known to see figures that are too good.")
+    predictor, overlap, scores = score_films(
+        run, cohort, elsewhere,
+        remedy="Leave them out, or add --allow-known to see figures that are too good.")
     place = _place(run, name, elsewhere)
-    files = [elsewhere.films / film.file for film in cohort]
-    with progress_bar("Films from elsewhere", len(files)) as advance:
-        scores = Scores.of_cohort(cohort, predictor.scores(files, advance=advance), run.positive,
-                                  classes=run.classes)
     announce("Figures")
     write_json(place / METRICS, {
         "name": place.name, "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -126,9 +116,35 @@ def evaluate_elsewhere(folder: Path, elsewhere: Elsewhere) -> Path:
     predictions = scores.to_predictions("test", predictor.threshold)
     if scores.is_binary:
         predictions["probability"] = predictor.calibrator.apply(scores).positive_scores
-    with replacing(place / PREDICTIONS) as temporary:
-        predictions.to_csv(temporary, index=False)
+    write_csv(place / PREDICTIONS, predictions)
     return write_external_report(place, run, cohort, lang=elsewhere.lang)
+
+
+def score_films(run: RunFolder, cohort: Cohort, elsewhere: Elsewhere, *,
+                remedy: str) -> tuple[Predictor, dict[str, Any], Scores]:
+    """What a run says of films from elsewhere, as of `known_films`.
+
+    Args:
+        remedy: What to do about films that the run knows.
+
+    Returns:
+        The run's predictor, what `find_overlap` found, and the uncalibrated scores.
+
+    Raises:
+        FilmError: One is unreadable or was prepared in another way, or the run knows some of them.
+    """
+    predictor = predictor_of(run, engine=elsewhere.engine, threads=elsewhere.threads)
+    predictor = replace(predictor, read=replace(predictor.read, takes_blank=False))
+    overlap = find_overlap(run, cohort, elsewhere.films, predictor.read, workers=predictor.workers)
+    if overlap["films"] and not elsewhere.allow_known:
+        raise FilmError(
+            "Films from elsewhere must be new to the run.",
+            received=f"{overlap['films']} of {len(cohort)} that it knows ({overlap['copies']} byte for byte, "
+                     f"{overlap['alike']} by their looks), e.g. {overlap['example']}", remedy=remedy)
+    files = [elsewhere.films / film.file for film in cohort]
+    with progress_bar("Films from elsewhere", len(files)) as advance:
+        values = predictor.scores(files, advance=advance)
+    return predictor, overlap, Scores.of_cohort(cohort, values, run.positive, classes=run.classes)
 
 
 def _place(run: RunFolder, name: str, elsewhere: Elsewhere) -> Path:
@@ -156,7 +172,7 @@ def known_films(run: RunFolder, elsewhere: Elsewhere) -> Cohort:
     """
     announce("Audit")
     cohort = load_cohort(elsewhere.labels, elsewhere.films, extension=elsewhere.extension,
-                         patients=elsewhere.patients)
+                         patients=elsewhere.patients, project=run.films_folder.parent)
     spelled = {fold(name): name for name in run.classes}
     cohort = Cohort(tuple(replace(film, label=spelled.get(fold(film.label), film.label)) for film in cohort),
                     cohort.history)
@@ -227,7 +243,7 @@ def find_overlap(run: RunFolder, cohort: Cohort, films: Path, read: FilmReader, 
     alike = _look_known(files, there, read, workers=workers) & ~copies
     again = np.flatnonzero(copies | alike)
     return {"films": len(again) if known or there else None, "copies": int(copies.sum()),
-            "alike": int(alike.sum()), "example": cohort.radiographs[again[0]].file if len(again) else None,
+            "alike": int(alike.sum()), "example": cohort.ids[again[0]] if len(again) else None,
             "unseen": len(paths) - len(there), "uncompared": sum(not hashes for hashes in own),
             "patients": len(set(map(folded, cohort.patients)) & set(map(folded, run.cohort.patients)) - {""})}
 

@@ -15,7 +15,7 @@ from pneumo_tf.evaluation.calibration import choice as calibration
 from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.published import usable
-from pneumo_tf.models.weights.pretrained import IMAGENET, NONE, find_weights
+from pneumo_tf.models.weights.pretrained import IMAGENET, WORDS, find_weights
 from pneumo_tf.training.engine import KERAS, choose_engine
 from pneumo_tf.training.machine import StageRecorder, describe_device, pin_numbers
 from pneumo_tf.training.pixels import Pixels, decode_cohort
@@ -41,8 +41,8 @@ class StudyOptions:
         settings: Values of the recipe that are set otherwise, by their names in it.
         backbone: Its name, or several joined by "+" for an ensemble; None takes the recipe's own, or where
             its weights aren't on this machine one whose weights are.
-        weights: A file, "imagenet" (look for it) or "none"; for an ensemble one of these for all, or one
-            for each, joined by "+".
+        weights: A path, or a word that `find_weights` knows; for an ensemble one of these words for all, or
+            one wish for each, joined by "+".
         operating_point: How the threshold is fixed on the validation films, as `parse_rule` reads it; None
             takes the recipe's own rule.
         calibration: How scores are made into probabilities: "temperature", "platt", "isotonic" or "none".
@@ -221,7 +221,7 @@ def _names(options: StudyOptions, name: str, own: str) -> list[str]:
 
 def _is_file(weights: str) -> bool:
     """Whether weights of one network were named, which without a name are the tutorial's."""
-    return weights not in (IMAGENET, NONE) and "+" not in weights
+    return weights not in WORDS and "+" not in weights
 
 
 def _check_judgement(options: StudyOptions) -> None:
@@ -234,7 +234,7 @@ def _check_judgement(options: StudyOptions) -> None:
 
 def _weights_wanted(weights: str, members: int) -> list[str]:
     """One wish for each backbone."""
-    if members == 1 or weights in (IMAGENET, NONE):
+    if members == 1 or weights in WORDS:
         return [weights] * members
     wanted = weights.split("+")
     if len(wanted) != members:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +19,8 @@ import pandas as pd
 
 from pneumo_tf.cohort import Cohort, table_sha256
 from pneumo_tf.data.audit import audit, check_classes, check_two_classes
-from pneumo_tf.data.labels import load_cohort
+from pneumo_tf.data.dicom import DicomFilm
+from pneumo_tf.data.labels import load_cohort, unprepared
 from pneumo_tf.data.near_duplicates import near_duplicates
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.data.splits import SPLITS, leaked_patients, split_cohort, split_hash
@@ -34,7 +34,7 @@ from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
 from pneumo_tf.runs.reference import is_cropped
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
 from pneumo_tf.studies.reference import keep_reference
@@ -71,12 +71,13 @@ def run_study(options: StudyOptions) -> Path:
             with stages.measure("export"):
                 export_model(trained.model, folder)
             _write_run(plan, task, trained, folder, name=run.name, labels_sha256=labels_sha256)
-    with ExitStack() as on_failure:
-        on_failure.callback(print, f"The model and its record are kept in {run}.", file=sys.stderr)
+    try:
         write_report(run, lang=options.lang)
         if options.publish:
             publish(run, options.output)
-        on_failure.pop_all()
+    except BaseException as failure:
+        failure.add_note(f"The model and its record are kept in {run}.")
+        raise
     return run
 
 
@@ -113,6 +114,8 @@ def read_cohort(options: StudyOptions) -> Cohort:
     """
     cohort = load_cohort(options.labels, options.films, extension=options.extension,
                          patients=options.patients)
+    if dicom := [film for film in cohort if film.facts.get("format") == DicomFilm.format and not film.source]:
+        raise unprepared(len(dicom))
     check_two_classes(cohort)
     options.positive_class(cohort.classes)
     return cohort
@@ -154,9 +157,9 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
         stress = stress_validation(task, trained, positive, patient=plan.rule.startswith(STRESSED))
     point = choose(judged, rule=plan.rule, stressed=stress.scores)
     cohort.write_csv(folder / SPLIT)
-    pd.DataFrame(trained.history).to_csv(folder / HISTORY, index=False)
+    write_csv(folder / HISTORY, pd.DataFrame(trained.history))
     predictions = everything.to_predictions([film.split for film in cohort], point.threshold)
-    predictions.to_csv(folder / PREDICTIONS, index=False)
+    write_csv(folder / PREDICTIONS, predictions)
     announce("Figures")
     with task.stages.measure("figures"):
         compared = cross_fitted(judged, seed=options.seed)

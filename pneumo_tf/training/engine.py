@@ -1,35 +1,44 @@
-"""What computes a frozen network: Keras, or OpenVINO, which is faster on processors.
+"""What computes a frozen network: Keras, or OpenVINO or ONNX Runtime, which do without it.
 
-Both give the same numbers: OpenVINO gets the graph from Keras, and its first batch is compared with Keras's.
+All give the same numbers: a runtime gets the graph from Keras, and its first batch is compared with Keras's.
+Keras is imported where a network is given, so that a graph which was kept can be computed without it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import sys
 import tempfile
-from collections.abc import Callable
 from functools import cached_property
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError, check_known
-from pneumo_tf.models.folding import fold_batch_norm
+from pneumo_tf.models.formats import FORMATS, write_network
+from pneumo_tf.training.graphs import (
+    ONNX,
+    OPENVINO,
+    Compute,
+    check_installed,
+    is_installed,
+    open_graph,
+    runtime_of,
+)
 from pneumo_tf.training.machine import Device, find_accelerators, package_versions
 from pneumo_tf.training.store import digest
 
-AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
-ENGINES = (AUTO, KERAS, OPENVINO)
+if TYPE_CHECKING:
+    import keras
+
+AUTO, KERAS = "auto", "keras"
+ENGINES = (AUTO, KERAS, OPENVINO, ONNX)
 _COMPARED = 8  # films of the first batch
 # Largest difference from Keras in float32, as a share of the largest output. In bfloat16, which keeps eight
 # bits of each number, EfficientNet-Lite0 was measured to differ by 0.028 in either engine.
-_EXACT, _COARSE = 1e-4, 0.1
+EXACT, COARSE = 1e-4, 0.1
 
 
 class Engine(Protocol):
@@ -37,11 +46,13 @@ class Engine(Protocol):
 
     Attributes:
         name: Of the network.
+        input_shape: Of one film, (H, W, 3).
         output_shape: Of one film's output.
         dtype: What its outputs are kept in, "float32" or "bfloat16".
     """
 
     name: str
+    input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     dtype: str
 
@@ -59,8 +70,13 @@ class KerasEngine:
     """A network without its BatchNorm layers, compiled by Keras for the shape of its batches."""
 
     def __init__(self, network: keras.Model, *, dtype: str = "float32") -> None:
+        import keras
+
+        from pneumo_tf.models.folding import fold_batch_norm
+
         self._network, self._folded = network, fold_batch_norm(network, dtype=dtype)
         self.name, self.output_shape = network.name, tuple(network.output_shape[1:])
+        self.input_shape = tuple(network.inputs[0].shape[1:])
         # A network from a file has its output in a list.
         self.dtype = keras.backend.standardize_dtype(self._folded.outputs[0].dtype)
 
@@ -74,83 +90,61 @@ class KerasEngine:
         return KerasEngine(self._network, dtype="mixed_bfloat16")
 
 
-class OpenVinoEngine:
-    """A network that OpenVINO computes film by film, as many at a time as suits the processor.
-
-    One film's activations fit into the processor's caches where those of a batch don't.
-    """
+class GraphEngine:
+    """A network whose graph a runtime computes: OpenVINO, or ONNX Runtime, which knows no bfloat16."""
 
     def __init__(self, graph: Graph, *, threads: int, coarse: bool = False) -> None:
-        self._graph, self._threads, self._coarse = graph, threads, coarse
+        self._graph, self._threads, self._coarse = graph, threads, coarse and graph.engine == OPENVINO
         self.name, self.output_shape = graph.folded.name, tuple(graph.folded.output_shape[1:])
-        self.dtype = "bfloat16" if coarse and len(self.output_shape) > 1 else "float32"
-        self._runners: dict[np.dtype, Callable[[np.ndarray], np.ndarray]] = {}
+        self.input_shape = tuple(graph.folded.inputs[0].shape[1:])
+        self.dtype = "bfloat16" if self._coarse and len(self.output_shape) > 1 else "float32"
+        self._computes: dict[np.dtype, Compute] = {}
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
-        if films.dtype not in self._runners:
-            run = self._graph.compile(films.dtype, threads=self._threads, coarse=self._coarse)
-            compare(run(films[:_COMPARED]), self._graph.expected(films[:_COMPARED]), name=self.name,
-                    limit=_COARSE if self._coarse else _EXACT)
-            self._runners[films.dtype] = run
-        return self._runners[films.dtype](films)
+        if films.dtype not in self._computes:
+            compute = self._graph.compile(films.dtype, threads=self._threads, coarse=self._coarse)
+            compare(compute(films[:_COMPARED]), self._graph.expected(films[:_COMPARED]), name=self.name,
+                    engine=self._graph.engine, limit=COARSE if self._coarse else EXACT)
+            self._computes[films.dtype] = compute
+        return self._computes[films.dtype](films)
 
     def fingerprint(self) -> str:
-        return digest([fingerprint(self._graph.folded), OPENVINO, metadata.version(OPENVINO), self._coarse])
+        engine = self._graph.engine
+        return digest([fingerprint(self._graph.folded), engine, metadata.version(runtime_of(engine)),
+                       self._coarse])
 
-    def coarse(self) -> OpenVinoEngine:
-        return OpenVinoEngine(self._graph, threads=self._threads, coarse=True)
+    def coarse(self) -> GraphEngine:
+        return GraphEngine(self._graph, threads=self._threads, coarse=True)
 
 
 class Graph:
-    """A folded network and its OpenVINO graph, which is made when something has to be computed."""
+    """A folded network and the graph of a runtime, which is made when something has to be computed."""
 
-    def __init__(self, network: keras.Model) -> None:
-        self.folded = fold_batch_norm(network)
+    def __init__(self, network: keras.Model, engine: str) -> None:
+        from pneumo_tf.models.folding import fold_batch_norm
+
+        self.folded, self.engine = fold_batch_norm(network), engine
 
     def expected(self, films: np.ndarray) -> np.ndarray:
         """What Keras gives for a few films: not compiled, and one by one, which takes the least memory."""
+        import keras
+
         return np.concatenate([keras.ops.convert_to_numpy(self.folded(film[None], training=False))
                                for film in films.astype("float32")])
 
-    @cached_property
-    def _converted(self) -> Any:
-        core = _openvino().Core()
-        core.set_property({"ENABLE_MMAP": False})
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "graph"
-            self.folded.export(folder, format="tf_saved_model", verbose=False)
-            return core.read_model(folder)
-
-    def compile(self, dtype: np.dtype, *, threads: int,
-                coarse: bool) -> Callable[[np.ndarray], np.ndarray]:
+    def compile(self, dtype: np.dtype, *, threads: int, coarse: bool) -> Compute:
         """A function of films (n, H, W, 3) of one dtype."""
-        openvino = _openvino()
-        prepared = openvino.preprocess.PrePostProcessor(self._converted.clone())
-        prepared.input().tensor().set_element_type(openvino.Type(dtype))
-        model = prepared.build()
-        model.reshape([1, *self.folded.input_shape[1:]])
-        # Without the hint a processor that has bfloat16 would always use it.
-        compiled = openvino.Core().compile_model(model, "CPU", {
-            "INFERENCE_PRECISION_HINT": "bf16" if coarse else "f32", "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_NUM_THREADS": threads})
-        queue, shape = openvino.AsyncInferQueue(compiled), self.folded.output_shape[1:]
+        return open_graph(self._file, threads=threads, dtype=dtype.name, coarse=coarse)
 
-        def run(films: np.ndarray) -> np.ndarray:
-            outputs = np.empty((len(films), *shape), "float32")
-
-            def keep(request: Any, index: int) -> None:
-                outputs[index] = request.get_output_tensor(0).data[0]
-
-            queue.set_callback(keep)
-            for index in range(len(films)):
-                queue.start_async({0: films[index : index + 1]}, index, share_inputs=True)
-            queue.wait_all()
-            return outputs
-
-        return run
+    @cached_property
+    def _file(self) -> Path:
+        self._folder = tempfile.TemporaryDirectory()  # which goes with this graph
+        path = Path(self._folder.name) / FORMATS[self.engine].file
+        write_network(self.folded, path, self.engine)
+        return path
 
 
-def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: str) -> None:
+def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: str, engine: str) -> None:
     """Compare an engine's outputs with Keras's for the same films.
 
     Raises:
@@ -159,43 +153,36 @@ def compare(outputs: np.ndarray, expected: np.ndarray, *, limit: float, name: st
     scale = float(np.abs(expected).max()) or 1.0
     difference = float(np.abs(outputs - expected).max()) / scale
     if not difference <= limit:  # a NaN isn't either
-        raise TrainingError(f"OpenVINO must compute what Keras does, up to {limit:g} of the largest output.",
-                            received=f"a difference of {difference:.2g} for {name}",
+        raise TrainingError(f"An engine must compute what Keras does, up to {limit:g} of the largest output.",
+                            received=f"a difference of {difference:.2g} for {name} in {engine}",
                             remedy="Repeat the command with --engine keras.")
 
 
 def choose_engine(name: str, device: Device) -> str:
-    """`KERAS` or `OPENVINO`; `AUTO` takes OpenVINO where it is installed and a processor computes.
+    """`KERAS` or a runtime; `AUTO` takes OpenVINO where it is installed and a processor computes.
 
     Raises:
         OptionError: No such engine, or it can't be had here.
     """
     check_known("engine", name, ENGINES)
-    installed, usable = util.find_spec(OPENVINO) is not None, device.backend == "tensorflow"
+    usable = device.backend == "tensorflow"
     if name == AUTO:
-        return OPENVINO if installed and usable and not device.accelerator else KERAS
-    if name == OPENVINO and not usable:
-        raise OptionError("OpenVINO takes its networks from TensorFlow.", received=device.backend,
-                          remedy="Leave KERAS_BACKEND out, or choose --engine keras.")
-    if name == OPENVINO and not installed:
-        raise OptionError("The engine must be installed.", received="no package openvino",
-                          remedy="Install it with: pip install 'pneumo_tf[cpu]', or choose --engine keras.")
+        return OPENVINO if is_installed(OPENVINO) and usable and not device.accelerator else KERAS
+    if name != KERAS:
+        if not usable:
+            raise OptionError(f"The engine {name} takes its networks from TensorFlow.",
+                              received=device.backend,
+                              remedy="Leave KERAS_BACKEND out, or choose --engine keras.")
+        check_installed(name)
     return name
 
 
 def build_engine(network: keras.Model, name: str, *, threads: int) -> Engine:
-    """The engine `KERAS` or `OPENVINO` for a functional model of films to one output of any rank, in float32.
+    """The engine of this name for a functional model of films to one output of any rank, in float32.
 
-    The threads are OpenVINO's; Keras's are set when it starts.
+    The threads are the runtimes'; Keras's are set when it starts.
     """
-    return OpenVinoEngine(Graph(network), threads=threads) if name == OPENVINO else KerasEngine(network)
-
-
-def _openvino() -> Any:
-    # With this package in reach, importing OpenVINO alone would tell its makers over the network.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    importlib.import_module("openvino.preprocess")
-    return importlib.import_module(OPENVINO)
+    return KerasEngine(network) if name == KERAS else GraphEngine(Graph(network, name), threads=threads)
 
 
 def fingerprint(network: keras.Model) -> str:
@@ -205,6 +192,8 @@ def fingerprint(network: keras.Model) -> str:
     backend and its version, and whether a processor or an accelerator runs it. Names don't count, because
     Keras numbers layers by what else a process has built; nor does `trainable`.
     """
+    import keras
+
     config = network.get_config()
     numbers = {layer["config"]["name"]: number for number, layer in enumerate(config["layers"])}
     layers = [[layer["class_name"],

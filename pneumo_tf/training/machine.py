@@ -1,4 +1,7 @@
-"""The machine that a run is made on, and the time and memory that each stage of the run takes there."""
+"""The machine that a run is made on, and the time and memory that each stage of the run takes there.
+
+Keras is imported where it is asked: what computes without it asks for no more than the number of cores.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,12 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import keras
 import psutil
 
 _INTERVAL = 0.05  # seconds between two samples of the memory
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _PACKAGES = ("pneumo_tf", "keras", "tensorflow", "jax", "torch", "numpy", "scipy", "scikit-learn", "pillow",
-             "opencv-python-headless", "openvino")
+             "opencv-python-headless", "openvino", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Device:
 
 def pin_numbers() -> None:
     """Make Keras compute in float32 with channels last, as what is exported, whatever keras.json says."""
+    import keras
+
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
@@ -48,17 +52,25 @@ def pin_numbers() -> None:
 @cache
 def describe_device() -> Device:
     """This machine, looked at once per process; a processor needs instructions for bfloat16 to use it."""
+    import keras
+
     accelerators = find_accelerators()
     information = _processor_information()
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return Device(processor=information.get("model name") or platform.processor() or platform.machine(),
-                  cores=cores, accelerator=accelerators[0] if accelerators else "",
+                  cores=available_cores(), accelerator=accelerators[0] if accelerators else "",
                   backend=keras.backend.backend(),
                   bfloat16=bool(accelerators or _BFLOAT16_FLAGS & set(information.get("flags", "").split())))
 
 
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def find_accelerators() -> list[str]:
     """Names of the devices that aren't processors, e.g. "gpu:0"."""
+    import keras
+
     # Asked for a kind that isn't there, JAX raises where TensorFlow answers with an empty list.
     return [name for name in keras.distribution.list_devices() if not name.lower().startswith("cpu")]
 

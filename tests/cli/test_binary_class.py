@@ -59,7 +59,7 @@ def test_an_interruption_names_resume_only_where_epochs_were_kept(
 
     monkeypatch.setattr(options, "start_study", interrupt)
     assert main([]) == 130
-    assert capsys.readouterr().err == "binary_class.py: interrupted.\n"
+    assert capsys.readouterr().err == "binary_class.py: interrupted. Run the same command again to go on.\n"
 
 
 def test_the_report_comes_in_spanish(project: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,29 @@ def test_a_mistake_is_one_line_on_standard_error_and_two(capsys: pytest.CaptureF
         "", "film.py: error: Films must be films. Received: a letter. Look again.\n")
 
 
-def test_an_interruption_tells_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_in_one_line_that_tells_how_to_go_on(
+        signal_number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     def act(_: argparse.Namespace) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal_number)
 
-    assert command.run(parser_with(), act, []) == 130
-    assert "run the same command again" in capsys.readouterr().err
+    before = signal.getsignal(signal.SIGTERM)
+    assert command.run(parser_with(), act, []) == code
+    assert capsys.readouterr().err == "film.py: interrupted. Run the same command again to go on.\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("failure", "line"), [
+    (KeyboardInterrupt(), "film.py: interrupted. Two epochs are kept.\n"),
+    (FilmError("Films must be films."), "film.py: error: Films must be films. Two epochs are kept.\n")])
+def test_what_is_kept_ends_the_line(
+        failure: BaseException, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def act(_: argparse.Namespace) -> None:
+        failure.add_note("Two epochs are kept.")
+        raise failure
+
+    assert command.run(parser_with(), act, []) in (2, 130)
+    assert capsys.readouterr().err == line
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:

@@ -5,94 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
-from keras import layers
 from PIL import Image
 
-from pneumo_tf import places
 from pneumo_tf.cli.evaluate_model import main
 from pneumo_tf.cohort import Cohort
-from pneumo_tf.data.labels import load_cohort, read_folder
-from pneumo_tf.data.preparation.record import read_prepared
-from pneumo_tf.data.splits import split_cohort
-from pneumo_tf.evaluation.calibration.calibrators import Temperature
-from pneumo_tf.evaluation.metrics import evaluate
-from pneumo_tf.evaluation.operating_point import choose
-from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.data.labels import read_folder
 from pneumo_tf.runs.folder import read_run
 from pneumo_tf.runs.predictor import predictor_of
 from pneumo_tf.studies.other_films import Elsewhere, known_films
-from pneumo_tf.training.pixels import load_film
 
 SIZE = 48
 CLASSES = ("NORMAL", "PNEUMONIA")
 FEW = ("--engine", "keras", "--threads", "1")
 KNOWN = (*FEW, "--allow-known")  # the clinic's films are some of the run's own
 FAST = (*FEW, "--films", "10", "--views", "2")
-
-
-@pytest.fixture(scope="module")
-def finished(prepared_films: Path, labels_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with the run of a small network that was never trained; to be copied."""
-    run = tmp_path_factory.mktemp("finished") / "model/runs/small"
-    run.mkdir(parents=True)
-    cohort = split_cohort(load_cohort(labels_table, prepared_films, extension=None), test_fraction=0.45,
-                          validation_fraction=0.5, by="patient", seed=3, keep_test=False)
-    cohort.write_csv(run / "split.csv")
-    model = _small_network()
-    model.save(run / "modelo.keras")
-    values = model.predict(np.stack([load_film(prepared_films / film.file, SIZE) for film in cohort]),
-                           verbose=0)
-    _write_records(run, cohort, values, prepared_films)
-    return run.parents[1]
-
-
-def _small_network() -> keras.Model:
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((SIZE, SIZE, 3), name="films")
-    x = layers.Conv2D(8, 5, 4, activation="relu")(layers.Rescaling(1 / 32, -4)(inputs))
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3, 2, activation="relu")(x))
-    return keras.Model(inputs, layers.Dense(2, activation="softmax", name="scores")(x))
-
-
-def _write_records(run: Path, cohort: Cohort, values: np.ndarray, films: Path) -> None:
-    """What binary_class.py leaves beside the network."""
-    splits = np.array([film.split for film in cohort])
-    scores = {split: Scores(CLASSES, "PNEUMONIA", [film.id for film in cohort if film.split == split],
-                            np.array([CLASSES.index(film.label) for film in cohort if film.split == split]),
-                            values[splits == split],
-                            np.array([film.patient for film in cohort if film.split == split]))
-              for split in ("validation", "test")}
-    point = choose(scores["validation"])
-    prepared = read_prepared(films)
-    assert prepared is not None
-    facts = {"name": "small", "classes": CLASSES, "positive": "PNEUMONIA", "patients_known": True,
-             "split_by": "patient", "operating_point": asdict(point), "options": {"lang": "es"},
-             "calibration": Temperature.fit(scores["validation"]).to_json(), "data": {"films": str(films)},
-             "preparation": {"options": prepared.filters.to_json()}}
-    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
-    metrics = {split: evaluate(part, point.threshold, resamples=20) for split, part in scores.items()}
-    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    (run / "history.csv").write_text("epoch,loss\n", encoding="utf-8")
-    called = np.where(values[:, 1] >= (point.threshold or 0), "PNEUMONIA", "NORMAL")
-    pd.DataFrame({"id": cohort.ids, "patient": cohort.patients, "split": splits, "label": cohort.labels,
-                  "predicted": called, "p_NORMAL": values[:, 0], "p_PNEUMONIA": values[:, 1]}
-                 ).to_csv(run / "predictions.csv", index=False)
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run in a project root of its own, and a person standing in it."""
-    shutil.copytree(finished, tmp_path / "model")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
-    return tmp_path / "model/runs/small"
 
 
 @pytest.fixture
@@ -109,17 +40,6 @@ def elsewhere(phantom_films: Path, tmp_path: Path) -> tuple[Path, Path]:
 def _labels_of(folder: Path, table: Path) -> Path:
     read_folder(folder).write_csv(table)
     return table
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def refuse(*arguments: object) -> str:
-        assert main([str(argument) for argument in arguments]) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        return said
-
-    return refuse
 
 
 def json_of(path: Path) -> dict:

@@ -75,17 +75,6 @@ def run(project: Path) -> Path:
     return next((project / "model/runs").iterdir())
 
 
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def refuse(*arguments: str) -> str:
-        assert main(arguments) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        return said
-
-    return refuse
-
-
 def record_of(run: Path) -> list[dict]:
     return json.loads((run / "explanations/explanations.json").read_text(encoding="utf-8"))["films"]
 

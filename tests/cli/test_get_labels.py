@@ -94,10 +94,10 @@ def test_known_patients_raise_no_worry(project: Path, capsys: pytest.CaptureFixt
 
 def test_what_lies_in_the_folder_and_is_not_used_is_said(
         project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(project / "films", "NORMAL/a.webp", "ILL/b.jfif", "ILL/c.dcm", "ILL/d.txt")
+    put(project / "films", "NORMAL/a.webp", "ILL/b.jfif", "ILL/c.nii", "ILL/d.txt")
     assert get_labels.main(["-p", "films"]) == 0
     said = capsys.readouterr().out
-    assert "dropped 1: DICOM file: export it as PNG to prepare it, e.g. ILL/c.dcm" in said
+    assert "dropped 1: image format that isn't read: export it as PNG, e.g. ILL/c.nii" in said
     assert "dropped 1: not an image file, e.g. ILL/d.txt" in said
 
 

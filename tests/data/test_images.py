@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import struct
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -250,9 +251,11 @@ def test_more_pixels_than_pillow_holds_safe_are_refused(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.reader)
 def test_every_format_of_the_table_is_read_under_each_of_its_names(row: Format, tmp_path: Path,
-                                                                   grey: Image.Image) -> None:
+                                                                   grey: Image.Image,
+                                                                   dicom_film: Callable[..., bytes]) -> None:
+    data = dicom_film(np.asarray(grey)) if row.reader == "DICOM" else encoded(grey, row.reader)
     for suffix in row.suffixes:
-        grey.save(tmp_path / f"film{suffix}", row.reader)
+        (tmp_path / f"film{suffix}").write_bytes(data)
         assert read_film_file(tmp_path / f"film{suffix}").size == grey.size
         assert suffix in SUFFIXES
 
@@ -291,9 +294,11 @@ def test_a_file_that_is_no_film_is_named(tmp_path: Path) -> None:
         read_film_file(tmp_path / "letter.jpeg")
 
 
-DECODERS = {"imread", "imdecode", "load_img", "decode_image", "decode_jpeg", "decode_png", "read_file"}
+DECODERS = {"imread", "imdecode", "load_img", "decode_image", "decode_jpeg", "decode_png", "read_file",
+            "pixel_array"}
 # A view's JPEG compression is encoded and decoded in memory; no file of anybody's is read there.
 OWN_BYTES = {"imdecode": "training/views.py"}
+READERS = {("data/images.py", "Image.open"), ("data/dicom.py", "pixel_array")}
 
 
 def decoders(source: str) -> set[str]:
@@ -306,7 +311,7 @@ def decoders(source: str) -> set[str]:
             found |= {"Image.open"} & {ast.unparse(node).removeprefix("PIL.")}
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [*(alias.name for alias in node.names), getattr(node, "module", None) or ""]
-            found |= {name for name in names if name.partition(".")[0] in ("imageio", "pydicom")}
+            found |= {name for name in names if name.partition(".")[0] == "imageio"}
             found |= DECODERS & set(names)
     return found
 
@@ -315,14 +320,13 @@ def test_no_other_module_decodes_an_image_file() -> None:
     package = Path(pneumo_tf.__file__).parent
     found = {(path.relative_to(package).as_posix(), call) for path in package.rglob("*.py")
              for call in decoders(path.read_text(encoding="utf-8"))}
-    allowed = {("data/images.py", "Image.open"), *((file, call) for call, file in OWN_BYTES.items())}
-    assert found == allowed
+    assert found == READERS | {(file, call) for call, file in OWN_BYTES.items()}
 
 
 @pytest.mark.parametrize("line", [
     "from PIL import Image\nImage.open(path)", "import PIL.Image\nPIL.Image.open(path)", "cv2.imread(name)",
     "keras.utils.load_img(path)", "from keras.utils import load_img", "import imageio.v3 as iio",
-    "tf.io.decode_image(data)",
+    "tf.io.decode_image(data)", "pydicom.dcmread(path).pixel_array", "from pydicom.pixels import pixel_array",
 ])
 def test_the_rule_itself_sees_decoders(line: str) -> None:
     assert decoders(line)

@@ -51,11 +51,11 @@ def prepared(tmp_path: Path) -> Path:
 
 class TestFindFilms:
     def test_every_image_extension_in_either_case_is_a_film(self, tmp_path: Path) -> None:
-        names = ["a.jpeg", "b.jpg", "c.png", "d.bmp", "e.tif", "f.tiff", "g.JPG", "h.Png"]
-        put(tmp_path, *names, "notes.txt", "Thumbs.db", "film.dcm")
+        names = ["a.jpeg", "b.jpg", "c.png", "d.bmp", "e.tif", "f.tiff", "g.JPG", "h.Png", "i.DCM"]
+        put(tmp_path, *names, "notes.txt", "Thumbs.db", "film.nii")
         films, others = find_films(tmp_path)
         assert [film.name for film in films] == names
-        assert others == (Dropped("film.dcm", "DICOM file: export it as PNG to prepare it"),
+        assert others == (Dropped("film.nii", "image format that isn't read: export it as PNG"),
                           Dropped("notes.txt", "not an image file"),
                           Dropped("Thumbs.db", "system or hidden file"))
 
@@ -133,11 +133,11 @@ class TestClassFolders:
         assert all((tmp_path / film.file).is_file() for film in cohort)
 
     def test_what_is_not_used_is_in_the_history_with_its_reason(self, tmp_path: Path) -> None:
-        put(tmp_path, "NORMAL/a.png", "ILL/b.webp", "ILL/c.jp2", "ILL/d.dcm", "ILL/e.heic", "ILL/notes.txt")
+        put(tmp_path, "NORMAL/a.png", "ILL/b.webp", "ILL/c.jp2", "ILL/d.nii", "ILL/e.heic", "ILL/notes.txt")
         step, = read_folder(tmp_path).history
         assert (step.stage, step.kept) == ("found in the folder", 3)
         assert {dropped.file: dropped.reason for dropped in step.dropped} == {
-            "ILL/d.dcm": "DICOM file: export it as PNG to prepare it",
+            "ILL/d.nii": "image format that isn't read: export it as PNG",
             "ILL/e.heic": "image format that isn't read: export it as PNG",
             "ILL/notes.txt": "not an image file"}
         assert step.lines()[0] == "found in the folder: 3"
@@ -287,7 +287,7 @@ class TestLoadCohort:
 
     def test_an_extension_that_is_no_image_is_refused(self, prepared: Path, tmp_path: Path) -> None:
         labels = table(tmp_path / "l.csv", "id,clase\nNORMAL-1,NORMAL\n")
-        with pytest.raises(OptionError, match=r"Received: docx\. Use one of \.jpeg"):
+        with pytest.raises(OptionError, match=r"Received: docx\. Use one of .*\.jpeg"):
             load_cohort(labels, prepared, extension="docx")
 
 

@@ -70,7 +70,7 @@ def test_the_origin_is_the_split_folder() -> None:
     (".git/normal/a.jpeg", "system or hidden file"),
     ("normal/readme.txt", "not an image file"),
     ("normal/a.heic", "image format that isn't read: export it as PNG"),
-    ("normal/a.dcm", "DICOM file: export it as PNG to prepare it"),
+    ("normal/DICOMDIR", "DICOM directory, whose films are files of their own"),
     ("stray.jpeg", "not in a class folder"),
     ("train/stray.jpeg", "not in a class folder"),
 ])

@@ -43,10 +43,22 @@ def test_a_folder_lists_and_reads_its_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../evil.jpeg", "normal/../../evil.jpeg", "/etc/evil.jpeg", "C:/evil.jpeg",
-                                  "c:evil.jpeg", "\\evil.jpeg", "normal\\..\\evil.jpeg"])
+                                  "c:evil.jpeg", "\\evil.jpeg", "normal\\..\\evil.jpeg",
+                                  "\\\\server\\share\\evil.jpeg", ".. /evil.jpeg", "normal/.../evil.jpeg"])
 def test_a_member_that_leads_out_makes_the_archive_refused_whole(tmp_path: Path, name: str) -> None:
     path = zipped(tmp_path / "films.zip", {"normal/good.jpeg": b"film", name: b"evil"})
     with pytest.raises(FilmError, match="No member of an archive may lead out of it"):
+        open_source(path)
+
+
+@pytest.mark.parametrize("target", [b"/etc/passwd", b"../..", b"good.jpeg"])
+def test_a_link_makes_the_archive_refused_whole(tmp_path: Path, target: bytes) -> None:
+    link = zipfile.ZipInfo("normal/evil.jpeg")
+    link.create_system, link.external_attr = 3, 0o120777 << 16  # as Unix writes a symbolic link
+    path = zipped(tmp_path / "films.zip", {"normal/good.jpeg": b"film"})
+    with zipfile.ZipFile(path, "a") as archive_file:
+        archive_file.writestr(link, target)
+    with pytest.raises(FilmError, match=r"lead out of it\. Received: .*evil\.jpeg', a link"):
         open_source(path)
 
 

@@ -90,6 +90,18 @@ def test_plain_labels_without_facts_say_that_nothing_is_known(study):
     assert shortcuts(*study(lambda *_: nonsense))["why"] == "no_facts"
 
 
+def test_facts_of_the_frame_are_a_kind_of_their_own_with_a_baseline_of_all(study):
+    def framed(label, split, generator):
+        return facts_of(label, generator) | {"lungs_height": f"{0.8 + 0.1 * label:.2f}", "near_black": "0"}
+
+    cohort, test = study(framed)
+    framing = {row["name"]: row["value"] for row in shortcuts(cohort, test, resamples=20)["baselines"]
+               if row["kind"] == "framing"}
+    assert framing.keys() == {"aspect", "near_black", "lungs_height", "all_framing"}
+    assert (framing["lungs_height"], framing["near_black"]) == (1, 0.5)
+    assert framing["all_framing"] == 1
+
+
 def test_a_few_gaps_are_filled_and_a_fact_that_most_films_lack_is_left_out(study):
     def gappy(label, split, generator):
         facts = facts_of(label, generator)

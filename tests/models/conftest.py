@@ -24,6 +24,8 @@ from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.weights.pretrained import IMAGENET, find_weights
 
+LAYERS = [("torch.nn.modules.container", "Sequential"), ("torch.nn.modules.conv", "Conv2d"),
+          ("torch.nn.modules.batchnorm", "BatchNorm2d"), ("torchxrayvision.models", "DenseNet")]
 STORAGES = {"<f4": "FloatStorage", "<f8": "DoubleStorage", "<f2": "HalfStorage", "<i8": "LongStorage"}
 
 
@@ -48,6 +50,10 @@ def torch_names(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     inner._rebuild_tensor_v2 = rebuild  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "torch._utils", inner)
+    monkeypatch.setitem(sys.modules, "torchxrayvision", ModuleType("torchxrayvision"))
+    for place, name in LAYERS:
+        monkeypatch.setitem(sys.modules, place, ModuleType(place))
+        setattr(sys.modules[place], name, type(name, (), {"__module__": place}))
     return torch
 
 
@@ -58,8 +64,12 @@ class _TorchPickler(pickle.Pickler):
         super().__init__(stream, protocol=2)
         self.storages: list[np.ndarray] = []
         self._legacy = legacy
+        self._sources: list[type] = []
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
+        if self._legacy and isinstance(obj, type) and obj not in self._sources:
+            self._sources.append(obj)  # what follows names the class itself
+            return "module", obj, "file.py", "class Source: ..."
         if not isinstance(obj, _Storage):
             return None
         kind = getattr(sys.modules["torch"], STORAGES[obj.numbers.dtype.str])
@@ -125,7 +135,8 @@ def packaged_weights() -> Path:
 
 
 # Built as another row is, only deeper: what takes a second build isn't repeated for them.
-DEEPER_RELATIVES = {"resnet34", "resnet101", "resnet152", "efficientnet_v2_s", "mobilenet_v3_large"}
+DEEPER_RELATIVES = {"resnet34", "resnet101", "resnet152", "efficientnet_v2_s", "mobilenet_v3_large",
+                    "efficientnet_lite1", "efficientnet_lite2", "densenet121_xrv", "dinov2_base", "rad_dino"}
 
 
 @pytest.fixture

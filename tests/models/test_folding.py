@@ -72,7 +72,8 @@ def test_a_network_whose_layers_serve_another_one_too_is_folded_all_the_same(
     assert not norms(fold_batch_norm(small_backbone))
 
 
-@pytest.mark.parametrize("backbone", ["inception_v3", "efficientnet_lite0", "convnext_tiny"], indirect=True)
+@pytest.mark.parametrize("backbone", ["inception_v3", "efficientnet_lite0", "convnext_tiny", "dinov2_small"],
+                         indirect=True)
 def test_bfloat16_comes_close_and_its_pooled_features_are_float32(
         backbone: Backbone, lived_in: keras.Model, films: np.ndarray) -> None:
     described = pooled_features(lived_in, backbone.taps[:1])

@@ -26,11 +26,20 @@ def here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "resnet18", "vgg16_dwsep"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "efficientnet_lite2",
+                                  "resnet18", "dinov2_small", "vgg16_dwsep"])
 def test_the_costs_are_those_of_the_network_that_is_built(name: str) -> None:
     known, network = PUBLISHED[name], build_backbone(BACKBONES[name], BACKBONES[name].size)
     assert (network.count_params(), multiply_adds(network), network.output_shape[-1]) == (
         known.parameters, known.multiply_adds, known.channels)
+
+
+def test_every_address_is_https_and_every_file_has_a_hash() -> None:
+    for name, row in PUBLISHED.items():
+        kind, _, digits = row.weights.hash.partition(":")
+        assert row.weights.url.startswith("https://") or not row.weights.url, name
+        assert kind in ("md5", "sha256"), name
+        assert len(digits) >= 8, name
 
 
 def test_every_backbone_is_in_both_tables_in_the_same_order() -> None:

@@ -66,6 +66,14 @@ def test_the_page_refers_to_nothing_outside_itself(finished_run):
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _, _ in page.elements}
 
 
+def test_a_browser_is_told_to_run_and_fetch_nothing(finished_run):
+    """Without a script or an address in it, the policy forbids whatever a name might smuggle in."""
+    policies = page_of(finished_run).values("content")
+    policy = next(value for value in policies if value.startswith("default-src"))
+    assert policy.split("; ") == ["default-src 'none'", "style-src 'unsafe-inline'", "img-src data:",
+                                  "base-uri 'none'", "form-action 'none'"]
+
+
 def test_every_reference_inside_the_page_has_its_target_and_ids_are_unique(finished_run):
     text = write_report(finished_run).read_text(encoding="utf-8")
     page = Page(text)

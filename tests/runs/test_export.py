@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from pneumo_tf.errors import StorageError
-from pneumo_tf.runs.export import export_model
+from pneumo_tf.runs.export import export_model, read_exported
 
 _ALL_WAYS = """
 import sys, warnings, numpy as np, keras, tensorflow as tf
@@ -108,3 +113,107 @@ def test_saving_the_name_that_the_tutorial_chose_prints_no_warning(
         small_classifier: keras.Model, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     export_model(small_classifier, tmp_path)
     assert not caplog.records
+
+
+def test_what_is_exported_is_read_again(small_classifier: keras.Model, tmp_path: Path) -> None:
+    export_model(small_classifier, tmp_path)
+    again = read_exported(tmp_path / "modelo.keras")
+    films = np.random.default_rng(0).uniform(0, 255, (2, 24, 24, 3))
+    assert np.array_equal(again.predict(films, verbose=0), small_classifier.predict(films, verbose=0))
+
+
+def rewritten(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """A `.keras` file whose members were changed."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def with_last_layer(**layer: Any) -> Callable[[dict[str, bytes]], None]:
+    """Another class or settings in the place of the network's last layer."""
+    def change(members: dict[str, bytes]) -> None:
+        config = json.loads(members["config.json"])
+        config["config"]["layers"][-1] |= layer
+        members["config.json"] = json.dumps(config).encode()
+    return change
+
+
+def with_activation(**function: Any) -> Callable[[dict[str, bytes]], None]:
+    return with_last_layer(config={"name": "scores", "units": 2, "activation": {
+        "class_name": "function", "registered_name": None, **function}})
+
+
+def with_weights_in_another_file(members: dict[str, bytes]) -> None:
+    file = BytesIO(members["model.weights.h5"])
+    with h5py.File(file, "a") as weights:
+        kernel = next(name for name in ("layers/dense/vars", "layers/conv2d/vars") if name in weights)
+        shape = weights[kernel]["1"].shape
+        del weights[kernel]["1"]
+        weights.create_dataset(f"{kernel}/1", shape, "f4",
+                               external=[("/etc/hostname", 0, 4 * int(np.prod(shape)))])
+    members["model.weights.h5"] = file.getvalue()
+
+
+def with_a_link_to_another_file(members: dict[str, bytes]) -> None:
+    file = BytesIO(members["model.weights.h5"])
+    with h5py.File(file, "a") as weights:
+        del weights["layers"]
+        weights["layers"] = h5py.ExternalLink("/etc/hostname", "/")
+    members["model.weights.h5"] = file.getvalue()
+
+
+def with_a_bottomless_configuration(members: dict[str, bytes]) -> None:
+    members["config.json"] = b"[" * 200_000
+
+
+# What Keras itself refuses as it fills the network.
+IN_THE_WEIGHTS = {
+    "weights in another file (CVE-2026-1669)": with_weights_in_another_file,
+    "a link to another file": with_a_link_to_another_file,
+}
+IN_THE_NETWORK = {
+    "a function of its own": with_last_layer(class_name="Lambda", config={"name": "x", "function": {
+        "class_name": "__lambda__", "config": {"code": "4wEAAAAAAAAA", "defaults": None, "closure": None}}}),
+    "a program of the system (CVE-2025-1550)": with_activation(module="os", config="system"),
+    "a download (CVE-2025-8747)": with_activation(module="keras.utils", config="get_file"),
+    "unsafe mode (CVE-2025-9906)": with_activation(module="keras.config",
+                                                   config="enable_unsafe_deserialization"),
+    "a class from elsewhere": with_last_layer(module="subprocess", class_name="Popen",
+                                              config={"args": ["id"]}),
+    "a file of words (CVE-2025-12058)": with_last_layer(class_name="StringLookup", config={
+        "name": "x", "vocabulary": "/etc/passwd"}),
+    "a SavedModel": with_last_layer(class_name="TFSMLayer", config={
+        "name": "x", "filepath": "/tmp/elsewhere"}),
+    "a pickled module of PyTorch": with_last_layer(class_name="TorchModuleWrapper", config={
+        "name": "x", "module": "gASVHAAAAAAAAACMBXBvc2l4"}),
+    "a member that leads out": lambda members: members.update({"../../evil.py": b"import os"}),
+    "assets": lambda members: members.update({"assets/x.npy": b""}),
+    "no bottom": with_a_bottomless_configuration,
+    "no configuration": lambda members: members.pop("config.json"),  # type: ignore[dict-item]
+}
+
+
+@pytest.mark.parametrize("sample", IN_THE_NETWORK)
+def test_a_file_that_is_more_than_a_network_is_refused_before_keras_reads_it(
+        sample: str, small_classifier: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("Keras was asked")
+
+    export_model(small_classifier, tmp_path)
+    rewritten(tmp_path / "modelo.keras", IN_THE_NETWORK[sample])
+    monkeypatch.setattr(keras.models, "load_model", read)
+    with pytest.raises(ValueError, match=r"nothing was executed|no whole file|a member"):
+        read_exported(tmp_path / "modelo.keras")
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+@pytest.mark.parametrize("sample", IN_THE_WEIGHTS)
+def test_weights_from_another_file_are_refused(
+        sample: str, small_classifier: keras.Model, tmp_path: Path) -> None:
+    export_model(small_classifier, tmp_path)
+    rewritten(tmp_path / "modelo.keras", IN_THE_WEIGHTS[sample])
+    with pytest.raises(ValueError, match=r"Not allowed|never been|not found|could not be loaded"):
+        read_exported(tmp_path / "modelo.keras")

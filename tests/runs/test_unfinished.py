@@ -20,8 +20,9 @@ class KilledError(Exception):
     """The process ends here."""
 
 
-def stopped(runs: Path, name: str = "1", options: Mapping[str, Any] = OPTIONS, *, epochs: int = 1) -> None:
-    """A run that ends after some epochs."""
+def stopped(runs: Path, name: str = "1", options: Mapping[str, Any] = OPTIONS, *,
+            epochs: int = 1) -> list[str]:
+    """The notes of what ends a run after some epochs."""
     def begin() -> None:
         with unfinished_run(runs, name, options, resume=False) as run:
             run.confirm_split("split")
@@ -29,8 +30,9 @@ def stopped(runs: Path, name: str = "1", options: Mapping[str, Any] = OPTIONS, *
                 run.checkpoint.write(TrainingState(epochs=epochs))
             raise KilledError
 
-    with pytest.raises(KilledError):
+    with pytest.raises(KilledError) as failure:
         begin()
+    return getattr(failure.value, "__notes__", [])
 
 
 def taken_up(runs: Path, options: Mapping[str, Any] = OPTIONS) -> Unfinished:
@@ -46,14 +48,13 @@ def test_a_finished_run_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_run_stopped_before_its_first_epoch_leaves_nothing_behind(tmp_path: Path) -> None:
-    stopped(tmp_path, epochs=0)
+    assert stopped(tmp_path, epochs=0) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stopped(tmp_path, epochs=2)
-    assert "with --resume goes on" in capsys.readouterr().err
+def test_a_run_stopped_later_says_how_to_go_on_and_is_taken_up_under_its_name(tmp_path: Path) -> None:
+    said, = stopped(tmp_path, epochs=2)
+    assert "the same command with --resume goes on" in said
     with unfinished_run(tmp_path, "later", OPTIONS, resume=True) as run:
         state = run.checkpoint.read()
     assert run.folder.name == "1"

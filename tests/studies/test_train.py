@@ -304,19 +304,18 @@ def test_a_run_that_is_killed_leaves_the_last_good_one(finished_run: Path, prepa
 
 
 def test_a_report_that_fails_costs_no_model(
-        prepared_films: Path, labels_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+        prepared_films: Path, labels_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever fails: to Jinja a template that is missing is an OSError, but the disk is well."""
     def fail(*_: object, **__: object) -> None:
         raise TemplateNotFound("report.html.j2")
 
     monkeypatch.setattr(train, "write_report", fail)
-    with pytest.raises(TemplateNotFound):
+    with pytest.raises(TemplateNotFound) as failure:
         run_study(_options(prepared_films, labels_table, tmp_path / "model"))
     (run,) = (tmp_path / "model/runs").iterdir()
     assert {path.name for path in run.iterdir()} == RUN_FILES - {"report.html", "model_card.md"}
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["runs"]
-    assert f"The model and its record are kept in {run}." in capsys.readouterr().err
+    assert failure.value.__notes__ == [f"The model and its record are kept in {run}."]
 
 
 def test_the_hash_of_the_labels_is_of_the_table_that_was_learnt_from(

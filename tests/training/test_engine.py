@@ -20,10 +20,11 @@ from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
 from pneumo_tf.models.folding import fold_batch_norm
-from pneumo_tf.training import engine
+from pneumo_tf.training import graphs
 from pneumo_tf.training.engine import (
     AUTO,
     KERAS,
+    ONNX,
     OPENVINO,
     Graph,
     build_engine,
@@ -40,7 +41,10 @@ from pneumo_tf.training.trunk import film_outputs
 
 FILMS = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino isn't installed")
-both = pytest.mark.parametrize("name", [KERAS, pytest.param(OPENVINO, marks=needs_openvino)])
+needs_onnx = pytest.mark.skipif(not (find_spec("onnxruntime") and find_spec("tf2onnx")),
+                                reason="onnxruntime and tf2onnx aren't both installed")
+runtimes = [pytest.param(OPENVINO, marks=needs_openvino), pytest.param(ONNX, marks=needs_onnx)]
+every = pytest.mark.parametrize("name", [KERAS, *runtimes])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,7 @@ def maps(small_backbone: Backbone) -> keras.Model:
     return build_backbone(small_backbone, 32)
 
 
-@both
+@every
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_an_engine_gives_what_the_network_predicts(name: str, dtype: str, features: keras.Model,
                                                    maps: keras.Model) -> None:
@@ -67,7 +71,7 @@ def test_an_engine_gives_what_the_network_predicts(name: str, dtype: str, featur
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@both
+@every
 def test_a_real_backbone_agrees_too(name: str) -> None:
     network = build_backbone(BACKBONES["efficientnet_lite0"], 64)
     films = np.random.default_rng(1).integers(0, 256, (9, 64, 64, 3), dtype=np.uint8)
@@ -76,7 +80,7 @@ def test_a_real_backbone_agrees_too(name: str) -> None:
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-@both
+@pytest.mark.parametrize("name", [KERAS, runtimes[0]])
 def test_its_coarse_twin_is_near_but_not_the_same(name: str, features: keras.Model,
                                                   maps: keras.Model) -> None:
     exact = build_engine(maps, name, threads=1)
@@ -87,16 +91,23 @@ def test_its_coarse_twin_is_near_but_not_the_same(name: str, features: keras.Mod
     assert build_engine(features, name, threads=1).coarse().dtype == "float32"
 
 
-@both
+@every
 def test_a_films_output_does_not_depend_on_its_neighbours(name: str, features: keras.Model) -> None:
     made = build_engine(features, name, threads=2)
     np.testing.assert_array_equal(made(FILMS)[::-1], made(np.ascontiguousarray(FILMS[::-1])))
 
 
-@both
+@every
 def test_more_threads_than_cores_change_nothing(name: str, features: keras.Model) -> None:
     np.testing.assert_array_equal(build_engine(features, name, threads=64)(FILMS),
                                   build_engine(features, name, threads=1)(FILMS))
+
+
+@needs_onnx
+def test_onnx_runtime_has_no_coarse_twin(features: keras.Model) -> None:
+    exact = build_engine(features, ONNX, threads=1)
+    np.testing.assert_array_equal(exact.coarse()(FILMS), exact(FILMS))
+    assert exact.coarse().fingerprint() == exact.fingerprint()
 
 
 @needs_openvino
@@ -138,28 +149,28 @@ def test_a_recipe_scores_with_it_what_its_exported_model_predicts(task_of: Calla
     np.testing.assert_allclose(result.scores, result.model.predict(films, verbose=0), atol=1e-4)
 
 
-@needs_openvino
+@pytest.mark.parametrize("name", runtimes)
 def test_an_engine_that_computes_something_else_is_found_out_at_its_first_batch(
-        features: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = build_engine(features, OPENVINO, threads=1)
+        name: str, features: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = build_engine(features, name, threads=1)
     shape = features.output_shape[1:]
     monkeypatch.setattr(Graph, "compile",
                         lambda *_, **__: lambda films: np.ones((len(films), *shape), "float32"))
-    with pytest.raises(TrainingError, match=r"difference of .* for small.*--engine keras"):
+    with pytest.raises(TrainingError, match=rf"difference of .* for small in {name}.*--engine keras"):
         made(FILMS)
 
 
 def test_the_comparison_allows_its_limit_and_nothing_beyond() -> None:
     expected = np.array([[2.0, -4.0]])
-    compare(expected + 3.9e-4, expected, limit=1e-4, name="network")
-    compare(np.zeros((1, 2)), np.zeros((1, 2)), limit=1e-4, name="network")
+    compare(expected + 3.9e-4, expected, limit=1e-4, name="network", engine="openvino")
+    compare(np.zeros((1, 2)), np.zeros((1, 2)), limit=1e-4, name="network", engine="openvino")
     for found in (expected + 4.1e-4, np.full((1, 2), np.nan)):
         with pytest.raises(TrainingError):
-            compare(found, expected, limit=1e-4, name="network")
+            compare(found, expected, limit=1e-4, name="network", engine="openvino")
 
 
 def found_or_not(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
-    monkeypatch.setattr(engine.util, "find_spec", lambda name: name if installed else None)
+    monkeypatch.setattr(graphs.util, "find_spec", lambda name: name if installed else None)
 
 
 def test_auto_takes_openvino_where_it_is_installed_and_a_processor_computes(
@@ -176,11 +187,12 @@ def test_auto_takes_openvino_where_it_is_installed_and_a_processor_computes(
 def test_an_engine_that_cannot_be_had_is_refused_with_the_way_to_get_it(
         plain_processor: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     found_or_not(monkeypatch, False)
-    with pytest.raises(OptionError, match=r"pip install 'pneumo_tf\[cpu\]'"):
-        choose_engine(OPENVINO, plain_processor)
+    for name, extra in ((OPENVINO, "cpu"), (ONNX, "onnx")):
+        with pytest.raises(OptionError, match=rf"pip install 'pneumo_tf\[{extra}\]'"):
+            choose_engine(name, plain_processor)
     with pytest.raises(OptionError, match="from TensorFlow"):
         choose_engine(OPENVINO, replace(plain_processor, backend="jax"))
-    with pytest.raises(OptionError, match="auto, keras, openvino"):
+    with pytest.raises(OptionError, match="auto, keras, openvino, onnx"):
         choose_engine("tensorrt", plain_processor)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
@@ -16,7 +16,10 @@ from pneumo_tf.errors import OptionError
 
 AUTO = "auto"  # lungs for films of chests, else thumbnail; `prepare` settles which
 FITS = (AUTO, "thumbnail", "pad", "squash", "crop", "lungs")
+_TUTORIAL = {"brightness": 0.7, "contrast": 2.0}
 _MARGIN = 0.05  # round the lungs, of their box on every side
+_NEAR_BLACK, _LIT = 16, 200  # grey levels of what is no body, up to and from which letters are written
+_CORNER = 0.15  # of width and height
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,9 @@ class FilterOptions:
     """What is done to the pixels of every film.
 
     Attributes:
-        brightness: Factor on the pixel values; 1 changes nothing.
-        contrast: Factor on the distance from the film's mean grey; 1 changes nothing.
+        brightness: Factor on the pixel values; 1 changes nothing. None is 1 where lungs are cut out, whose
+            darkest and brightest greys the tutorial's filter would clip, and else the tutorial's 0.7.
+        contrast: Factor on the distance from the film's mean grey; None is 1 or the tutorial's 2, likewise.
         size: Pixels of the longer side, or of both.
         fit: "thumbnail" keeps the proportions and never enlarges, "pad" centres the film on a black
             square, "squash" stretches it to the square, "crop" keeps the square in its middle, "lungs"
@@ -38,17 +42,19 @@ class FilterOptions:
         OptionError: A value that has no meaning.
     """
 
-    brightness: float = 0.7
-    contrast: float = 2.0
+    brightness: float | None = None
+    contrast: float | None = None
     size: int = 299
     fit: str = "thumbnail"
     color: bool = False
     depth: int | None = field(default=None, compare=False)  # a fact of the originals, not a choice
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "contrast"):
+        for name, usual in _TUTORIAL.items():
+            if getattr(self, name) is None and self.fit != AUTO:
+                object.__setattr__(self, name, 1.0 if self.fit == "lungs" else usual)
             factor = getattr(self, name)
-            if not (isfinite(factor) and factor > 0):
+            if factor is not None and not (isfinite(factor) and factor > 0):
                 raise OptionError(f"The {name} must be a number above 0.", received=f"{factor}",
                                   remedy="Take 1 to change nothing.")
         if self.size < 1:
@@ -81,13 +87,23 @@ def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:
     Returns:
         An 8-bit image in mode "L", or "RGB" with `options.color`, without metadata.
     """
-    return framed_and_filtered(image, options)[0]
+    return framed_and_filtered(image, options).image
 
 
-def framed_and_filtered(image: Image.Image, options: FilterOptions) -> tuple[Image.Image, bool]:
-    """As `apply_filters`, and whether the frame is what was asked for: not where a film shows no lungs."""
+class Framed(NamedTuple):
+    """A filtered film; whether its frame is what was asked for, which it isn't where a film shows no lungs;
+    and facts of the frame that it came in, as `framing_facts` gives them."""
+
+    image: Image.Image
+    as_asked: bool
+    framing: dict[str, str]
+
+
+def framed_and_filtered(image: Image.Image, options: FilterOptions) -> Framed:
+    """As `apply_filters`, and what there is to know of the film's frame."""
     image = in_mode(image, "RGB" if options.color else "L")
     box = find_lungs(image) if options.fit == "lungs" else None
+    framing = framing_facts(image, box)
     if box is not None:
         image = image.crop(box.widened(_MARGIN).pixels(*image.size))
     elif options.fit in ("crop", "lungs"):
@@ -95,8 +111,27 @@ def framed_and_filtered(image: Image.Image, options: FilterOptions) -> tuple[Ima
         left, top = ((length - side) // 2 for length in image.size)
         image = image.crop((left, top, left + side, top + side))
     # Framed before it is toned, which looks at the mean of the film.
-    fitted = _fitted(_toned(image, options), options.size, options.fit)
-    return fitted, options.fit != "lungs" or box is not None
+    toned = _toned(image, options.brightness or 1, options.contrast or 1)
+    fitted = _fitted(toned, options.size, options.fit)
+    return Framed(fitted, options.fit != "lungs" or box is not None, framing)
+
+
+def framing_facts(image: Image.Image, lungs: Box | None) -> dict[str, str]:
+    """How a film was framed and marked, as text: shares in 0-1, whatever the film shows.
+
+    Returns:
+        `near_black`, of the film; `corner_marks`, the share of its four corners that is nearly white, as
+        letters are; and where the lungs were found `lungs_width` and `lungs_height`, of the film's own.
+    """
+    grey = np.asarray(in_mode(image, "L"))
+    height, width = (max(1, round(_CORNER * side)) for side in grey.shape)
+    corners = [grey[rows, columns] for rows in (slice(height), slice(-height, None))
+               for columns in (slice(width), slice(-width, None))]
+    shares = {"near_black": np.mean(grey <= _NEAR_BLACK),
+              "corner_marks": np.mean([np.mean(corner >= _LIT) for corner in corners])}
+    if lungs is not None:
+        shares |= {"lungs_width": lungs.right - lungs.left, "lungs_height": lungs.bottom - lungs.top}
+    return {name: f"{share:.4f}" for name, share in shares.items()}
 
 
 def find_lungs(image: Image.Image) -> Box | None:
@@ -104,16 +139,15 @@ def find_lungs(image: Image.Image) -> Box | None:
     return lungs_box(np.asarray(in_mode(image, "L")))
 
 
-def _toned(image: Image.Image, options: FilterOptions) -> Image.Image:
+def _toned(image: Image.Image, brightness: float, contrast: float) -> Image.Image:
     """Brightened, then contrasted about the mean; a grey film in one pass, because each grey level becomes
     another one, and Pillow itself says which."""
     if image.mode != "L":
-        bright = ImageEnhance.Brightness(image).enhance(options.brightness)
-        return ImageEnhance.Contrast(bright).enhance(options.contrast)
+        return ImageEnhance.Contrast(ImageEnhance.Brightness(image).enhance(brightness)).enhance(contrast)
     every = Image.frombytes("L", (256, 1), bytes(range(256)))
-    bright = ImageEnhance.Brightness(every).enhance(options.brightness)
+    bright = ImageEnhance.Brightness(every).enhance(brightness)
     mean = int(np.average(list(bright.tobytes()), weights=image.histogram()) + 0.5)  # as Pillow rounds it
-    levels = Image.blend(Image.new("L", bright.size, mean), bright, options.contrast)
+    levels = Image.blend(Image.new("L", bright.size, mean), bright, contrast)
     toned = image.point(list(levels.tobytes()))
     toned.info = {}  # else it would go on into the new file
     return toned

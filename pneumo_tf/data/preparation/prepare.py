@@ -11,11 +11,12 @@ from typing import Any
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.listing import Listing, list_films
+from pneumo_tf.data.patients import read_salt
 from pneumo_tf.data.preparation.filters import AUTO, FilterOptions
 from pneumo_tf.data.preparation.record import Part
 from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, refuse_without_classes
 from pneumo_tf.data.preparation.target import Target
-from pneumo_tf.data.preparation.tasks import filter_film, has_lungs, inspect_film
+from pneumo_tf.data.preparation.tasks import Filtered, filter_film, has_lungs, inspect_film
 from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
@@ -37,6 +38,7 @@ class PrepareOptions:
         name: The class of all films, for a source that is one folder of one class.
         exclude: Patterns of files to leave out.
         folders: Only these top folders of the source; empty for all.
+        anonymous: Hash the instances of DICOM films too, by which they are called in the records.
 
     Raises:
         OptionError: A name that can't be a class and the start of a file name.
@@ -48,6 +50,7 @@ class PrepareOptions:
     name: str = ""
     exclude: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    anonymous: bool = False
 
     def __post_init__(self) -> None:
         if (self.name and not self.label) or set(self.name) & set("/\\:") or self.label.startswith("."):
@@ -63,7 +66,8 @@ class PrepareOptions:
         """The options as JSON holds them, the filters' among them; a seed only where it decides anything."""
         return {**self.filters.to_json(), "per_class": self.per_class,
                 "seed": self.seed if self.per_class else None, "name": self.label,
-                "exclude": list(self.exclude), "folders": list(self.folders)}
+                "exclude": list(self.exclude), "folders": list(self.folders),
+                **({"anonymous": True} if self.anonymous else {})}
 
 
 def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *, workers: int = 1,
@@ -100,6 +104,8 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
                              folders=options.folders)
         refuse_without_classes(listing, source, options.label)
         films = _inspected(listing, opened, workers)
+        if films.has_dicom:
+            films = replace(films, salt=read_salt(target.absolute().parent), anonymous=options.anonymous)
         filters = replace(options.filters, depth=options.filters.depth or films.depth,
                           fit=_settled_fit(options.filters, films, opened, workers))
         options = replace(options, filters=filters)
@@ -111,9 +117,24 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             return folder.read()
         refuse_two_labels(films, folder.other_films)
         with folder.claimed(force=force):
-            readable = films.readable(*_filtered(films, folder, opened, workers))
+            readable = films.readable(_filtered(films, folder, opened, workers))
             cohort = _chosen(films.without_copies(readable), options)
             return folder.publish(_numbered(cohort))
+
+
+def audit_source(source: Path, *, workers: int = 1) -> Cohort:
+    """What a source holds, nothing written: its readable films without copies, and why the others aren't.
+
+    Raises:
+        FilmError: No films, no classes, or a source that can't be trusted.
+        ProcessError: A process was killed.
+    """
+    with open_source(source) as opened:
+        listing = list_films(opened.entries())
+        refuse_without_classes(listing, source, "")
+        films = _inspected(listing, opened, workers)
+        readable = films.readable({seen.sha256: Filtered() for seen in films.inspections.values()})
+        return films.without_copies(readable)
 
 
 def _inspected(listing: Listing, source: Source, workers: int) -> Inspected:
@@ -136,16 +157,13 @@ def _settled_fit(filters: FilterOptions, films: Inspected, source: Source, worke
     return "lungs" if sum(found) >= _NEARLY_ALL * len(some) else "thumbnail"
 
 
-def _filtered(films: Inspected, folder: Target, source: Source,
-              workers: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Filter one film of each group of copies; the trouble with some and a note on others, by hash."""
-    trouble = {seen.sha256: seen.trouble for seen in films.inspections.values() if seen.trouble}
+def _filtered(films: Inspected, folder: Target, source: Source, workers: int) -> dict[str, Filtered]:
+    """Filter one film of each group of copies; what became of it, by hash."""
+    trouble = {seen.sha256: Filtered(seen.trouble) for seen in films.inspections.values() if seen.trouble}
     firsts = [(file, sha256) for sha256, file in films.firsts.items() if sha256 not in trouble]
     task = partial(filter_film, source=source, folder=folder.staging, filters=folder.part.filters)
     made = in_processes(task, firsts, workers=workers, description="Filtering")
-    found = list(zip((sha256 for _, sha256 in firsts), made, strict=True))
-    return (trouble | {sha256: film.trouble for sha256, film in found if film.trouble},
-            {sha256: film.note for sha256, film in found if film.note})
+    return trouble | dict(zip((sha256 for _, sha256 in firsts), made, strict=True))
 
 
 def _chosen(cohort: Cohort, options: PrepareOptions) -> Cohort:

@@ -6,25 +6,30 @@ This module imports neither pandas nor scikit-learn, so that worker processes st
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pneumo_tf.data.dicom import Identity, identify
 from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jpeg, read_film, refuse_blank
 from pneumo_tf.data.preparation.filters import FilterOptions, find_lungs, framed_and_filtered
 from pneumo_tf.data.sources import Source
 from pneumo_tf.errors import FilmError
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import replacing, write_json
 
 NO_LUNGS = "no lungs found: cropped to its middle"
 
 
 class Inspection(NamedTuple):
-    """What the bytes of a file tell: hash, facts, bits of grey beyond 8; or the trouble with them."""
+    """What the bytes of a file tell: hash, facts, bits of grey beyond 8, of DICOM whose film it is; or the
+    trouble with them."""
 
     sha256: str
     facts: dict[str, str]
     trouble: str
     depth: int | None = None
+    identity: Identity | None = None
 
 
 def inspect_film(file: str, *, source: Source) -> Inspection:
@@ -33,20 +38,21 @@ def inspect_film(file: str, *, source: Source) -> Inspection:
         data = source.read(file)
     except OSError as failure:
         return Inspection("", {}, _cannot_be_opened(failure))
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256, identity = hashlib.sha256(data).hexdigest(), identify(data)
     try:
         image = open_film(data, decode=False)
         depth = film_depth(open_film(data)) if image.mode.startswith("I") else None
-        return Inspection(sha256, film_facts(image, data), "", depth)
+        return Inspection(sha256, film_facts(image, data), "", depth, identity)
     except FilmError as failure:
-        return Inspection(sha256, {}, failure.received)
+        return Inspection(sha256, {}, failure.received, identity=identity)
 
 
 class Filtered(NamedTuple):
-    """What became of a film: the trouble with it, or what is odd about it; empty strings where nothing is."""
+    """What became of a film: the trouble with it, what is odd about it, and facts of its frame."""
 
     trouble: str = ""
     note: str = ""
+    framing: Mapping[str, str] = {}
 
 
 def has_lungs(file: str, *, source: Source) -> bool:
@@ -68,22 +74,22 @@ def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters:
     """
     file, sha256 = film
     path = folder / f"{sha256}.jpeg"
-    whole = path.with_suffix(".whole")  # beside films without lungs, so that a resumed preparation knows them
+    record = path.with_suffix(".json")  # so that a resumed preparation needn't read the film again
     if path.exists():
-        return Filtered(note=NO_LUNGS if whole.exists() else "")
+        return Filtered(**json.loads(record.read_text(encoding="utf-8")))
     try:
         data = source.read(file)
     except OSError as failure:  # it was there a moment ago
         return Filtered(_cannot_be_opened(failure))
     try:
-        image, is_framed = framed_and_filtered(refuse_blank(read_film(data, depth=filters.depth)), filters)
+        framed = framed_and_filtered(refuse_blank(read_film(data, depth=filters.depth)), filters)
     except FilmError as failure:
         return Filtered(failure.received)
-    if not is_framed:
-        whole.touch()
+    found = Filtered(note="" if framed.as_asked else NO_LUNGS, framing=framed.framing)
+    write_json(record, found._asdict())
     with replacing(path) as temporary:
-        temporary.write_bytes(prepared_jpeg(image))
-    return Filtered(note="" if is_framed else NO_LUNGS)
+        temporary.write_bytes(prepared_jpeg(framed.image))
+    return found
 
 
 def _cannot_be_opened(failure: OSError) -> str:

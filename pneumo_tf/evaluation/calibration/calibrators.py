@@ -1,4 +1,7 @@
-"""Scores made into probabilities, by a calibrator that is fitted before the test films are read."""
+"""Scores made into probabilities, by a calibrator that is fitted before the test films are read.
+
+What only fitting needs is imported there, because it takes seconds: applying a calibrator must not.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from pneumo_tf.evaluation.scores import EDGE, Scores
 
@@ -143,6 +143,8 @@ class Temperature(Calibrator):
 
     @classmethod
     def fit(cls, validation: Scores) -> Self:
+        from scipy.optimize import minimize_scalar
+
         films = len(validation.ids)
         why = why_unfit(validation)
         if why:
@@ -231,6 +233,8 @@ def _line(x: Floats, is_own: NDArray[np.bool_]) -> Line:
     The softened labels keep the line finite where the films are separated. Every film counts once as each
     class, weighed by how much of it its label is.
     """
+    from sklearn.linear_model import LogisticRegression
+
     positives, negatives = int(is_own.sum()), int((~is_own).sum())
     share = np.where(is_own, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
@@ -290,6 +294,8 @@ class Isotonic(Calibrator):
 
 
 def _curve(values: Floats, is_own: NDArray[np.bool_]) -> Curve:
+    from sklearn.isotonic import IsotonicRegression
+
     # Films that are all negative don't prove a probability of 0, and one positive there would cost
     # infinitely much: Laplace's rule of succession is as far as this number of films goes.
     least = 1 / (len(values) + 2)

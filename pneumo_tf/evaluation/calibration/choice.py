@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from pneumo_tf.errors import OptionError, PneumoError, choose_from
 from pneumo_tf.evaluation.calibration.calibrators import (
@@ -17,9 +16,7 @@ from pneumo_tf.evaluation.calibration.calibrators import (
     Temperature,
     Uncalibrated,
 )
-from pneumo_tf.evaluation.intervals import resampled
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import mean_of_films
 
 _KINDS: Mapping[str, type[Calibrator]] = {
     kind.method: kind for kind in (Temperature, Platt, Isotonic, Uncalibrated)}
@@ -72,6 +69,11 @@ def cross_fitted(validation: Scores, *, seed: int = 42, resamples: int = 1000) -
         `films`, `patients`, `folds`, and `log_loss`: a figure by method; empty with "few_patients" as `why`
         where a class has fewer than two patients.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and not needed to read one
+
+    from pneumo_tf.evaluation.intervals import resampled
+    from pneumo_tf.evaluation.statistics import mean_of_films
+
     groups = validation.groups
     content = {"films": len(groups), "patients": len(np.unique(groups))}
     fewest = min(len(np.unique(groups[validation.labels == index]))

@@ -21,6 +21,8 @@ from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.weights.assignment import MisfitError, Placement, assign_all, check_fit
 
 _KINDS = {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
+# What a tensor may unpack to: an HDF5 file can declare terabytes of which it holds nothing.
+_LARGEST_RATIO, _SMALL = 1000, 2**16
 _NUMBERED = re.compile(r"((depthwise_|separable_)?conv2d|(batch|layer)_normalization|dense)(_\d+)?")
 
 
@@ -82,16 +84,33 @@ def _read(path: Path) -> list[Tensor] | None:
         if path.suffix == ".keras":
             return None
         with h5py.File(path) as file:
-            group = file.get("model_weights", file)
-            names = _listed(group, "layer_names")
+            root = "model_weights/" if "model_weights" in file else "/"
+            names = _listed(file[root], "layer_names")
             if not names:
                 return None
-            return [Tensor(layer, name, np.asarray(group[layer][name]))
-                    for layer in names for name in _listed(group[layer], "weight_names")]
-    except (OSError, KeyError, TypeError) as failure:
+            return [Tensor(layer, name, _values(file, f"{root}{layer}/{name}"))
+                    for layer in names for name in _listed(file[f"{root}{layer}"], "weight_names")]
+    except (OSError, KeyError, TypeError, ValueError) as failure:
         raise WeightsError("A weights file of Keras must be a complete HDF5 file.",
                            received=f"{path} ({str(failure).strip().partition(chr(10))[0]})",
                            remedy="Fetch the file again from its source, or name another one.") from failure
+
+
+def _values(file: h5py.File, name: str) -> np.ndarray:
+    """A tensor of the file itself; ValueError where it would be read from another file, or be made up."""
+    part = file
+    for step in filter(None, name.split("/")):
+        if not isinstance(part.get(step, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link")
+        part = part[step]
+    if not isinstance(part, h5py.Dataset):
+        raise ValueError(f"{name} is no tensor")
+    if part.external or part.is_virtual:
+        raise ValueError(f"{name} lies in another file")
+    if part.nbytes > _LARGEST_RATIO * max(part.id.get_storage_size(), _SMALL):
+        raise ValueError(f"{name} of {part.nbytes:,} bytes, of which the file has "
+                         f"{part.id.get_storage_size():,}")
+    return np.asarray(part)
 
 
 def _listed(group: h5py.Group, name: str) -> list[str]:

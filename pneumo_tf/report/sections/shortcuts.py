@@ -8,6 +8,7 @@ from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Estimate, Language, bar_of
 from pneumo_tf.runs.folder import RunFolder
 
+KINDS = ("file", "framing", "pixels")
 # A fact that comes this near to the network's area explains it as well as disease does.
 _NEAR = 0.05
 
@@ -22,18 +23,27 @@ def content(run: RunFolder, words: Language) -> dict[str, Any]:
         return {"rows": [], "lead": words.say(why)}
     network = {"name": "network", "train": None, **run.test["figures"]["auc"]}
     ranked = sorted(known, key=lambda baseline: -baseline["value"])
-    return {"rows": [_row(fact, words) for fact in (network, *ranked)], "lead": words.say("shortcut.lead")}
+    cut = f" {words.say('shortcut.cut')}" if _is_cut(run) else ""
+    return {"rows": [_row(fact, words) for fact in (network, *ranked)],
+            "lead": words.say("shortcut.lead") + cut}
 
 
 def facts_of(run: RunFolder, kind: str) -> list[dict[str, Any]]:
-    """The facts of a kind, "file" or "pixels"."""
+    """The facts of a kind of `KINDS`; of the frame none where it was cut off before the training."""
     known = (run.test.get("shortcuts") or {}).get("baselines") or []
-    return [fact for fact in known if fact.get("kind", "file") == kind]
+    return [] if kind == "framing" and _is_cut(run) else \
+        [fact for fact in known if fact.get("kind", "file") == kind]
+
+
+def _is_cut(run: RunFolder) -> bool:
+    """Whether the films were cut to the lungs, so that the network sees nothing of the frame."""
+    preparation = run.facts.get("preparation") or {}
+    return bool(preparation.get("options", {}).get("fit") == "lungs")
 
 
 def best_facts(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The strongest fact of each kind that has any: "file" and "pixels"."""
-    kinds = {kind: facts_of(run, kind) for kind in ("file", "pixels")}
+    """The strongest fact of each kind that has any."""
+    kinds = {kind: facts_of(run, kind) for kind in KINDS}
     return {kind: max(facts, key=lambda fact: float(fact["value"])) for kind, facts in kinds.items() if facts}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pneumo_tf.evaluation.shortcuts import FRAMING_FACTS
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Cell, Language
 from pneumo_tf.runs.folder import RunFolder
 
 _FEW = 10
-_DECIMALS = {"megapixels": 2, "aspect": 2}
+_DECIMALS = dict.fromkeys(("megapixels", *FRAMING_FACTS), 2)
 
 
 def content(run: RunFolder, words: Language) -> dict[str, Any] | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from pneumo_tf.data.images import to_eight_bits
-from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
+from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters, framed_and_filtered
 from pneumo_tf.data.preparation.lungs import lungs_box
 from pneumo_tf.errors import OptionError
 from pneumo_tf.phantoms.write import draw_phantom
@@ -120,8 +121,28 @@ def test_lungs_keeps_the_lungs_and_leaves_the_shoulders_out(chest: Image.Image) 
     assert np.array_equal(ours, np.asarray(inner))
 
 
+@pytest.mark.parametrize(("fit", "tone"), [("thumbnail", (0.7, 2)), ("crop", (0.7, 2)), ("lungs", (1, 1)),
+                                           ("auto", (None, None))])
+def test_the_tutorials_tone_is_for_other_frames_than_the_lungs(fit: str, tone: tuple) -> None:
+    options = FilterOptions(fit=fit)
+    assert (options.brightness, options.contrast) == tone
+    settled = replace(FilterOptions(0.5, fit="auto"), fit="lungs")
+    assert (settled.brightness, settled.contrast) == (0.5, 1)
+
+
+def test_how_a_film_was_framed_is_known_as_shares(chest: Image.Image) -> None:
+    wide = ImageOps.expand(chest, (chest.width // 2, 0), fill=0)
+    ImageDraw.Draw(wide).rectangle((0, 0, wide.width // 10, wide.height // 10), fill=255)
+    facts = [{name: float(text) for name, text in framed_and_filtered(film, FilterOptions(fit="lungs"))
+              .framing.items()} for film in (chest, wide)]
+    assert facts[1]["near_black"] == pytest.approx((facts[0]["near_black"] + 1) / 2, abs=0.02)
+    assert facts[1]["lungs_width"] == pytest.approx(facts[0]["lungs_width"] / 2, rel=0.1)
+    assert facts[1]["lungs_height"] == pytest.approx(facts[0]["lungs_height"], rel=0.1)
+    assert facts[1]["corner_marks"] == pytest.approx((0.1 / 0.15) ** 2 / 4, rel=0.05)
+
+
 def test_a_film_without_lungs_is_cropped_to_its_middle(grey: Image.Image) -> None:
-    films = [apply_filters(grey, FilterOptions(size=64, fit=fit)) for fit in ("lungs", "crop")]
+    films = [apply_filters(grey, FilterOptions(1, 1, 64, fit)) for fit in ("lungs", "crop")]
     assert same(*films)
 
 

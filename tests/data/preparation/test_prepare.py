@@ -64,7 +64,7 @@ def test_films_get_a_number_in_their_class_and_a_row_in_the_manifest(source: Pat
     prepare(source, target)
     rows = pd.read_csv(target / "manifest.csv", dtype=str)
     assert list(rows) == ["id", "clase", "file", "patient", "subtype", "source", "sha256", "format", "mode",
-                          "width", "height", "bytes", "jpeg_quality"]
+                          "width", "height", "bytes", "jpeg_quality", "near_black", "corner_marks"]
     assert list(rows["id"]) == ["NORMAL-1", "NORMAL-2", "NORMAL-3", "NORMAL-4",
                                 "PNEUMONIA-1", "PNEUMONIA-2", "PNEUMONIA-3"]
     assert list(rows["source"][[0, 3]]) == ["NORMAL/IM-0001-0001.jpeg", "NORMAL/IM-0010-0001.jpeg"]
@@ -160,14 +160,14 @@ def test_what_is_no_film_by_its_pixels_is_left_out_with_the_reason(source: Path,
     page = Image.open(BytesIO(film(90)))
     write(source, {"NORMAL/blank.png": png(Image.new("L", (90, 90), 40)),
                    "NORMAL/dot.png": png(page.resize((1, 1))),
-                   "NORMAL/strip.png": png(page.resize((4000, 3))), "NORMAL/heart.dcm": b"DICM",
+                   "NORMAL/strip.png": png(page.resize((4000, 3))), "NORMAL/heart.nii": b"n+1",
                    "NORMAL/moving.png": png(page, save_all=True, append_images=[page.rotate(90)])})
     cohort = prepare(source, target)
     reasons = {left.file: left.reason for step in cohort.history for left in step.dropped}
     assert reasons == {
         "NORMAL/blank.png": "blank: every pixel alike", "NORMAL/dot.png": "too small for a film",
         "NORMAL/strip.png": "too small for a film", "NORMAL/moving.png": "several frames in one file",
-        "NORMAL/heart.dcm": "DICOM file: export it as PNG to prepare it"}
+        "NORMAL/heart.nii": "image format that isn't read: export it as PNG"}
     assert len(cohort) == 7
 
 

@@ -155,7 +155,7 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(source: Path, targe
         with pytest.raises(KeyboardInterrupt):
             prepare(source, target)
     waiting = written_at(target / ".prepare")
-    assert len(waiting) == 4 + 1  # and the plan
+    assert len(waiting) == 2 * 4 + 1  # what is known of each film lies beside it; and the plan
     assert not list(target.glob("*.*eg"))
     with pytest.raises(StorageError, match="another preparation, not finished"):
         prepare(source, target, PrepareOptions(SMALL))
@@ -164,7 +164,7 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(source: Path, targe
         with pytest.raises(KeyboardInterrupt):
             prepare(source, target)
     later = written_at(target / ".prepare")
-    assert len(later) == 6 + 1
+    assert len(later) == 2 * 6 + 1
     assert all(later[path] == time for path, time in waiting.items() if path.suffix == ".jpeg")
     prepare(source, target)
     prepare(source, tmp_path / "undisturbed")
@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_no_half_written_film(source: Path, target: Path,
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="the disk is full"):
         prepare(source, target)
-    assert list(contents(target)) == [".prepare/plan.json"]
+    assert not [path for path in contents(target) if not path.endswith(".json")]
 
 
 def test_a_second_preparation_at_the_same_time_is_told_of_the_first(

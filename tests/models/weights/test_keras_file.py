@@ -140,6 +140,44 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> N
         load_keras_weights(network(), tmp_path / "page.h5")
 
 
+def in_another_file(weights: h5py.Group) -> None:
+    del weights["kernel"]
+    weights.create_dataset("kernel", (3, 3, 3, 3), "f4", external=[("/etc/hostname", 0, 4 * 81)])
+
+
+def through_a_link(weights: h5py.Group) -> None:
+    del weights["kernel"]
+    weights["kernel"] = h5py.ExternalLink("/etc/hostname", "/kernel")
+
+
+def from_other_tensors(weights: h5py.Group) -> None:
+    del weights["kernel"]
+    layout = h5py.VirtualLayout((3, 3, 3, 3), "f4")
+    layout[...] = h5py.VirtualSource("/etc/hostname", "kernel", (3, 3, 3, 3))
+    weights.create_virtual_dataset("kernel", layout)
+
+
+def without_end(weights: h5py.Group) -> None:
+    del weights["kernel"]
+    weights["kernel"] = weights  # a circle
+
+
+def of_a_terabyte(weights: h5py.Group) -> None:
+    del weights["kernel"]
+    weights.create_dataset("kernel", (10**6, 10**6), "i1", chunks=(1000, 1000))
+
+
+@pytest.mark.parametrize("change", [in_another_file, through_a_link, from_other_tensors, without_end,
+                                    of_a_terabyte])
+def test_tensors_that_a_file_doesnt_hold_are_refused(
+        write_keras_file: Write, tmp_path: Path, change: Callable[[h5py.Group], None]) -> None:
+    path = write_keras_file(network(), tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        change(file["first/first"] if "first" in file else file["model_weights/first/first"])
+    with pytest.raises(WeightsError, match="first/first/kernel"):
+        load_keras_weights(network(), path)
+
+
 def test_named_layers_are_filled_and_the_others_stay(write_keras_file: Write, tmp_path: Path) -> None:
     model = network()
     path = write_keras_file(model, tmp_path / "model.h5")

@@ -178,7 +178,7 @@ def test_without_a_network_the_message_says_where_one_looked_and_what_to_do(
     with pytest.raises(WeightsError) as caught:
         find_weights(unreachable, IMAGENET)
     assert str(caught.value) == (
-        "ImageNet weights of inception_v3 are needed. "
+        "Pretrained weights of inception_v3 are needed. "
         f"Received: none in Keras's cache ({empty_cache / FILE}), pip package {PACKAGE} (not installed), "
         f"network: {url} ({reason}). "
         "Do one of these: choose --backbone resnet18, whose weights are here, or "
@@ -206,9 +206,22 @@ def test_a_path_that_does_not_exist_is_refused() -> None:
         find_weights(INCEPTION, "nowhere.h5")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="which is a folder"):
+@pytest.mark.parametrize("name", ["model.safetensors", "model.weights.h5"])
+def test_a_folder_stands_for_the_weights_in_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"in a folder")
+    assert find_weights(INCEPTION, str(tmp_path)).path == tmp_path / name
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"a folder with model\.safetensors or model\.weights\.h5\. Rec"):
         find_weights(INCEPTION, str(tmp_path))
+
+
+def test_a_name_with_a_folder_is_kept_in_that_folder_of_the_cache(
+        published: Backbone, empty_cache: Path) -> None:
+    file = replace(published, weights=replace(published.weights, name=f"network/{FILE}"))
+    assert find_weights(file, IMAGENET).path == empty_cache / "network" / FILE
+    assert find_weights(file, IMAGENET).source == f"Keras's cache: {FILE}"
 
 
 def test_none_starts_at_random(lived_in_networks: Mapping[str, keras.Model]) -> None:

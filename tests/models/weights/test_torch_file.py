@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,42 @@ def test_a_training_checkpoint_gives_its_network_and_not_its_optimizer(
     np.testing.assert_array_equal(found["weight"], numbers)
 
 
+def layer(place: str, name: str, **held: Any) -> Any:
+    """An instance of a class of layers, as PyTorch fills it."""
+    made = getattr(sys.modules[place], name)()
+    made.__dict__ = {"training": False, "_non_persistent_buffers_set": set(), "_parameters": OrderedDict(),
+                     "_buffers": OrderedDict(), "_modules": OrderedDict()}
+    for kind, values in held.items():
+        made.__dict__[f"_{kind}"].update(values)
+    return made
+
+
+def test_a_whole_pickled_network_gives_its_tensors_and_none_of_its_classes_is_looked_up(
+        checkpoint_bytes: Writer, numbers: np.ndarray, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    mean = np.arange(5, dtype="float32")
+    first = layer("torch.nn.modules.conv", "Conv2d", parameters={"weight": numbers, "bias": None})
+    norm = layer("torch.nn.modules.batchnorm", "BatchNorm2d", parameters={"weight": numbers[0, 0]},
+                 buffers={"running_mean": mean})
+    inside = layer("torch.nn.modules.container", "Sequential", modules={"0": first, "1": norm, "2": None})
+    network = layer("torchxrayvision.models", "DenseNet", modules={"features": inside})
+    network.targets = ["Pneumonia", ""]
+    content = checkpoint_bytes(network)
+    for place in {type(each).__module__ for each in (network, inside, first, norm)}:
+        monkeypatch.setitem(sys.modules, place, None)  # importing it would fail
+    found = read(tmp_path / "network.pt", content)
+    assert list(found) == ["features.0.weight", "features.1.weight", "features.1.running_mean"]
+    np.testing.assert_array_equal(found["features.0.weight"], numbers)
+    np.testing.assert_array_equal(found["features.1.running_mean"], mean)
+
+
+def test_a_network_inside_itself_is_refused(checkpoint_bytes: Writer, tmp_path: Path) -> None:
+    ring = layer("torch.nn.modules.container", "Sequential")
+    ring.__dict__["_modules"]["again"] = ring
+    with pytest.raises(WeightsError, match="RecursionError"):
+        read(tmp_path / "ring.pt", checkpoint_bytes(ring))
+
+
 class _Attack:
     """Runs a command where it is unpickled without care."""
 
@@ -77,7 +115,7 @@ def test_a_pickle_that_wants_to_run_something_is_refused_and_runs_nothing(
         checkpoint_bytes: Writer, numbers: np.ndarray, tmp_path: Path) -> None:
     trap = tmp_path / "executed"
     content = checkpoint_bytes({"weight": numbers, "attack": _Attack(f"touch {trap}")})
-    with pytest.raises(WeightsError, match=r"asks for (posix|nt)\.system; nothing was executed"):
+    with pytest.raises(WeightsError, match=r"for (posix|nt)\.system; nothing was executed\. .*state_dict"):
         read(tmp_path / "hostile.pth", content)
     assert not trap.exists()
 

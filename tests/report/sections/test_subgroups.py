@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pneumo_tf.evaluation.shortcuts import fact_table
 from pneumo_tf.report.sections.subgroups import SUBGROUP, content
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import read_run
@@ -52,6 +53,13 @@ def test_few_films_are_called_few_instead_of_an_interval(run_with):
     assert "fewer than 10 films" in row["cells"][1][1]
 
 
+@pytest.mark.parametrize("code", ["en", "es"])
+@pytest.mark.parametrize("fact", fact_table([]))
+def test_every_fact_that_parts_films_has_a_title(run_with, fact, code):
+    share = SMALL | {"by": fact, "from": 0.0, "to": 1.0}
+    assert len(shown(run_with(share), code)[0]["title"]) > 5
+
+
 def test_thirds_are_named_by_their_range_and_gaps_are_dashes(run_with):
     parts = [SMALL, SMALL | {"name": "upper", "from": 1.3, "to": 1.3,
                              "figures": {"sensitivity": SENSITIVITY, "auc": AREA}}]
@@ -60,13 +68,6 @@ def test_thirds_are_named_by_their_range_and_gaps_are_dashes(run_with):
     assert [row["name"] for row in groups["rows"]] == ["0.50 to 1.25", "1.30"]
     assert groups["columns"] == ["Sensitivity", "Specificity", "Area under the ROC curve"]
     assert groups["rows"][0]["cells"][0] is None
-
-
-def test_every_fact_that_parts_films_has_words(run_with):
-    facts = ("jpeg_quality", "bytes", "megapixels", "aspect", "colour", "jpeg")
-    for code in ("en", "es"):
-        parts = [SMALL | {"by": fact, "from": 0.0, "to": 0.0} for fact in facts]
-        assert len({groups["title"] for groups in shown(run_with(*parts), code)}) == len(facts)
 
 
 def test_what_the_pipeline_records_can_be_shown(finished_run, run_of):
