@@ -128,10 +128,10 @@ def judge_of(run: RunFolder, *, words: Language, size: int) -> Judge:
     Raises:
         RunError: What the run keeps of its films is damaged.
     """
-    is_chest, preparation = shows_lungs(run.facts), run.facts.get("preparation")
-    # Films that were made grey by the preparation may well come in colour, unless they are X-rays.
-    is_grey = is_chest if preparation else bool((run.facts.get("reference") or {}).get("grey"))
-    return Judge(words, size, is_grey, is_chest, read_reference(run))
+    is_chest = shows_lungs(run.facts)
+    # Films that the preparation made grey may well come in colour, unless they are X-rays.
+    was_grey = not run.facts.get("preparation") and bool((run.facts.get("reference") or {}).get("grey"))
+    return Judge(words, size, is_chest or was_grey, is_chest, read_reference(run))
 
 
 def put_right(film: Image.Image, turn: str) -> Image.Image:

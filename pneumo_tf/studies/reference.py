@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,24 @@ from pneumo_tf.evaluation.shortcuts import fact_table
 from pneumo_tf.evaluation.sides import fit_sides, side_differences
 from pneumo_tf.models.classifier import with_features
 from pneumo_tf.reading.batch import film_facts
-from pneumo_tf.runs.reference import Reference, shows_lungs
+from pneumo_tf.runs.reference import Reference, shows_lungs, write_reference
 from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import scores_and_features
 
 _ASKED = 40  # films that are asked whether they show lungs
 Floats = NDArray[np.floating]
+
+
+def keep_reference(task: Task, trained: Trained, folder: Path, *, cropped: bool) -> dict[str, Any]:
+    """Write a run's `reference.npz`, where there are films enough; what run.json says of it.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    reference, facts = fit_reference(task, trained, cropped=cropped)
+    if reference is not None:
+        write_reference(folder, reference)
+    return facts
 
 
 def fit_reference(task: Task, trained: Trained, *, cropped: bool) -> tuple[Reference | None, dict[str, Any]]:

@@ -32,12 +32,12 @@ from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
-from pneumo_tf.runs.reference import is_cropped, write_reference
+from pneumo_tf.runs.reference import is_cropped
 from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
-from pneumo_tf.studies.reference import fit_reference
+from pneumo_tf.studies.reference import keep_reference
 from pneumo_tf.studies.validation_stress import stress_validation
 from pneumo_tf.training.machine import StageRecorder, package_versions
 from pneumo_tf.training.pixels import INTERPOLATION, Pixels
@@ -170,17 +170,15 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
         metrics["near_duplicates"] = near_duplicates(cohort, _films(task))
         metrics["stress"] = stress.to_json(point.threshold, seed=options.seed)
         write_json(folder / METRICS, metrics)
-    preparation = {"preparation": _preparation(options.films)}
     announce("Reference")
+    preparation = {"preparation": _preparation(options.films)}
     with task.stages.measure("reference"):
-        reference, known = fit_reference(task, trained, cropped=is_cropped(preparation))
-        if reference is not None:
-            write_reference(folder, reference)
+        reference = keep_reference(task, trained, folder, cropped=is_cropped(preparation))
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / RUN, {
-        "name": name, **_record(plan, task, trained), **preparation, "positive": positive, "reference": known,
+        "name": name, **_record(plan, task, trained), **preparation, "positive": positive,
         "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
-                 "labels_sha256": labels_sha256},
+                 "labels_sha256": labels_sha256}, "reference": reference,
         "operating_point": {**asdict(point), **seen,
                             "perturbations": list(stress.perturbed) if point.stressed_films else []},
         "calibration": {**calibrator.to_json(), **seen}})

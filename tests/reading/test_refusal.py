@@ -6,20 +6,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 from skimage import data
 from sklearn.datasets import load_sample_images
 
+from pneumo_tf.cohort import Cohort
 from pneumo_tf.evaluation.novelty import fit_novelty
 from pneumo_tf.evaluation.shift import FACTS, Sample
 from pneumo_tf.evaluation.sides import fit_sides, side_differences
 from pneumo_tf.phantoms.skin import draw_skin
 from pneumo_tf.phantoms.write import draw_phantom
-from pneumo_tf.reading.refusal import CODES, DOUBTS, REFUSALS, TURNS, Judge, Verdict, put_right
+from pneumo_tf.reading.refusal import CODES, DOUBTS, REFUSALS, TURNS, Judge, Verdict, judge_of, put_right
 from pneumo_tf.report.words import language, languages
+from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.reference import Reference
 
 CHEST = Judge(language("en"), 128, is_grey=True, is_chest=True, reference=None)
@@ -153,3 +157,15 @@ def test_judging_needs_neither_keras_nor_scikit_learn() -> None:
               "print(sorted({'keras', 'tensorflow', 'sklearn'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
                           check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("facts", "grey", "chest"), [
+    ({"reference": {"grey": False, "lungs": {"found": 40, "of": 40}}, "preparation": None}, True, True),
+    ({"reference": {"grey": True, "lungs": {"found": 3, "of": 40}}, "preparation": None}, True, False),
+    ({"reference": {"grey": True, "lungs": {"found": 3, "of": 40}}, "preparation": {"options": {}}}, False,
+     False),
+    ({"preparation": {"options": {"fit": "lungs"}}}, True, True), ({}, False, False)])
+def test_a_run_tells_what_its_films_are(facts: dict, grey: bool, chest: bool, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, facts, {}, pd.DataFrame(), Cohort(()), pd.DataFrame())
+    judge = judge_of(run, words=language("en"), size=128)
+    assert (judge.is_grey, judge.is_chest, judge.reference) == (grey, chest, None)
