@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pneumo_tf.cli import (
     binary_class,
@@ -105,7 +109,17 @@ def test_skin_lesions_are_told_apart_without_a_word_of_chests(skin: Path, tmp_pa
         texts = said | use(say, skin, tmp_path, lang)
         assert f'lang="{lang}"' in texts["report.html"]
         assert "MALIGNANT" in texts["report.html"]
+        for page in ("report.html", "worklist.html"):
+            assert len(colourful(texts[page])) > 5
+            assert all(colourful(texts[page]))
         assert of_chests(texts) == []
+
+
+def colourful(page: str) -> list[bool]:
+    """Whether each JPEG in a page has colours."""
+    found = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page)
+    pictures = [Image.open(BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
+    return [bool(np.ptp(np.asarray(picture, int), axis=2).max() > 20) for picture in pictures]
 
 
 def test_the_lung_finder_stays_out_of_the_way(skin: Path, tmp_path: Path, say: Say) -> None:

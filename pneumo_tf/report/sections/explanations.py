@@ -57,7 +57,7 @@ def _overlays(run: RunFolder, films: Sequence[Captioned], words: Language) -> di
         if record["name"] not in wanted or not shown:
             continue
         path = (run.path / EXPLANATIONS / record["panel"]).with_name(f"{shown[0]}.png")
-        if picture := large_picture(path, mode="RGB"):
+        if picture := large_picture(path):
             found[record["name"]] = (picture, words.say("explain.overlay", label=record["explained"],
                                                         method=words.named("explain.method", shown[0])))
     return found
