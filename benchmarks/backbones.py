@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from results import Result, parser, show
 
 from pneumo_tf.models.backbones import BACKBONES, Backbone, get_backbone
 from pneumo_tf.models.classifier import build_backbone, pooled_features
-from pneumo_tf.training.engine import AUTO, KERAS, OPENVINO, Engine, build_engine, choose_engine
+from pneumo_tf.training.engine import KERAS, OPENVINO, Engine, build_engine, choose_engine
 from pneumo_tf.training.machine import describe_device
 
 CORES = os.cpu_count() or 1
 
 
-def engines(backbone: Backbone, size: int) -> dict[str, Engine]:
+def engines(backbone: Backbone, size: int, names: Sequence[str]) -> dict[str, Engine]:
     """By name and precision."""
     device = describe_device()
     network = pooled_features(build_backbone(backbone, size), backbone.taps)
-    names = [KERAS, OPENVINO] if choose_engine(AUTO, device) == OPENVINO else [KERAS]
-    made = {f"{name} float32": build_engine(network, name, threads=CORES) for name in names}
+    made = {f"{name} float32": build_engine(network, choose_engine(name, device), threads=CORES)
+            for name in names}
     coarse = {name.replace("float32", "bfloat16"): engine.coarse() for name, engine in made.items()}
     return made | (coarse if device.bfloat16 else {})
 
@@ -44,13 +45,14 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--backbone", nargs="+", default=list(BACKBONES))
     options.add_argument("--count", type=int, default=16, help="films that are computed")
+    options.add_argument("--engine", nargs="+", default=[KERAS, OPENVINO], help="keras, openvino or both")
     options.add_argument("--image-size", type=int, help="instead of each backbone's own")
     typed = options.parse_args()
     results = []
     for backbone in map(get_backbone, typed.backbone):
         size = typed.image_size or backbone.size
         films = np.random.default_rng(0).integers(0, 256, (typed.count, size, size, 3), dtype=np.uint8)
-        rates = {name: rate(engine, films) for name, engine in engines(backbone, size).items()}
+        rates = {name: rate(engine, films) for name, engine in engines(backbone, size, typed.engine).items()}
         first = next(iter(rates.values()))
         results += [Result(f"{backbone.name}, {size} px: {name}", f"Keras float32 {first:.1f} films/s",
                            f"{found:.1f} films/s", f"{found / first:.2f}×") for name, found in rates.items()]

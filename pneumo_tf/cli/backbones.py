@@ -52,6 +52,7 @@ def _facts(name: str, row: Published) -> dict[str, Any]:
             "multiply_adds": row.multiply_adds, "channels": row.channels,
             "weights": {"file": file.name, "found_in": source, "path": None if path is None else str(path),
                         "url": file.url or None, "pip_package": file.package or None,
+                        "keras_hub_preset": file.preset or None,
                         "layers": list(row.filled) or "all"}}
 
 
@@ -61,7 +62,7 @@ def _show(facts: list[dict[str, Any]]) -> None:
 
     from pneumo_tf.models.published import cache_folder
 
-    table = Table("backbone", "parameters", "pixels", "multiply-adds", "ImageNet weights", box=None,
+    table = Table("backbone", "parameters", "pixels", "multiply-adds", "weights", box=None,
                   pad_edge=False)
     for column in table.columns[1:4]:
         column.justify = "right"

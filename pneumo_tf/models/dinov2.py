@@ -150,7 +150,7 @@ def _embeddings(layer: keras.Layer, tensors: Tensors, path: Path) -> list[Placem
     """The kernel of all patches, and the bias of each place; the class token's patch is zeros."""
     token, positions, bias, kernel = (_tensor(tensors, name, path) for name in _EMBEDDINGS)
     places, width = layer.bias.shape
-    side = math.isqrt(max(positions.size // width - 1, 0))
+    side = max(1, math.isqrt(max(0, positions.size // width - 1)))
     needed = {_TOKEN: (1, 1, width), _POSITIONS: (1, side * side + 1, width), _BIAS: (width,)}
     for name, shape in needed.items():
         if tensors[name].shape != shape:

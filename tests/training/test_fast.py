@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.models.backbones import BACKBONES, Backbone
 from pneumo_tf.models.classifier import with_features
+from pneumo_tf.models.dinov2 import build_dinov2
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training import fast, trunk
 from pneumo_tf.training.fast import Ensemble, Fast
@@ -53,8 +55,13 @@ def identical_films(memorable_patients: Cohort) -> Pixels:
     return Pixels(noise, np.array([names.index(patient) for patient in memorable_patients.patients]))
 
 
-def test_a_lite0_trained_on_blobs_scores_every_film_as_its_model_predicts(task_of: TaskOf) -> None:
-    task = task_of(backbone=BACKBONES["efficientnet_lite0"], threads=2)
+NARROW = replace(BACKBONES["dinov2_small"], build=partial(build_dinov2, width=64))
+
+
+@pytest.mark.parametrize("backbone", [BACKBONES["efficientnet_lite0"], NARROW], ids=lambda row: row.name)
+def test_what_is_trained_on_blobs_scores_every_film_as_its_model_predicts(
+        backbone: Backbone, task_of: TaskOf) -> None:
+    task = task_of(backbone=backbone, threads=2)
     result = trained(task, Fast(views=2))
     films = task.pixels.batch(range(len(task.cohort)))
     np.testing.assert_allclose(result.scores, result.model.predict(films, verbose=0), atol=1e-4)
