@@ -3,7 +3,9 @@
     python benchmarks/exports.py --run model/runs/NAME [--run model/runs/OTHER]
 
 Without a run a small one is trained on phantoms. Each format is written and compared as export_model.py does
-it; then all take turns on the same films, one at a time, so that a busy moment hits all alike.
+it; then all take turns on the same films, one at a time, so that a busy moment hits all alike. Threads that
+wait for each other suffer most from a busy machine: there give them --threads 1, and Keras
+TF_NUM_INTRAOP_THREADS=1.
 """
 
 from __future__ import annotations
@@ -45,19 +47,20 @@ def one_by_one(network: Network, films: list[np.ndarray]) -> None:
         network(film[None])
 
 
-def measure(folder: Path, output: Path, *, films: int, rounds: int) -> list[str]:
+def measure(folder: Path, output: Path, typed: argparse.Namespace) -> list[str]:
     """Rows of the table, Keras first."""
     run = read_run(folder)
-    rows = export_run(folder, Exporting(formats=list(FORMATS), output=output, films=films, force=True))
-    model, threads = load_network(run), available_cores()
+    rows = export_run(folder, Exporting(formats=list(FORMATS), output=output, films=typed.films, force=True,
+                                        threads=typed.threads))
+    model = load_network(run)
     paths = [path for path in (run.film_path(film.file) for film in run.cohort) if path][:_TIMED]
     whole = [np.asarray(in_mode(read_film_file(path), "RGB")) for path in paths]
     resized = [load_film(path, model.input_shape[1]) for path in paths]
     works = [partial(one_by_one, model.predict_on_batch, resized)]
     for name, form in FORMATS.items():
-        network = open_network(output / name / form.file, name, threads=threads)
+        network = open_network(output / name / form.file, name, threads=typed.threads)
         works.append(partial(one_by_one, network, whole if form.any_size else resized))
-    speeds = [len(paths) / seconds for seconds in in_turns(works, rounds)]
+    speeds = [len(paths) / seconds for seconds in in_turns(works, typed.rounds)]
     return [row_of(f"{run.facts['recipe']} {run.facts['backbone']}", row, speed, speed / speeds[0])
             for row, speed in zip(rows, speeds, strict=True)]
 
@@ -74,11 +77,11 @@ def main() -> None:
     options.add_argument("--run", type=Path, action="append", help="folder of a finished run")
     options.add_argument("--films", type=int, default=256, help="that are compared")
     options.add_argument("--rounds", type=int, default=4, help="turns of each")
+    options.add_argument("--threads", type=int, default=available_cores())
     typed = options.parse_args()
     with scratch() as place:
         rows = [row for number, run in enumerate(typed.run or [trained(place)])
-                for row in measure(run, place / f"exports-{number}", films=typed.films,
-                                   rounds=typed.rounds)]
+                for row in measure(run, place / f"exports-{number}", typed)]
     print(f"{describe_machine()}\n$ {command()}\n\n{_HEAD}")
     print("\n".join(rows), flush=True)
 

@@ -9,13 +9,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo_tf.progress import quiet
+
+with quiet():  # the backend greets when it is loaded and when it computes for the first time
+    import keras
+
+    keras.ops.zeros(1)
 
 from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.data.labels import read_folder
@@ -40,10 +49,11 @@ from pneumo_tf.report.sections.distribution import counts_and_shares
 from pneumo_tf.report.sections.explanations import sentence
 from pneumo_tf.report.sections.result import roc_curves, roc_point
 from pneumo_tf.report.words import Language, language
-from pneumo_tf.runs.folder import REPORT, RunFolder, read_run
+from pneumo_tf.runs.folder import REPORT, ROBUSTNESS, RunFolder, read_run
 from pneumo_tf.runs.predictor import predictor_of
 from pneumo_tf.storage import replacing
 from pneumo_tf.studies.plan import StudyOptions
+from pneumo_tf.studies.stress import Rescoring, rescore_run
 from pneumo_tf.studies.train import run_study
 
 if TYPE_CHECKING:
@@ -86,6 +96,26 @@ class Prediction:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def gallery(pictures: Sequence[tuple[NDArray[np.uint8] | None, str]]) -> Drawing:
+    """Pictures uint8 (H, W) or (H, W, 3) side by side, four in a row, each with its title; None is a gap."""
+
+    def draw() -> Figure:
+        from matplotlib.figure import Figure
+
+        rows = max(1, -(-len(pictures) // _COLUMNS))
+        figure = Figure(figsize=(_SIDE * _COLUMNS, (_SIDE + 0.7) * rows), layout="constrained")
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, (picture, title) in zip(grid, pictures, strict=False):
+            if picture is not None:
+                axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+            axes.set_title(title, fontsize=8)
+        return figure
+
+    return Drawing(draw)
 
 
 def learn(films: str | Path, *, output: str | Path = "model", lang: str = "en", color: bool = False,
@@ -137,9 +167,37 @@ class Run:
     @property
     def figures(self) -> pd.DataFrame:
         """The figures of the test films with their 95 % intervals, a row each."""
+        return self._table(self.folder.test["figures"])
+
+    @property
+    def resampled(self) -> pd.DataFrame:
+        """The figures of the validation films drawn with the class shares of the test films."""
+        return self._table(self.folder.metrics["validation"]["resampling"].get("figures", {}))
+
+    def _table(self, figures: Mapping[str, Any]) -> pd.DataFrame:
         rows = {self.words.named("figure", name): [figure.get(part) for part in ("value", "low", "high")]
-                for name, figure in self.folder.test["figures"].items()}
+                for name, figure in figures.items()}
         return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
+
+    def judge_views(self, count: int = 8, *, preset: str = "films", films: int = 300) -> pd.DataFrame:
+        """Test films by several views of each: every way to combine them, at the run's threshold and at one
+        that was fixed on validation films treated alike. It goes into the run's report too.
+
+        Args:
+            count: Views of each film, itself among them.
+            preset: What the others are drawn from, a preset of `training.views`.
+            films: Most films of each split.
+        """
+        rescore_run(self.folder.path, Rescoring(views=count, preset=preset, films=films,
+                                                lang=self.words.code))
+        rows = {}
+        for way in self.folder.record(ROBUSTNESS)["views"]["ways"]:
+            for threshold in ("own", "refixed"):
+                if way[threshold]:
+                    rows[way["name"], threshold] = {"threshold": way[threshold]["threshold"], **{
+                        self.words.named("figure", name): figure["value"]
+                        for name, figure in way[threshold]["figures"].items()}}
+        return pd.DataFrame.from_dict(rows, orient="index")
 
     def plot_classes(self) -> Drawing:
         """How frequent each class is in each split."""
@@ -167,27 +225,16 @@ class Run:
 
     def top_losses(self, count: int = 8) -> Drawing:
         """The test films to whose true class the network gave the least probability."""
-        films = {film.id: film for film in self.folder.cohort}
-        gravest = self.folder.test["errors"]["top_losses"][:count]
-        paths = [self.folder.film_path(films[each["id"]].file) for each in gravest]
-        return Drawing(lambda: self._gallery(gravest, paths))
-
-    def _gallery(self, films: Sequence[dict[str, Any]], paths: Sequence[Path | None]) -> Figure:
-        from matplotlib.figure import Figure
-
-        rows, say, number = -(-len(films) // _COLUMNS), self.words.say, self.words.number
-        figure = Figure(figsize=(_SIDE * _COLUMNS, (_SIDE + 0.7) * max(rows, 1)), layout="constrained")
-        grid = figure.subplots(max(rows, 1), _COLUMNS, squeeze=False).ravel()
-        for axes in grid:
-            axes.set_axis_off()
-        for axes, film, path in zip(grid, films, paths, strict=False):
-            if path is not None:
-                axes.imshow(in_mode(read_film_file(path), "RGB"))
+        say, files = self.words.say, {film.id: film.file for film in self.folder.cohort}
+        pictures = []
+        for film in self.folder.test["errors"]["top_losses"][:count]:
+            path = self.folder.film_path(files[film["id"]])
             probability = say("errors.probability", label=film["actual"],
-                              probability=number(film["probability"], 3))
-            axes.set_title(f"{film['id']}\n{say('errors.is', label=film['actual'])}, "
-                           f"{say('errors.said', predicted=film['predicted'])}\n{probability}", fontsize=8)
-        return figure
+                              probability=self.words.number(film["probability"], 3))
+            pictures.append((None if path is None else np.asarray(in_mode(read_film_file(path), "RGB")),
+                             f"{film['id']}\n{say('errors.is', label=film['actual'])}, "
+                             f"{say('errors.said', predicted=film['predicted'])}\n{probability}"))
+        return gallery(pictures)
 
     def predict(self, film: str | Path) -> Prediction:
         """Read a new film, prepared on the way as the run's own were.

@@ -3,9 +3,9 @@
     python benchmarks/reliability/kills.py --kills 300
 
 After each kill every file with a name of its own must be whole, and nothing may have changed that was
-finished before. Started again (with --resume where a training left epochs), the command must end with what
-the undisturbed one gave. Commands are forks of a process that has imported what takes long, so that the
-moments fall into the work; it takes a system that can fork.
+finished before. Started again (with --resume where a training left epochs), the command must end with
+what the undisturbed one gave. Commands are forks of a process that has imported what takes long, so that
+the moments fall into the work; it takes a system that can fork.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def _plainly(failure: UnicodeError) -> tuple[str, int]:
 def start_keras(threads: int | None) -> None:
     """Import Keras without the backend's greetings, using so many threads (None: all cores).
 
-    Both must be said before it is imported.
+    The threads must be said before it is imported.
 
     Raises:
         OptionError: Keras can't be started as keras.json or its environment variables want it.
@@ -162,7 +162,6 @@ def start_keras(threads: int | None) -> None:
 
     if "keras" not in sys.modules:
         announce("Starting Keras")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if threads:
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(threads)

@@ -172,7 +172,6 @@ def _show(records: list[dict[str, Any]], folder: Path) -> None:
         for method, numbers in record["methods"].items():
             figures = "".join(f"{label} {numbers[key]:.3f}  " for label, key in _FIGURES.items()
                               if numbers.get(key) is not None)
-            beside = "(beside the lungs: less than of a map of one value)" \
-                if numbers.get("beside_lungs") else ""
+            beside = "looks beside the lungs" if numbers.get("beside_lungs") else ""
             print(f"  {method:<12}{numbers['verdict']:<12}{figures}{beside}".rstrip())
     print(f"Pictures and explanations.json: {folder}")

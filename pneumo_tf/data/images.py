@@ -195,12 +195,11 @@ def prepared_jpeg(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def thumbnail(path: Path, size: tuple[int, int], *, mode: str = "L", quality: int = 78) -> bytes:
-    """A small JPEG of a film that keeps its proportions.
+def thumbnail(path: Path, size: tuple[int, int], *, quality: int = 78) -> bytes:
+    """A small JPEG of a film that keeps its proportions, and its colours where it has some.
 
     Args:
         size: Greatest width and height in pixels.
-        mode: "L" for grey, "RGB" for colour.
         quality: Of the JPEG, 1 to 100.
 
     Raises:
@@ -208,8 +207,8 @@ def thumbnail(path: Path, size: tuple[int, int], *, mode: str = "L", quality: in
     """
     image = open_film(_content(path), decode=False)
     with _damage_refused():
-        image.draft(mode, (2 * size[0], 2 * size[1]))  # a JPEG is then decoded at a fraction of its size
-        small = in_mode(to_eight_bits(ImageOps.exif_transpose(image)), mode)
+        image.draft(None, (2 * size[0], 2 * size[1]))  # a JPEG is then decoded at a fraction of its size
+        small = to_eight_bits(ImageOps.exif_transpose(image))
     small.thumbnail(size, Image.Resampling.LANCZOS)
     file = BytesIO()
     small.save(file, "JPEG", quality=quality, optimize=True)

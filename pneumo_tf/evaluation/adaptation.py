@@ -120,7 +120,9 @@ def gains(films: Scores, own: Point, point: Point, rule: Rule, *, seed: int = 42
     """What a point of `fit_point` gains on patients that it wasn't fitted on, ready for JSON.
 
     Each tenth of the patients is judged by what the others gave, and beside it by the run's own point. What
-    is the run's own in `point` gains nothing.
+    is the run's own in `point` gains nothing. Where little is gained the interval is too narrow, since it
+    knows nothing of how the point itself varies; it was seen to claim no gain that there wasn't
+    (benchmarks/adaptation.py).
 
     Returns:
         By name the figures `before`, `after` and `difference`: of the calls sensitivity, specificity,

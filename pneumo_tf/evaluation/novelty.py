@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 RATE = 0.01  # of films like the run's own that a threshold gives away
 METHOD = "distance to the 3 nearest training films of one class"
-FEWEST = 8  # training and validation films each, below which nothing is told
+FEWEST = 5  # training and validation films each, below which nothing is told
 _NEIGHBOURS, _DIRECTIONS = 3, 64
 _ENOUGH = 1500  # films that directions are learnt from
 _LEAST = 1e-3  # spread along a direction, over the widest's, that still counts as one

@@ -25,6 +25,8 @@ TOLERANCE = 15 / 224  # pixels of the pointing game's authors, as a share of the
 # Two halves of the samples must agree on the ranks or, where most superpixels mean nothing, on the first 5.
 LEAST_SPEARMAN, LEAST_OVERLAP = 0.6, 0.8
 LEAST_R2 = 0.2
+# Of what a map of one value has in the lungs; a coarse map that points nowhere has a few hundredths less.
+LEAST_IN_LUNGS = 0.9
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class Explainer:
         if lungs is not None:
             inside, share = fidelity.mass_inside(values, lungs), float(lungs.mean())
             numbers |= {"mass_in_lungs": inside, "lungs_share": share,
-                        "beside_lungs": inside is not None and inside < share}
+                        "beside_lungs": inside is not None and inside < fidelity.LEAST_IN_LUNGS * share}
         return numbers
 
 

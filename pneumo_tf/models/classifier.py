@@ -93,7 +93,9 @@ def _several_depths(vector: keras.KerasTensor) -> list[keras.KerasTensor]:
         return [vector]
     size = before[0].shape[1:3]  # of the films
     maps = {one.shape[1:3]: one for one in before if len(one.shape) == 4 and one.shape[1:3] != size}
-    return [layers.GlobalAveragePooling2D(dtype="float32")(one) for one in list(maps.values())[-_DEPTHS:]]
+    # A name that Keras gives by itself may be that of a layer that was read from a file.
+    named = {f"mean_of_{_node_of(one).operation.name}": one for one in list(maps.values())[-_DEPTHS:]}
+    return [layers.GlobalAveragePooling2D(dtype="float32", name=name)(one) for name, one in named.items()]
 
 
 def _behind(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -162,7 +164,7 @@ def multiply_adds(network: keras.Model) -> int:
     The size of the network's input must be known.
     """
     counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense,
-               layers.MultiHeadAttention)
+               layers.EinsumDense, layers.MultiHeadAttention)
     kernels = sum(math.prod(layer.output.shape[1:-1]) * math.prod(weight.shape)
                   for layer in network.layers if isinstance(layer, counted)
                   for weight in layer.weights if weight.name.endswith("kernel"))

@@ -4,9 +4,9 @@ Oquab et al., DINOv2: Learning robust visual features without supervision, TMLR 
 Pérez-García et al., Exploring scalable medical image encoders beyond text supervision, Nature Machine
 Intelligence 2025 (arXiv:2401.10815). KerasHub's DINOv2 computes the same, by layers that only KerasHub knows.
 
-Class token and position embeddings are the bias of one layer, which differs by place: the class token's place
-starts as zeros. LayerScale is multiplied into the layer before it. Films whose sides are no multiples of 14
-lose up to 13 pixels at the right and lower edge, as in the original.
+Patches are embedded by one dense layer whose bias differs by place: it holds the position embeddings, and
+beside a patch of zeros the class token. LayerScale is multiplied into the layer before it. Films whose sides
+are no multiples of 14 lose up to 13 pixels at the right and lower edge, as in the original.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from pneumo_tf.models.weights.torch_file import PARTS, Tensors, read_tensors
 
 PATCH, BLOCKS = 14, 12
 HEAD = 64  # width of one attention head
-_TOKEN, _POSITIONS = "embeddings.cls_token", "embeddings.position_embeddings"
+_PATCHES = "embeddings.patch_embeddings.projection"
+_TOKEN, _POSITIONS, _BIAS, _KERNEL = _EMBEDDINGS = (
+    "embeddings.cls_token", "embeddings.position_embeddings", f"{_PATCHES}.bias", f"{_PATCHES}.weight")
 _UNUSED = ("embeddings.mask_token", "classifier.")  # of pretraining, and of another task
 
 
@@ -38,13 +40,15 @@ def build_dinov2(inputs: keras.KerasTensor, *, width: int) -> keras.KerasTensor:
     At each place the class token, which is the same everywhere, then that place's patch token: their mean
     over the places is what linear classifiers on DINOv2 read.
     """
-    side = inputs.shape[1] // PATCH
-    x = layers.Conv2D(width, PATCH, PATCH, name="patches")(inputs)
-    x = layers.Reshape((side * side, width), name="patch_tokens")(x)
+    side, rest = divmod(inputs.shape[1], PATCH)
+    x = layers.Cropping2D(((0, rest), (0, rest)), name="whole_patches")(inputs) if rest else inputs
+    x = layers.Reshape((side, PATCH, side, PATCH * 3), name="cut")(x)
+    x = layers.Permute((1, 3, 2, 4), name="sorted")(x)
+    x = layers.Reshape((side * side, PATCH * PATCH * 3), name="patches")(x)
     x = layers.ZeroPadding1D((1, 0), name="class_token")(x)
     small = keras.initializers.TruncatedNormal(stddev=0.02)
-    x = layers.EinsumDense("ntd,d->ntd", (1 + side * side, width), bias_axes="td", kernel_initializer="ones",
-                           bias_initializer=small, name="embeddings")(x)
+    x = layers.EinsumDense("ntp,pd->ntd", (1 + side * side, width), bias_axes="td", bias_initializer=small,
+                           name="embeddings")(x)
     for number in range(1, BLOCKS + 1):
         x = _block(x, width, f"block{number}")
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
@@ -79,11 +83,10 @@ def load_dinov2_weights(model: keras.Model, path: Path) -> None:
     """
     _check_config(model, path)
     tensors = read_preset(path) if path.name == PRESET_FILE else read_tensors(path, first=_TOKEN)
-    parts, embeddings = _parts(model), model.get_layer("embeddings")
-    placements = [placement for part in parts for placement in part.placements(tensors, path)]
+    parts = _parts(model)
+    placements = [*_embeddings(model.get_layer("embeddings"), tensors, path),
+                  *(placement for part in parts for placement in part.placements(tensors, path))]
     check_fit(placements, path)
-    placements += [Placement(embeddings.kernel, "scale", np.ones(embeddings.kernel.shape, "float32")),
-                   _embedded(embeddings, tensors, path)]
     _check_surplus(parts, tensors, path)
     assign_all(placements, path)
 
@@ -101,11 +104,7 @@ class _Part(NamedTuple):
     def placements(self, tensors: Tensors, path: Path) -> Iterator[Placement]:
         """Each variable with its values in Keras's layout, where their number is right."""
         for name, variable in self.names():
-            values = _tensor(tensors, name, path)
-            if values.ndim > 1:  # (out, in), (out, in, h, w)
-                values = np.moveaxis(values, (0, 1), (-1, -2))
-            if values.size == math.prod(variable.shape):
-                values = values.reshape(variable.shape)
+            values = _for_keras(_tensor(tensors, name, path), variable)
             if self.scale:
                 scale = _tensor(tensors, self.scale, path)
                 if scale.shape != values.shape[-1:]:
@@ -117,8 +116,7 @@ class _Part(NamedTuple):
 
 def _parts(model: keras.Model) -> list[_Part]:
     """All layers with weights but the embeddings."""
-    found = [_Part(model.get_layer("patches"), "embeddings.patch_embeddings.projection"),
-             _Part(model.get_layer("norm"), "layernorm")]
+    found = [_Part(model.get_layer("norm"), "layernorm")]
     for number in range(BLOCKS):
         ours, theirs = f"block{number + 1}", f"encoder.layer.{number}"
         attention = model.get_layer(f"{ours}_attention")
@@ -139,18 +137,29 @@ def _tensor(tensors: Tensors, name: str, path: Path) -> np.ndarray:
     return tensors[name]
 
 
-def _embedded(layer: keras.Layer, tensors: Tensors, path: Path) -> Placement:
-    """The bias of each place: its position embedding, and for the first the class token."""
-    token, positions = _tensor(tensors, _TOKEN, path), _tensor(tensors, _POSITIONS, path)
+def _for_keras(values: np.ndarray, variable: keras.Variable) -> np.ndarray:
+    """PyTorch's (out,), (out, in) or (out, in, h, w) with the last axis for outputs, and in the variable's
+    shape where there are as many numbers.
+    """
+    if values.ndim > 1:
+        values = np.moveaxis(values, (0, 1), (-1, -2))
+    return values.reshape(variable.shape) if values.size == math.prod(variable.shape) else values
+
+
+def _embeddings(layer: keras.Layer, tensors: Tensors, path: Path) -> list[Placement]:
+    """The kernel of all patches, and the bias of each place; the class token's patch is zeros."""
+    token, positions, bias, kernel = (_tensor(tensors, name, path) for name in _EMBEDDINGS)
     places, width = layer.bias.shape
     side = math.isqrt(max(positions.size // width - 1, 0))
-    if token.shape != (1, 1, width) or positions.shape != (1, side * side + 1, width):
-        raise MisfitError(path, f"which has tensors {_TOKEN} of shape {token.shape} and {_POSITIONS} of "
-                                f"shape {positions.shape} where (1, 1, {width}) and (1, n² + 1, {width}) "
-                                "are needed")
+    needed = {_TOKEN: (1, 1, width), _POSITIONS: (1, side * side + 1, width), _BIAS: (width,)}
+    for name, shape in needed.items():
+        if tensors[name].shape != shape:
+            raise MisfitError(path, f"which has tensor {name} of shape {tensors[name].shape} where "
+                                    f"{shape} is needed")
     grid = resampled(positions[0, 1:].reshape(side, side, width), math.isqrt(places - 1))
-    bias = np.concatenate([token[0] + positions[0, :1], grid.reshape(-1, width)])
-    return Placement(layer.bias, _POSITIONS, bias)
+    biases = np.concatenate([token[0] + positions[0, :1], bias + grid.reshape(-1, width)])
+    return [Placement(layer.kernel, _KERNEL, _for_keras(kernel, layer.kernel)),
+            Placement(layer.bias, _POSITIONS, biases)]
 
 
 def resampled(grid: np.ndarray, side: int) -> np.ndarray:
@@ -184,7 +193,7 @@ def _check_config(model: keras.Model, path: Path) -> None:
 def _check_surplus(parts: Sequence[_Part], tensors: Tensors, path: Path) -> None:
     """Refuse a deeper network of the same family, which has every tensor of this one too."""
     known = {name for part in parts for name, _ in part.names()} | {part.scale for part in parts}
-    surplus = next((name for name in tensors if name not in {*known, _TOKEN, _POSITIONS}
+    surplus = next((name for name in tensors if name not in {*known, *_EMBEDDINGS}
                     and not name.startswith(_UNUSED)), None)
     if surplus:
         raise MisfitError(path, f"which also has tensor {surplus} of shape {tensors[surplus].shape}, "

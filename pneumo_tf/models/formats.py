@@ -39,6 +39,7 @@ class Format:
         open: A file and a number of threads to the network in it.
         any_size: Whether the runtime is as quick where it isn't told before how large films are.
         settings: What the exporter is told.
+        mend: Takes out of a finished file what its exporter leaves there.
     """
 
     file: str
@@ -48,6 +49,7 @@ class Format:
     open: Callable[[Path, int], Network]
     any_size: bool = True
     settings: Callable[[], dict[str, Any]] = dict
+    mend: Callable[[Path], None] | None = None
 
 
 def check_installed(names: Collection[str]) -> None:
@@ -89,6 +91,8 @@ def write_network(model: keras.Model, path: Path, name: str, *, facts: Facts | N
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # how Keras mends tf2onnx for NumPy 2
         model.export(str(path), format=form.exporter, verbose=False, **form.settings())
+    if form.mend is not None:
+        form.mend(path)
     if facts is not None:
         form.note(path, facts)
 
@@ -113,6 +117,22 @@ def _note_onnx(path: Path, facts: Facts) -> None:
     onnx.save(model, path)
 
 
+def _onnx() -> dict[str, Any]:
+    """Teach tf2onnx the complementary error function, by which TensorFlow computes the exact GELU."""
+    from tf2onnx.handler import tf_op
+
+    class Erfc:
+        @classmethod
+        def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
+            one = graph.make_const(f"{node.name}_one", np.ones((), "float32"))
+            erf = graph.make_node("Erf", node.input, name=f"{node.name}_erf")
+            graph.remove_node(node.name)
+            graph.make_node("Sub", [one.output[0], erf.output[0]], name=node.name, outputs=node.output)
+
+    tf_op("Erfc")(Erfc)
+    return {}
+
+
 def _open_onnx(path: Path, threads: int) -> Network:
     import onnxruntime
 
@@ -125,12 +145,25 @@ def _open_onnx(path: Path, threads: int) -> Network:
     return lambda pixels: np.asarray(session.run(None, {films.name: pixels.astype(dtype, copy=False)})[0])
 
 
+def _read_openvino(path: Path) -> Any:
+    """A graph whose file may be written over."""
+    core = import_openvino().Core()
+    core.set_property({"ENABLE_MMAP": False})
+    return core.read_model(path)
+
+
+def _mend_openvino(path: Path) -> None:
+    """Leave the first output alone: every loose end of Keras's attention becomes another one."""
+    model = _read_openvino(path)
+    if loose := model.get_results()[1:]:
+        for end in loose:
+            model.remove_result(end)
+        import_openvino().serialize(model, path)
+
+
 def _note_openvino(path: Path, facts: Facts) -> None:
     """As rt_info below `FACTS`: an entry a fact, in JSON."""
-    openvino = import_openvino()
-    core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # the weights' file is written over
-    model = core.read_model(path)
+    openvino, model = import_openvino(), _read_openvino(path)
     for key, value in facts.items():
         model.set_rt_info(json.dumps(value), [FACTS, key])
     openvino.serialize(model, path)
@@ -208,8 +241,10 @@ def _litert(settings: Callable[[], dict[str, Any]] = dict) -> Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "onnx": Format("model.onnx", "onnx", ("onnx", "onnxruntime", "tf2onnx"), _note_onnx, _open_onnx),
-    "openvino": Format("model.xml", "openvino", ("openvino",), _note_openvino, _open_openvino),
+    "onnx": Format("model.onnx", "onnx", ("onnx", "onnxruntime", "tf2onnx"), _note_onnx, _open_onnx,
+                   settings=_onnx),
+    "openvino": Format("model.xml", "openvino", ("openvino",), _note_openvino, _open_openvino,
+                       mend=_mend_openvino),
     "litert": _litert(),
     "litert-float16": _litert(_float16),
     "litert-int8": _litert(_int8),

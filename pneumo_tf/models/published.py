@@ -117,13 +117,13 @@ PUBLISHED = {
     "densenet121_xrv": Published(224, 7_037_504, 2_833_137_664, 1024, WeightsFile(
         _XRV, f"https://github.com/mlmed/torchxrayvision/releases/download/v1/{_XRV}",
         "sha256:56524913dd16a906422e8d8b66a7a5c46be1d82eb7ac012d8103776f1aa68899")),
-    "dinov2_small": Published(224, 21_619_584, 6_123_561_984, 768, _hugging_face(
+    "dinov2_small": Published(224, 21_618_816, 6_123_787_776, 768, _hugging_face(
         "facebook/dinov2-small", "ed25f3a31f01632728cabb09d1542f84ab7b0056",
         "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1", "dinov2_small")),
-    "dinov2_base": Published(224, 85_706_496, 23_161_227_264, 1536, _hugging_face(
+    "dinov2_base": Published(224, 85_704_960, 23_161_678_848, 1536, _hugging_face(
         "facebook/dinov2-base", "main",
         "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841", "dinov2_base")),
-    "rad_dino": Published(518, 86_561_280, 151_573_718_016, 1536, _hugging_face(
+    "rad_dino": Published(518, 86_559_744, 151_574_169_600, 1536, _hugging_face(
         "microsoft/rad-dino", "110cbc18d5133582e320b43d53bf5c44e410c936",
         "dbfb9f54459c38773505de64a6ab7807bdcb392610fe1e697166342e43fb91ae")),
     "vgg16_dwsep": Published(224, 912_320, 3_321_049_088, 512, _VGG16, ("block1_conv1", "block1_conv2")),

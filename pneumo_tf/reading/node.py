@@ -314,6 +314,7 @@ class Node:
             OptionError: As `Receiver.listening`.
             StorageError: As `Receiver.listening`; or another node is at work in the folder.
         """
+        _refuse_open_door(host, self.peers)
         for folder in (self.films, self.folder / "answers" / self.version):
             make_folder(folder)
         with locked(self.folder / ".node.lock") as is_ours:

@@ -37,7 +37,7 @@ from pneumo_tf.training.store import digest
 if TYPE_CHECKING:
     import keras
 
-_VERSION = 2  # raised whenever the same network would give another graph
+_VERSION = 3  # raised whenever the same network would give another graph
 _PROBE, _PICTURES = "probe.npz", 4
 _SAME = 1e-5  # largest difference of a score
 

@@ -80,6 +80,6 @@ def read_reference(run: RunFolder) -> Reference | None:
         own = Sample(arrays["own_coordinates"], arrays["own_facts"])
         mirrored = facts.get("mirrored")
         return Reference(novelty, own, mirrored and Sides(arrays["sides"], float(mirrored["threshold"])))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as failure:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as failure:
         raise RunError(f"{REFERENCE} must be whole and belong to {RUN}.", received=f"{path} ({failure})",
                        remedy="Train again, or name another run with --run.") from failure

@@ -239,7 +239,7 @@ def _write_pictures(folder: Path, film: Film, changed: dict[str, Perturbation]) 
     """One small JPEG for each perturbation, and one of the film as it is."""
     shown: dict[str, Perturbation] = {"original": np.copy, **changed}
     for name, perturbation in shown.items():
-        image = Image.fromarray(perturbation(film)).convert("L")
+        image = Image.fromarray(perturbation(film))
         image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         file = BytesIO()
         image.save(file, format="JPEG", quality=80)

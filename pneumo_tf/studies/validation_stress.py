@@ -26,7 +26,7 @@ from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import BATCH, ahead
 
 _FILMS = (120, 60, 30)  # of each class: the most, and what a slow network gets
-_SECONDS = 15.0
+_SECONDS = 30.0
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 

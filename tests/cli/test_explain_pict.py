@@ -99,6 +99,8 @@ def test_a_film_of_the_last_run_is_explained_by_every_method(run: Path, phantom_
         assert numbers["verdict"] in ("shown", "unstable", "unfaithful", "constant")
         assert 0 <= numbers["deletion"] <= 1
         assert 0 < numbers["lesion_share"] < numbers["chance"] < 1
+        assert 0.1 < numbers["lungs_share"] < 0.6
+        assert numbers["mass_in_lungs"] is None or 0 <= numbers["mass_in_lungs"] <= 1
         with Image.open(run / "explanations" / name / f"{method}.png") as image:
             assert image.size == (64, 64)
     for segmentation in ("slic", "kmeans", "birch", "colour"):

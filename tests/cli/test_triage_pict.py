@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from pneumo_tf.cli import triage_pict
@@ -48,7 +52,9 @@ def test_a_folder_becomes_a_page_and_a_table(inbox: Path, options: list[str], tm
 
 @pytest.mark.parametrize(("typed", "said"), [
     (["nowhere"], "nowhere"), ([__file__], "A worklist is of a folder"),
-    ([".", "-o", "."], "elsewhere than the")])
+    ([".", "-o", "."], "elsewhere than the"), ([".", "--send", "A@b:1"], "--send belongs to a node"),
+    ([".", "--listen", "0", "--host", "0.0.0.0"], "must know whom it lets in"),
+    ([".", "--listen", "0", "--send", "nobody"], "named as TITLE@HOST:PORT")])
 def test_a_mistake_is_said_in_one_line(typed: list[str], said: str, options: list[str], inbox: Path,
                                        monkeypatch: pytest.MonkeyPatch,
                                        capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,22 +66,51 @@ def test_a_mistake_is_said_in_one_line(typed: list[str], said: str, options: lis
     assert sorted(path.name for path in inbox.iterdir())[-1] == "cut.jpeg"
 
 
-def test_the_served_page_ends_with_ctrl_c_and_leaves_the_worklist(inbox: Path, options: list[str],
-                                                                 tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/triage_pict.py"), str(inbox), *options, "-o",
-               str(tmp_path / "out"), "--serve", "0"]
+@contextmanager
+def started(inbox: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as it runs until Ctrl-C, and the first line that it says."""
+    command = [sys.executable, str(ROOT / "scripts/triage_pict.py"), str(inbox), *options]
     heeding = "import os,signal,sys; signal.signal(signal.SIGINT, signal.default_int_handler); " \
               f"os.execv(sys.executable, {command!r})"  # a shell's background job would ignore Ctrl-C
     with subprocess.Popen([sys.executable, "-c", heeding], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
-        assert address is not None
-        for _ in range(600):
-            page = urlopen(address[0]).read().decode()
-            if "4 films wait to be read" in page:
-                break
-            time.sleep(0.1)
-        assert "cut.jpeg" in page
+        yield process, process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(60)
+
+
+def until(true: Callable[[], object], seconds: float = 90) -> None:
+    last = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < last, "it took too long"
+        time.sleep(0.1)
+
+
+def test_the_served_page_ends_with_ctrl_c_and_leaves_the_worklist(inbox: Path, options: list[str],
+                                                                 tmp_path: Path) -> None:
+    with started(inbox, *options, "-o", str(tmp_path / "out"), "--serve", "0") as (_, said):
+        address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        assert address is not None
+        until(lambda: "4 films wait to be read" in urlopen(address[0]).read().decode())
+        assert "cut.jpeg" in urlopen(address[0]).read().decode()
     assert (tmp_path / "out/worklist.html").is_file()
+
+
+def test_a_film_that_comes_over_the_network_is_in_the_worklist(options: list[str], tmp_path: Path,
+                                                               dicom_film: Callable[..., bytes]) -> None:
+    pydicom, pynetdicom = pytest.importorskip("pydicom"), pytest.importorskip("pynetdicom")
+    film = pydicom.dcmread(BytesIO(
+        dicom_film(np.arange(1024, dtype=np.uint16).reshape(32, 32))))
+    node = (*options, "-o", str(tmp_path / "out"), "--listen", "0", "--watch", "0.2")
+    with started(tmp_path / "hospital", *node) as (_, said):
+        port = int(said.rstrip(".\n").rpartition(":")[2])
+        client = pynetdicom.AE()
+        client.add_requested_context(film.SOPClassUID, film.file_meta.TransferSyntaxUID)
+        sending = client.associate("127.0.0.1", port, ae_title="PNEUMO_TF")
+        assert sending.send_c_store(film).Status == 0
+        sending.release()
+        table = tmp_path / "out/worklist.csv"
+        until(lambda: table.is_file() and film.SOPInstanceUID in table.read_text())
+    answers = list((tmp_path / "hospital/answers").rglob("*.json"))
+    assert [path.stem for path in answers] == [film.SOPInstanceUID]
+    assert str(film.PatientName) not in (tmp_path / "out/worklist.html").read_text()

@@ -55,6 +55,18 @@ def test_every_method_finds_the_quarter_that_speaks_for_the_class(explainer, fil
     assert opposite[:16, :16].mean() < 0
 
 
+@pytest.mark.parametrize(("lungs", "beside"), [(np.s_[:16, :16], False), (np.s_[:16, 16:], True)])
+def test_the_share_of_a_map_in_the_lungs_is_told_with_a_caution_where_it_is_small(explainer, film, lungs,
+                                                                                  beside):
+    mask = np.zeros((32, 32), bool)
+    mask[lungs] = True
+    numbers = explainer.explain(film, "occlusion", explained=1, lungs=mask).numbers
+    assert numbers["lungs_share"] == 0.25
+    assert numbers["beside_lungs"] is beside
+    assert (numbers["mass_in_lungs"] < 0.25) is beside
+    assert "mass_in_lungs" not in explainer.explain(film, "occlusion", explained=1).numbers
+
+
 def test_lime_says_how_far_it_can_be_believed(explainer, film):
     numbers = explainer.explain(film, "lime-slic", explained=1).numbers
     assert numbers["r2"] > 0.9

@@ -68,6 +68,14 @@ def test_agreement_and_figures_stand_under_every_picture():
                      "31% inside the lesion, points there: ✓"]
 
 
+def test_a_picture_that_lies_beside_the_lungs_has_a_caution():
+    notes = [note(finding("shown", "gradcam", mass_in_lungs=mass, lungs_share=0.45, beside_lungs=mass < 0.4),
+                  language("en")).split("\n") for mass in (0.6, 0.2)]
+    assert notes[0][-1] == "60% in the lungs, which are 45% of the film"
+    assert notes[1][-2:] == ["20% in the lungs, which are 45% of the film",
+                             "caution: it looks beside the lungs"]
+
+
 def test_a_lesion_is_drawn_where_it_is_known(tmp_path, panels):
     lesion = np.zeros((20, 30), bool)
     lesion[5:15, 5:15] = True

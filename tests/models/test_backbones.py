@@ -27,10 +27,11 @@ PUBLISHED = {
     "efficientnet_lite1": (1280, 5_416_680 - 1_281_000 + 53_664),
     "efficientnet_lite2": (1280, 6_092_072 - 1_281_000 + 58_096),
     "densenet121_xrv": (1024, 7_037_504),  # its first kernel is that of three channels
-    # Four places instead of 1,369; without LayerScale, mask token and class token, with a scale of ones.
-    "dinov2_small": (768, 22_056_576 - 384 * (1_369 - 4) - 384 * (2 * 12 + 1 + 1) + 384),
-    "dinov2_base": (1536, 86_580_480 - 768 * (1_369 - 4) - 768 * (2 * 12 + 1 + 1) + 768),
-    "rad_dino": (1536, 86_580_480 - 768 * (1_369 - 4) - 768 * (2 * 12 + 1 + 1) + 768),
+    # Four places instead of 1,369. LayerScale, class token and the patches' bias went into other numbers; the
+    # mask token is left out.
+    "dinov2_small": (768, 22_056_576 - 384 * (1_369 - 4) - 384 * (2 * 12 + 3)),
+    "dinov2_base": (1536, 86_580_480 - 768 * (1_369 - 4) - 768 * (2 * 12 + 3)),
+    "rad_dino": (1536, 86_580_480 - 768 * (1_369 - 4) - 768 * (2 * 12 + 3)),
 }
 
 

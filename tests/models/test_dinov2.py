@@ -175,6 +175,10 @@ def with_places_in_no_square(tensors: Tensors, _: dict[str, Any]) -> None:
     tensors["embeddings.position_embeddings"] = np.ones((1, 12, WIDTH), "float32")
 
 
+def of_larger_patches(tensors: Tensors, _: dict[str, Any]) -> None:
+    tensors["embeddings.patch_embeddings.projection.weight"] = np.ones((WIDTH, 3, 16, 16), "float32")
+
+
 def with_no_numbers(tensors: Tensors, _: dict[str, Any]) -> None:
     tensors["embeddings.cls_token"][0, 0, 3] = np.nan
 
@@ -190,9 +194,10 @@ def with_registers(_: Tensors, config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("change", "said"), [
     (without_a_tensor, r"has no tensor encoder\.layer\.7\.mlp\.fc2\.bias"),
     (of_a_deeper_network, r"also has tensor encoder\.layer\.12\.norm1\.weight of shape \(128,\), for which"),
-    (of_a_wider_network, r"projection\.weight of shape \(14, 14, 3, 192\) where \(14, 14, 3, 128\) is"),
+    (of_a_wider_network, r"embeddings\.cls_token of shape \(1, 1, 192\) where \(1, 1, 128\) is needed"),
     (of_another_layer_scale, r"layer_scale2\.lambda1 of shape \(1,\) where \(128,\) is needed"),
-    (with_places_in_no_square, r"position_embeddings of shape \(1, 12, 128\) where .*\(1, n² \+ 1, 128\)"),
+    (with_places_in_no_square, r"position_embeddings of shape \(1, 12, 128\) where \(1, 10, 128\) is needed"),
+    (of_larger_patches, r"projection\.weight of shape \(16, 16, 3, 128\) where \(588, 128\) is needed"),
     (with_no_numbers, "whose values are not finite"),
     (of_other_heads, r"whose config\.json says num_attention_heads 4 where 2 is needed"),
     (with_registers, r"whose config\.json says model_type dinov2_with_registers where dinov2 is needed"),

@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models import formats
+from pneumo_tf.models import dinov2, formats
 from pneumo_tf.models.film_input import taking_films
 from pneumo_tf.models.formats import FORMATS, open_network, write_network
 
@@ -67,6 +67,21 @@ def test_every_format_gives_the_scores_of_keras(name: str, network: keras.Model,
     found = np.concatenate([opened(film[None]) for film in films])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=TOLERANCES.get(name, 1e-6))
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "litert"])
+def test_a_transformer_leaves_keras_with_one_output_too(
+        name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dinov2, "BLOCKS", 2)
+    inputs = keras.Input((28, 28, 3), name="films")
+    places = dinov2.build_dinov2(layers.Rescaling(1 / 64, -2)(inputs), width=64)
+    network = keras.Model(inputs, layers.GlobalAveragePooling2D()(places))
+    write_network(network, tmp_path / FORMATS[name].file, name)
+    films = np.random.default_rng(2).integers(0, 256, (1, 28, 28, 3)).astype("float32")
+    found = open_network(tmp_path / FORMATS[name].file, name)(films)
+    np.testing.assert_allclose(found, np.asarray(network(films)), atol=1e-4)
+    if name == "openvino":
+        assert len(formats._openvino().Core().read_model(tmp_path / "model.xml").outputs) == 1
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.any_size])

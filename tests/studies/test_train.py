@@ -22,17 +22,20 @@ from pneumo_tf.data.splits import leaked_patients
 from pneumo_tf.errors import FilmError, LabelError, OptionError, PneumoError, WeightsError
 from pneumo_tf.explain.network import imagenet_network
 from pneumo_tf.models import published
+from pneumo_tf.models.classifier import with_features
 from pneumo_tf.models.published import PUBLISHED
-from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.runs.predictor import load_network
+from pneumo_tf.runs.reference import read_reference
 from pneumo_tf.studies import train
 from pneumo_tf.studies.plan import settle
 from pneumo_tf.studies.train import StudyOptions, read_cohort, run_study
 from pneumo_tf.training import linear_head
 from pneumo_tf.training.machine import pin_numbers
+from pneumo_tf.training.pixels import load_film
 
 RUN_FILES = {"run.json", "history.csv", "split.csv", "predictions.csv", "metrics.json", "report.html",
-             "model.json", "modelo.h5", "modelo.keras", "model_card.md"}
+             "model.json", "modelo.h5", "modelo.keras", "model_card.md", "reference.npz"}
 
 
 def _options(films: Path, labels: Path, output: Path) -> StudyOptions:
@@ -158,6 +161,34 @@ def test_what_cannot_be_made_of_scores_is_said_before_any_film_is_read(mistake: 
     with pytest.raises(OptionError, match=r"best|magic|1\.5"):
         run_study(replace(nowhere, **mistake))
     assert not (tmp_path / "model").exists()
+
+
+def test_what_later_films_are_held_against_is_kept_with_how_often_it_is_wrong(finished_run: Path) -> None:
+    known = json.loads((finished_run / "run.json").read_text())["reference"]
+    assert known["grey"] is True
+    assert known["lungs"] == {"found": known["lungs"]["of"], "of": known["lungs"]["of"]}
+    novelty, cohort = known["novelty"], Cohort.read_csv(finished_run / "split.csv")
+    for split in ("validation", "test"):
+        assert novelty[split]["of"] == len(cohort.subset(split))
+        assert novelty[split]["low"] <= novelty[split]["value"] <= novelty[split]["high"]
+    assert novelty["validation"]["count"] == 0  # of so few films none may lie beyond
+    reference = read_reference(read_run(finished_run))
+    assert reference is not None
+    assert reference.novelty.threshold == novelty["threshold"]
+    assert len(reference.novelty.films) == len(cohort.subset("train"))
+    assert len(reference.own.coordinates) == len(cohort.subset("validation"))
+
+
+def test_the_features_of_a_loaded_run_give_the_distances_of_its_training(finished_run: Path,
+                                                                         prepared_films: Path) -> None:
+    run = read_run(finished_run)
+    reference, model = read_reference(run), with_features(load_network(run))
+    assert reference is not None
+    films = [film for film in run.cohort if film.split == "test"]
+    pixels = np.stack([load_film(prepared_films / film.file, 48) for film in films])
+    distances = reference.novelty.distances(model.predict(pixels, verbose=0)[:, 2:])
+    refused = int((distances > reference.novelty.threshold).sum())
+    assert refused == run.facts["reference"]["novelty"]["test"]["count"]
 
 
 def test_the_record_tells_how_to_repeat_the_run(finished_run: Path) -> None:

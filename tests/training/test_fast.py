@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.models.backbones import BACKBONES, Backbone
+from pneumo_tf.models.classifier import with_features
 from pneumo_tf.models.weights.pretrained import Weights
 from pneumo_tf.training import fast, trunk
 from pneumo_tf.training.fast import Ensemble, Fast
@@ -207,6 +208,19 @@ def test_it_is_one_flat_graph_that_gives_these_scores_after_a_round_trip(task: T
     assert not any(isinstance(layer, keras.Model) for layer in again.layers)
     films = task.pixels.batch(range(20))
     np.testing.assert_allclose(again.predict(films, verbose=0), result.scores, atol=1e-5)
+
+
+def test_its_features_are_those_of_its_members_side_by_side_where_all_have_several_depths(
+        task: Task, result: Trained, small_backbone: Backbone) -> None:
+    assert result.features is None  # one member pools a single depth
+    other = Member(replace(small_backbone, name="other", views=1), Weights(None, "random", ""))
+    both = replace(task, members=(task.members[0], other))
+    trained = Ensemble().train(both)
+    rows = both.reference_rows()
+    assert trained.features is not None
+    found = with_features(trained.model).predict(both.pixels.batch(rows), verbose=0)[:, 2:]
+    np.testing.assert_allclose(trained.features, found, atol=1e-4)
+    assert found.shape[1] == 2 * (8 + 16)
 
 
 def test_its_history_names_the_member_of_each_row(result: Trained) -> None:

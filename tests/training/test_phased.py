@@ -13,7 +13,7 @@ import pytest
 from pneumo_tf.cohort import Cohort
 from pneumo_tf.errors import OptionError
 from pneumo_tf.models.backbones import Backbone
-from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups
+from pneumo_tf.models.classifier import attach_head, build_backbone, depth_groups, with_features
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import tutorial_head
 from pneumo_tf.models.weights.pretrained import Weights
@@ -62,6 +62,18 @@ def test_every_film_is_scored_as_the_model_predicts(one_more_epoch: Task, result
     films = one_more_epoch.pixels.batch(range(len(one_more_epoch.cohort)))
     np.testing.assert_allclose(result.scores, result.model.predict(films, verbose=0), atol=1e-4)
     np.testing.assert_allclose(result.scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_features_of_the_reference_films_come_out_of_the_same_pass(one_more_epoch: Task,
+                                                                       result: Trained) -> None:
+    rows = one_more_epoch.reference_rows()
+    assert [one_more_epoch.cohort.radiographs[row].split for row in rows] == \
+        ["train"] * 12 + ["validation"] * 4 + ["test"] * 4
+    both = with_features(result.model).predict(one_more_epoch.pixels.batch(rows), verbose=0)
+    assert result.features is not None
+    np.testing.assert_allclose(result.features, both[:, 2:], atol=1e-3, rtol=1e-3)
+    assert result.score is not None
+    np.testing.assert_allclose(result.score(one_more_epoch.pixels.batch(rows)), both[:, :2], atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_scores_whatever_the_threads(task_of: TaskOf, result: Trained) -> None:

@@ -23,6 +23,7 @@ from pneumo_tf.training.trunk import (
     BATCH,
     film_activations,
     film_outputs,
+    scores_and_features,
     view_activations,
 )
 from pneumo_tf.training.views import FILMS, Augmentation, apply_view, sample_view, view_rng
@@ -51,6 +52,14 @@ def views(engine: Engine, pixels: Pixels, rows: list[int], *, count: int = 3, se
           workers: int = 1, cache: Cache | None = None, augmentation: Augmentation = FILMS) -> np.ndarray:
     return view_activations(engine, pixels, np.array(rows), views=count, augmentation=augmentation, seed=seed,
                             workers=workers, cache=cache).gather(rows)
+
+
+def test_scores_of_all_films_and_features_of_some_are_parts_of_one_output(describing: Engine,
+                                                                          many_films: Pixels) -> None:
+    expected, rows = film_outputs(describing, many_films, description="Films"), np.array([40, 3, MANY - 1])
+    scores, features = scores_and_features(describing, many_films, classes=5, rows=rows)
+    np.testing.assert_allclose(scores, expected[:, :5], atol=1e-6)
+    np.testing.assert_allclose(features, expected[rows, 5:], atol=1e-6)
 
 
 def test_every_film_gets_what_the_network_predicts_for_it(

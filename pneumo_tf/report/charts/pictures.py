@@ -55,15 +55,15 @@ def large_pictures(run: RunFolder, names: Iterable[str]) -> dict[str, str | None
     return {name: large_picture(path) if path else None for name, path in _paths(run, names).items()}
 
 
-def large_picture(path: Path, *, mode: str = "L") -> str | None:
+def large_picture(path: Path) -> str | None:
     """A film or its overlay, large enough to be read, as a data URI; None where it is gone or unreadable."""
-    pictures = (_small(path, (side, side), mode=mode, quality=72) for side in _LARGE_SIDES)
+    pictures = (_small(path, (side, side), quality=72) for side in _LARGE_SIDES)
     return next((picture for picture in pictures if len(picture or "") <= _LARGE_CHARACTERS), None)
 
 
 def panel_picture(path: Path) -> str | None:
     """A panel of explanations, made smaller, as a data URI; None where it is gone."""
-    return _small(path, (_PANEL_WIDTH, 2 * _PANEL_WIDTH), mode="RGB", quality=72)
+    return _small(path, (_PANEL_WIDTH, 2 * _PANEL_WIDTH), quality=72)
 
 
 def stored_picture(path: Path) -> str | None:
@@ -85,9 +85,9 @@ def _paths(run: RunFolder, names: Iterable[str]) -> dict[str, Path | None]:
     return {name: found.get(name) for name in wanted}
 
 
-def _small(path: Path, size: tuple[int, int], *, mode: str = "L", quality: int = 78) -> str | None:
+def _small(path: Path, size: tuple[int, int], *, quality: int = 78) -> str | None:
     try:
-        return _data_uri(thumbnail(path, size, mode=mode, quality=quality))
+        return _data_uri(thumbnail(path, size, quality=quality))
     except FilmError:
         return None  # the page shows a placeholder: one broken film mustn't cost the report
 

@@ -57,7 +57,7 @@ def _overlays(run: RunFolder, films: Sequence[Captioned], words: Language) -> di
         if record["name"] not in wanted or not shown:
             continue
         path = (run.path / EXPLANATIONS / record["panel"]).with_name(f"{shown[0]}.png")
-        if picture := large_picture(path, mode="RGB"):
+        if picture := large_picture(path):
             found[record["name"]] = (picture, words.say("explain.overlay", label=record["explained"],
                                                         method=words.named("explain.method", shown[0])))
     return found
@@ -80,11 +80,10 @@ def _beside(record: dict[str, Any], words: Language) -> str:
 
 
 def _rows(record: dict[str, Any], words: Language) -> list[dict[str, str]]:
-    columns = {"r2": "r2", "halves": "halves_spearman", "deletion": "deletion", "insertion": "insertion"}
+    columns = {"r2": "r2", "halves": "halves_spearman", "deletion": "deletion", "insertion": "insertion",
+               "lungs": "mass_in_lungs"}
     return [{"method": words.named("explain.method", method),
              "verdict": words.named("explain.verdict", numbers["verdict"]),
-             "lungs": "–" if numbers.get("mass_in_lungs") is None
-             else words.percent(numbers["mass_in_lungs"], 0),
              **{column: "–" if numbers.get(key) is None else words.number(numbers[key], 2)
                 for column, key in columns.items()}}
             for method, numbers in record["methods"].items()]

@@ -54,6 +54,21 @@ def test_each_film_has_its_panel_its_sentence_and_its_verdicts(finished_run, lan
     assert "NORMAL" in section
 
 
+@pytest.mark.parametrize(("lang", "share", "caution"), [
+    ("en", ">0.21<", "Caution: less of Grad-CAM lies in the lungs"),
+    ("es", ">0,21<", "Cuidado: de Grad-CAM cae menos en los pulmones")])
+def test_where_the_network_looks_beside_the_lungs_the_page_says_so(finished_run, lang, share, caution):
+    add_explanations(finished_run, 1)
+    record = finished_run / "explanations/explanations.json"
+    films = json.loads(record.read_text())["films"]
+    assert caution not in page_of(finished_run, lang)
+    films[0]["methods"]["gradcam"] |= {"mass_in_lungs": 0.21, "lungs_share": 0.4, "beside_lungs": True}
+    record.write_text(json.dumps({"films": films}))
+    page = page_of(finished_run, lang)
+    assert share in page
+    assert caution in page
+
+
 def test_pictures_are_made_small_enough(finished_run):
     add_explanations(finished_run, 1, side=900)
     picture = re.search(r'class="panel"><img src="data:image/jpeg;base64,([^"]+)', page_of(finished_run))
