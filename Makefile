@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench wheelhouse lock clean
+.PHONY: demo test lint bench trust wheelhouse lock clean
 
 # Without a network: `make wheelhouse` on a machine of the same kind, then `make demo OFFLINE=wheelhouse` here.
 # It and `make demo LOCKED=1` install the packages of locks/demo.txt and no others, by their hashes.
@@ -25,6 +25,11 @@ lint: $(VENV)/.test
 BENCH ?=
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/run_all.py $(BENCH)
+
+# Kills of every command, as benchmarks/reliability.md has them; a night for 2,000.
+KILLS ?= 300
+trust: $(VENV)/.test
+	$(BIN)/python benchmarks/reliability/kills.py --kills $(KILLS)
 
 wheelhouse:
 	$(PYTHON) -m pip download --require-hashes -r locks/demo.txt --dest $@

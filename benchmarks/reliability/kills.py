@@ -49,7 +49,7 @@ class Scenario:
 
     Attributes:
         command: Name and options, typed in a folder with phantoms, prepared films, labels and a finished run.
-        absent: What of that folder isn't there yet.
+        absent: What of that folder isn't there yet; what takes away films or labels needs no run.
         resumes: Whether a training that left epochs goes on with --resume.
     """
 
@@ -217,19 +217,18 @@ def import_the_slow() -> None:
         import_module(name)
 
 
-def make_ready(place: Path) -> Path:
-    """A folder with phantoms, prepared films, labels, a finished run and a cache."""
+def make_ready(place: Path, *, with_run: bool) -> Path:
+    """A folder with phantoms, prepared films and labels; a finished run and a cache where they are needed."""
     from pneumo_tf.phantoms.write import write_phantoms
 
     folder = place / "ready"
     folder.mkdir(parents=True)
     write_phantoms(folder / "films", films=48, patients=36, seed=7)
-    for scenario in ("prepare", "labels", "train fast"):
-        command = SCENARIOS[scenario].command
-        command = (*command, "--workers", "1") if scenario == "prepare" else command
-        if finish(command, folder):
+    for scenario in ("prepare", "labels", *(["train fast"] if with_run else [])):
+        if finish(SCENARIOS[scenario].command, folder):
             raise SystemExit((place / "said.txt").read_text())
-    next((folder / "model/runs").glob("2*")).rename(folder / RUN)
+    for run in folder.glob("model/runs/2*"):
+        run.rename(folder / RUN)
     return folder
 
 
@@ -283,9 +282,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--place", type=Path, help="a folder to work in (default: a temporary one)")
     typed = parser.parse_args()
-    import_the_slow()
+    with_run = not all(SCENARIOS[name].absent for name in typed.only)
+    if with_run:
+        import_the_slow()
     place = (typed.place or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
-    chance, ready = random.Random(typed.seed), make_ready(place)
+    chance, ready = random.Random(typed.seed), make_ready(place, with_run=with_run)
     print("| command | undisturbed | kills | started again | broken, lost or different | left-over bytes |\n"
           "|---|---|---|---|---|---|")
     total: Counter[str] = Counter()

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_tf.cli import command, options
+from pneumo_tf.errors import OptionError
+from pneumo_tf.places import find_existing
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
+_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume")  # what a repeated run doesn't repeat
 _EPILOG = ("The split is made by patient. More than two classes in the labels simply work. Each run keeps a "
            "folder of its own in model/runs/.")
 
@@ -20,6 +23,9 @@ def build_parser() -> command.Parser:
     parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG)
     options.add_study(parser, writes="the run, the model and the report")
     options.add_minutes(parser)
+    parser.add_argument("--from", dest="origin", metavar="RUN.JSON", default=argparse.SUPPRESS,
+                        help="repeat the run of that record with its own films, labels and options; what is "
+                        "typed beside it takes their place")
     parser.add_argument("--resume", action="store_true",
                         help="go on with the same command's run that was stopped")
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
@@ -40,12 +46,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train; what to do next."""
+    if "origin" in typed:
+        typed = _repeated(typed)
     options.start_study(typed)
     from pneumo_tf.studies.train import run_study
 
     run = run_study(options.study_of(typed))
     _show(run)
     return command.line("evaluate_model", "--run", run)
+
+
+def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
+    """The options of the run that a record is of, with those that are typed in their place.
+
+    Where it writes is no part of it, and what the machine's pace decided then is decided.
+
+    Raises:
+        OptionError: The record isn't one of this command, or its labels have changed since.
+    """
+    record = find_existing(typed.origin, what="record", error=OptionError,
+                           remedy="Name the run.json in a run's folder.")
+    try:
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        typed_then = [str(word) for word in facts["command"][2:] if word != "--resume"]
+        data, pace = facts["data"], facts.get("pace") or {}
+        settled = ["--path", data["films"], "--labels", data["labels"], "--recipe", facts["recipe"],
+                   "--backbone", facts["backbone"], "--engine", facts["engine"],
+                   *(["--epochs", str(pace["epochs"])] if pace.get("epochs") else [])]
+        hashed = str(data["labels_sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        raise OptionError("A run is repeated from the record that it left.",
+                          received=f"{record} ({type(failure).__name__}: {failure})",
+                          remedy="Name the run.json in a run's folder.") from failure
+    arguments = [*typed_then, *settled, *typed.command[2:]]
+    again = build_parser().parse_args(arguments)
+    for name in _OF_THE_MOMENT:
+        vars(again).pop(name, None)
+        vars(again).update({name: vars(typed)[name]} if name in typed else {})
+    again.command = (*typed.command[:2], *arguments)
+    from pneumo_tf.cohort import table_sha256
+
+    if again.labels == data["labels"] and table_sha256(Path(again.labels)) != hashed:
+        raise OptionError("A run is repeated with the labels that it had.",
+                          received=f"{again.labels}, which has changed since",
+                          remedy="Restore that table, or name this one with --labels to train on it.")
+    return again
 
 
 def _show(run: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,6 +118,42 @@ def _one_patient(project: Path) -> list[str]:
     patients = ["IM-1" if film.label == "NORMAL" else film.patient for film in cohort]
     cohort.with_column("patient", patients).write_csv(project / "labels/labels.csv")
     return []
+
+
+def _only_run(output: Path) -> Path:
+    run, = (output / "runs").iterdir()
+    return run
+
+
+def test_a_run_is_repeated_from_its_record(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the machine's choices, in another folder, to the same numbers; and not with other labels."""
+    typed = ["-e", "3", "--seed", "5", "--threads", "1", "--test-fraction", "0.4", *SMALL]
+    assert main([*typed, "-o", "first"]) == 0
+    first = _only_run(project / "first")
+    assert main(["--from", str(first / "run.json"), "-o", "again"]) == 0
+    again = _only_run(project / "again")
+    for name in ("split.csv", "predictions.csv"):
+        assert (again / name).read_bytes() == (first / name).read_bytes()
+    with zipfile.ZipFile(first / "modelo.keras") as one, zipfile.ZipFile(again / "modelo.keras") as other:
+        assert np.array_equal(*(h5py.File(BytesIO(file.read("model.weights.h5")))["layers/dense/vars/0"][:]
+                                for file in (one, other)))
+    record = str(again.relative_to(project) / "run.json")
+    with (project / "labels/labels.csv").open("a") as labels:
+        labels.write("\n")
+    capsys.readouterr()
+    assert main(["--from", record, "-o", "third"]) == 2
+    assert "has changed since" in capsys.readouterr().err
+    assert not (project / "third").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"command": ["python", "x.py", "-e"], "data": {}}'])
+def test_what_is_no_record_repeats_nothing(
+        content: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "run.json").write_text(content)
+    assert main(["--from", "run.json"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "repeated from the record" in said
 
 
 def _label_without_film(project: Path) -> list[str]:

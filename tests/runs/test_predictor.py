@@ -20,13 +20,15 @@ from pneumo_tf.data.preparation.record import MANIFEST, read_prepared
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.calibration.calibrators import Line, Platt, Temperature
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.runs.folder import RunError, RunFolder
+from pneumo_tf.runs import predictor as predictor_module
+from pneumo_tf.runs.folder import RunError, RunFolder, read_run
 from pneumo_tf.runs.predictor import (
     BATCH,
     FilmReader,
     Predictor,
     decide,
     load_network,
+    predictor_of,
 )
 from pneumo_tf.training.pixels import load_film
 
@@ -185,3 +187,17 @@ def test_a_calibrator_of_any_kind_serves() -> None:
     other = Predictor(made.classes, made.positive, made.threshold, line, made.read, made.engine)
     assert other.probabilities(np.array([[0.5, 0.5]]))[0, 1] == pytest.approx(1 / (1 + np.exp(-1.0)))
     assert json.dumps(line.to_json())
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (7, 3), (64, 2)])
+def test_a_films_score_depends_on_no_other_film_no_batch_and_no_worker(
+        small_run: Path, batch: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In reverse order, in batches of another size and read by more threads it is that of predictions.csv."""
+    run = read_run(small_run / "runs/small")
+    table = run.predictions.set_index("id")
+    films = list(run.cohort)[::-1]
+    monkeypatch.setattr(predictor_module, "BATCH", batch)
+    reading = replace(predictor_of(run, threads=1), workers=workers)
+    scores = reading.scores([run.films_folder / film.file for film in films])
+    expected = table.loc[[film.id for film in films], [f"p_{name}" for name in run.classes]].to_numpy()
+    assert np.abs(scores - expected).max() < 1e-6
