@@ -41,7 +41,7 @@ from pneumo_tf.places import PREPARED_FOLDER
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.block import block
 from pneumo_tf.reading.incoming import find_given, opened
-from pneumo_tf.reading.predict import Reader, learnt_films
+from pneumo_tf.reading.predict import reader_of
 from pneumo_tf.report.charts import results
 from pneumo_tf.report.charts.curves import epoch_curve
 from pneumo_tf.report.charts.drawing import make_legible, style
@@ -242,8 +242,7 @@ class Run:
         Raises:
             FilmError: There is no such file.
         """
-        reader = Reader(predictor=predictor_of(self.folder), words=self.words,
-                        learnt=learnt_films(self.folder))
+        reader = reader_of(self.folder, predictor_of(self.folder), self.words)
         with opened(find_given([str(film)])) as films:
             answer = next(reader.answers(films))
         return Prediction(answer, block(answer, self.folder, reader))

@@ -106,17 +106,14 @@ def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) 
 
 def reader_of(typed: argparse.Namespace, run: RunFolder, engine: str) -> Reader:
     """What reads films for the options, `views` and `lang` among them."""
-    from pneumo_tf.reading.predict import Reader, learnt_films
-    from pneumo_tf.reading.refusal import judge_of
+    from pneumo_tf.reading import predict
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.predictor import predictor_of
 
     predictor = predictor_of(run, engine=engine, threads=getattr(typed, "threads", None),
                              at=getattr(typed, "at", ""))
-    words = language(typed.lang)
-    judge = judge_of(run, words=words, size=predictor.read.size)
-    return Reader(predictor=predictor, words=words, views=typed.views, learnt=learnt_films(run),
-                  look=judge.look, judge=judge.judge, puts_right=typed.put_right)
+    return predict.reader_of(run, predictor, language(typed.lang), views=typed.views,
+                             puts_right=typed.put_right)
 
 
 def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,

@@ -19,7 +19,7 @@ from pneumo_tf.data.images import read_film, refuse_blank
 from pneumo_tf.errors import FilmError
 from pneumo_tf.reading.answer import UNREADABLE, Answer
 from pneumo_tf.reading.incoming import Incoming, why_unread
-from pneumo_tf.reading.refusal import Verdict, put_right
+from pneumo_tf.reading.refusal import Verdict, judge_of, put_right
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.predictor import BATCH, Film, Outputs, Predictor
@@ -143,6 +143,18 @@ class Reader:
 
 def _joined(*reasons: str) -> str:
     return "; ".join(reason for reason in reasons if reason)
+
+
+def reader_of(run: RunFolder, predictor: Predictor, words: Language, *, views: int = 1,
+              puts_right: bool = False) -> Reader:
+    """What reads new films with a run's predictor, and refuses what the run can't judge.
+
+    Raises:
+        RunError: What the run keeps of its own films is damaged.
+    """
+    judge = judge_of(run, words=words, size=predictor.read.size)
+    return Reader(predictor=predictor, words=words, views=views, learnt=learnt_films(run), look=judge.look,
+                  judge=judge.judge, puts_right=puts_right)
 
 
 def learnt_films(run: RunFolder) -> frozenset[str]:
