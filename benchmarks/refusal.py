@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +64,9 @@ _DRAWN = 60  # phantoms of each kind of film
 
 
 class Seen(NamedTuple):
-    """Pictures of one kind, with what the network is given of them and gives."""
+    """Of pictures of one kind: the codes that each is refused by as it came in, and what the network met."""
 
-    pictures: Pictures
+    looks: list[str]
     pixels: np.ndarray
     scores: np.ndarray
     features: np.ndarray
@@ -77,6 +77,7 @@ class Bench:
     """A run with its own films, and what is made of others."""
 
     run: RunFolder
+    judge: Judge
     model: keras.Model
     films: Path
     threads: int
@@ -118,13 +119,16 @@ class Bench:
         outputs = np.concatenate([self.engine(pixels[start : start + 32])
                                   for start in range(0, len(pixels), 32)])
         classes = len(self.run.classes)
-        return Seen(pictures, pixels, outputs[:, :classes], outputs[:, classes:])
+        looks = [self.judge.look(picture).refusal for picture in pictures]
+        return Seen(looks, pixels, outputs[:, :classes], outputs[:, classes:])
 
 
 def with_reference(run: Path, copy: Path, films: Path, threads: int) -> Bench:
     """The run, or a copy of it to which is added what a training would keep of its films."""
     found = read_run(run)
-    bench = Bench(found, load_network(found), films, threads)
+    model = load_network(found)
+    judge = partial(judge_of, words=language("en"), size=int(model.input_shape[1]))
+    bench = Bench(found, judge(found), model, films, threads)
     if found.facts.get("reference"):
         return bench
     shutil.copytree(run, copy)
@@ -134,7 +138,8 @@ def with_reference(run: Path, copy: Path, films: Path, threads: int) -> Bench:
     write_reference(copy, reference)
     write_json(copy / RUN, {**found.facts, "reference": facts})
     print(json.dumps({name: facts[name] for name in ("novelty", "mirrored")}, indent=1))
-    return replace(bench, run=read_run(copy))
+    known = read_run(copy)
+    return replace(bench, run=known, judge=judge(known))
 
 
 def read_all(source: Path, names: Sequence[str] = ()) -> Pictures:
@@ -233,16 +238,15 @@ def sets(bench: Bench, arguments: argparse.Namespace) -> Iterator[tuple[str, Pic
     yield from drawn().items()
 
 
-def table_of_codes(bench: Bench, judge: Judge, found: Mapping[str, Seen]) -> None:
+def table_of_codes(bench: Bench, found: Mapping[str, Seen]) -> None:
     """For each set the share that each code refuses, and of what is let through how it is called."""
     columns = [code for code in REFUSALS if code != "unreadable"]
     print(f"\n| pictures | n | {' | '.join(columns)} | answered | of these called {bench.run.positive} | "
           f"said to be mirrored | unlike, asked alone |\n|---|{'---:|' * (len(columns) + 5)}")
     positive = bench.run.classes.index(bench.run.positive)
-    for name, (pictures, pixels, scores, features) in found.items():
-        looks = [judge.look(picture) for picture in pictures]
-        judged = [judge.judge(film, vector) for film, vector in zip(pixels, features, strict=True)]
-        codes = [first.refusal or second.refusal for first, second in zip(looks, judged, strict=True)]
+    for name, (looks, pixels, scores, features) in found.items():
+        judged = [bench.judge.judge(film, vector) for film, vector in zip(pixels, features, strict=True)]
+        codes = [look or verdict.refusal for look, verdict in zip(looks, judged, strict=True)]
         passed = np.array([not code for code in codes])
         called = decide(scores, positive=positive, threshold=bench.run.threshold) == positive
         said = Counter(codes)
@@ -287,18 +291,17 @@ def table_of_distances(bench: Bench, found: Mapping[str, Seen]) -> None:
         print(f"| {name} | {' | '.join(f'{100 * shares[name]:.1f}' for shares in columns.values())} |")
 
 
-def table_of_batches(bench: Bench, judge: Judge, found: Mapping[str, Seen],
-                     repeats: int = 40) -> None:
+def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40) -> None:
     """How often batches of 10 and of 40 are said to differ from the run's validation films."""
-    assert judge.reference is not None
-    space, own = judge.reference.novelty.space, judge.reference.own
+    assert bench.judge.reference is not None
+    space, own = bench.judge.reference.novelty.space, bench.judge.reference.own
     rng = np.random.default_rng(0)
     test = bench.rows("test")
     likes = {"test films of the run": (bench.own[test], [
         film_facts(bench.task.pixels.film(row), in_frame=False)
         for row in bench.task.reference_rows()[test][:400]])}
     others = {name: (features, [film_facts(film, in_frame=False) for film in pixels])
-              for name, (pictures, pixels, _, features) in found.items() if len(pictures) >= 40}
+              for name, (_, pixels, _, features) in found.items() if len(pixels) >= 40}
     print("\n| batch | differs, of 10 | area | differs, of 40 | area | facts named, of 40 |"
           "\n|---|---:|---:|---:|---:|---|")
     for name, (features, facts) in {**likes, **others}.items():
@@ -333,14 +336,13 @@ def main() -> None:
     films = arguments.films or Path(read_run(arguments.run).facts["data"]["films"])
     with tempfile.TemporaryDirectory() as temporary:
         bench = with_reference(arguments.run, Path(temporary) / arguments.run.name, films, arguments.threads)
-        judge = judge_of(bench.run, words=language("en"), size=bench.size)
         print(f"{describe_machine()}\n$ {command()}", flush=True)
         test = [read_film_file(films / film.file) for film in bench.run.cohort if film.split == "test"]
         found = {"test films, as prepared": bench.seen(test, ready=True)}
         found |= {name: bench.seen(pictures) for name, pictures in sets(bench, arguments)}
-        table_of_codes(bench, judge, found)
+        table_of_codes(bench, found)
         table_of_distances(bench, found)
-        table_of_batches(bench, judge, found)
+        table_of_batches(bench, found)
 
 
 if __name__ == "__main__":
