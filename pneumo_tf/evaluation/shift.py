@@ -22,7 +22,7 @@ FACTS = ("megapixels", "aspect", "brightness", "contrast", "border", "sharpness"
          "lungs_height")
 _FOLDS, _REPEATS = 5, 4
 # The films that are told apart have taught the classifier, each in other folds: the area of like films swings
-# by 1.3 times as much as between films that had no part in it (benchmarks/refusal.md).
+# by 1.3 times as much as between films that had no part in it (benchmarks/refusal.py).
 _WORTH = 0.6  # of a film for the interval
 _KNOWN = 0.5  # share of the films of either side that must have a fact
 _SURE = 0.05  # probability that any fact is said to differ where none does

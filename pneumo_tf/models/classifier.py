@@ -67,7 +67,7 @@ def with_features(model: keras.Model) -> keras.Model:
     classifier's own.
 
     The last map alone wouldn't do: what a fine-tuned network has no use for it forgets on the way, and a leg
-    or a photograph ends beside a chest (benchmarks/refusal.md).
+    or a photograph ends beside a chest (benchmarks/refusal.py).
     """
     scores = model.outputs[0]
     features = [vector for head in _head_inputs(scores) for vector in _several_depths(head)]

@@ -34,6 +34,7 @@ EXTRAS = {  # of pyproject.toml, and what each is for
     "dicom": "films in DICOM",
     "vit": "--weights keras-hub",
     "notebook": "the notebooks",
+    "completion": "completion.py",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox", "msedge",
             "safari")

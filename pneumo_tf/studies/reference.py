@@ -57,8 +57,10 @@ def fit_reference(task: Task, trained: Trained, *, cropped: bool) -> tuple[Refer
         return {split: proportion(hits[splits == split], patients[splits == split], why="no_films")
                 for split in ("validation", "test")}
 
-    facts: dict[str, Any] = {"grey": task.pixels.store.shape[-1] == 1, "lungs": _lungs(task, rows[train]),
-                             "novelty": None, "mirrored": None}
+    facts: dict[str, Any] = {"grey": task.pixels.store.shape[-1] == 1, "novelty": None, "mirrored": None}
+    lungs = {"lungs": _lungs(task, rows[train])}
+    if shows_lungs({"reference": lungs}):  # films of another organ have nothing to do with them
+        facts |= lungs
     features = _features(task, trained, rows)
     novelty = fit_novelty(features[train], task.labels[rows[train]], features[validation])
     if novelty is None:

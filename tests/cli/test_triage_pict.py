@@ -94,7 +94,8 @@ def until(true: Callable[[], object], seconds: float = 90) -> None:
 
 def test_the_served_page_ends_with_ctrl_c_and_leaves_the_worklist(inbox: Path, options: list[str],
                                                                  tmp_path: Path) -> None:
-    with started(inbox, *options, "-o", str(tmp_path / "out"), "--serve", "0") as (_, said):
+    served = ("-o", str(tmp_path / "out"), "--serve", "0", "--lang", "en")
+    with started(inbox, *options, *served) as (_, said):
         address = re.search(r"http://127\.0\.0\.1:\d+/", said)
         assert address is not None
         until(lambda: "4 films wait to be read" in urlopen(address[0]).read().decode())
