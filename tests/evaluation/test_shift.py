@@ -106,7 +106,8 @@ def test_the_cost_is_that_of_the_dearest_perturbation_that_is_like_the_differenc
 
 def test_what_the_preparation_takes_away_costs_nothing() -> None:
     wider = sample(60, 11, moved=3, lungs_width=20, contrast=20)
-    costs = [difference(sample(200, 10), wider, stress=STRESS, removed=removed).cost for removed in ((), FRAMING)]
+    costs = [difference(sample(200, 10), wider, stress=STRESS, removed=removed).cost
+             for removed in ((), FRAMING)]
     assert [cost and cost.perturbation for cost in costs] == ["zoom_1.4", "more_contrast"]
 
 
