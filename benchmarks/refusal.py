@@ -42,11 +42,11 @@ from pneumo_tf.reading.refusal import REFUSALS, Judge, judge_of
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import RUN, RunFolder, read_run
 from pneumo_tf.runs.predictor import decide, film_reader, load_network
-from pneumo_tf.runs.reference import is_cropped, write_reference
+from pneumo_tf.runs.reference import write_reference
 from pneumo_tf.storage import write_json
 from pneumo_tf.studies.reference import fit_reference
 from pneumo_tf.training.engine import Engine, build_engine
-from pneumo_tf.training.pixels import decode_cohort, resized
+from pneumo_tf.training.pixels import decode_cohort
 from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import scores_and_features
 
@@ -70,6 +70,7 @@ class Seen(NamedTuple):
     pixels: np.ndarray
     scores: np.ndarray
     features: np.ndarray
+    facts: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,14 @@ class Bench:
 
     def seen(self, pictures: Pictures, *, ready: bool = False) -> Seen:
         """What the network sees of pictures, and says; they are prepared first unless they are."""
-        prepare = (lambda picture: resized(picture, self.size)) if ready else \
-            film_reader(self.run, self.size).prepare
-        pixels = np.stack([prepare(picture) for picture in pictures])
+        reader = film_reader(self.run, self.size)
+        met, facts = zip(*(reader.with_facts(picture, ready=ready) for picture in pictures), strict=True)
+        pixels = np.stack(met)
         outputs = np.concatenate([self.engine(pixels[start : start + 32])
                                   for start in range(0, len(pixels), 32)])
         classes = len(self.run.classes)
         looks = [self.judge.look(picture).refusal for picture in pictures]
-        return Seen(looks, pixels, outputs[:, :classes], outputs[:, classes:])
+        return Seen(looks, pixels, outputs[:, :classes], outputs[:, classes:], list(facts))
 
 
 def with_reference(run: Path, copy: Path, films: Path, threads: int) -> Bench:
@@ -133,7 +134,7 @@ def with_reference(run: Path, copy: Path, films: Path, threads: int) -> Bench:
         return bench
     shutil.copytree(run, copy)
     trained = Trained(model=bench.model, scores=np.zeros(0), history=[], features=bench.own)
-    reference, facts = fit_reference(bench.task, trained, cropped=is_cropped(found.facts))
+    reference, facts = fit_reference(bench.task, trained)
     assert reference is not None
     write_reference(copy, reference)
     write_json(copy / RUN, {**found.facts, "reference": facts})
@@ -244,7 +245,7 @@ def table_of_codes(bench: Bench, found: Mapping[str, Seen]) -> None:
     print(f"\n| pictures | n | {' | '.join(columns)} | answered | of these called {bench.run.positive} | "
           f"said to be mirrored | unlike, asked alone |\n|---|{'---:|' * (len(columns) + 5)}")
     positive = bench.run.classes.index(bench.run.positive)
-    for name, (looks, pixels, scores, features) in found.items():
+    for name, (looks, pixels, scores, features, _) in found.items():
         judged = [bench.judge.judge(film, vector) for film, vector in zip(pixels, features, strict=True)]
         codes = [look or verdict.refusal for look, verdict in zip(looks, judged, strict=True)]
         passed = np.array([not code for code in codes])
@@ -285,7 +286,7 @@ def table_of_distances(bench: Bench, found: Mapping[str, Seen]) -> None:
             columns[f"{method}, {depth}"] = {
                 "test films": np.mean(np.log(distance(own[test])) > bound),
                 **{name: np.mean(np.log(distance(features[part])) > bound)
-                   for name, (*_, features) in found.items()}}
+                   for name, (_, _, _, features, _) in found.items()}}
     print(f"\n| refused, % | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     for name in next(iter(columns.values())):
         print(f"| {name} | {' | '.join(f'{100 * shares[name]:.1f}' for shares in columns.values())} |")
@@ -297,11 +298,11 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
     space, own = bench.judge.reference.novelty.space, bench.judge.reference.own
     rng = np.random.default_rng(0)
     test = bench.rows("test")
+    rows = bench.task.reference_rows()[test][:400]
     likes = {"test films of the run": (bench.own[test], [
-        film_facts(bench.task.pixels.film(row), in_frame=False)
-        for row in bench.task.reference_rows()[test][:400]])}
-    others = {name: (features, [film_facts(film, in_frame=False) for film in pixels])
-              for name, (_, pixels, _, features) in found.items() if len(pixels) >= 40}
+        film_facts(bench.task.pixels.film(row), bench.task.cohort.radiographs[row].facts) for row in rows])}
+    others = {name: (features, [film_facts(film, facts) for film, facts in zip(pixels, known, strict=True)])
+              for name, (_, pixels, _, features, known) in found.items() if len(pixels) >= 40}
     print("\n| batch | differs, of 10 | area | differs, of 40 | area | facts named, of 40 |"
           "\n|---|---:|---:|---:|---:|---|")
     for name, (features, facts) in {**likes, **others}.items():

@@ -6,7 +6,7 @@ Classifier Two-Sample Tests, ICLR 2017), and facts of both are compared one by o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ from pneumo_tf.evaluation.statistics import auc_of
 
 FEWEST = 10  # films that are compared
 KEPT = 500  # films of each side, at most
-FACTS = ("megapixels", "aspect", "brightness", "contrast", "border", "sharpness", "lungs_width",
-         "lungs_height")
+FRAMING = ("aspect", "near_black", "lungs_width", "lungs_height")  # of the original, as are its megapixels
+FACTS = ("megapixels", *FRAMING, "brightness", "contrast", "sharpness")
 _FOLDS, _REPEATS = 5, 4
 # The films that are told apart have taught the classifier, each in other folds: the area of like films swings
 # by 1.3 times as much as between films that had no part in it (benchmarks/refusal.py).
@@ -32,7 +32,8 @@ _LIKE: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("aspect", 1): ("wider",), ("aspect", -1): ("taller", "crop_sides"),
     ("brightness", 1): ("brighter", "gamma_0.6"), ("brightness", -1): ("darker", "gamma_1.6"),
     ("contrast", 1): ("more_contrast", "clahe"), ("contrast", -1): ("less_contrast",),
-    ("border", 1): ("zoom_0.8", "zoom_0.9", "border"), ("border", -1): ("zoom_1.2", "zoom_1.4", "crop"),
+    ("near_black", 1): ("zoom_0.8", "zoom_0.9", "border"),
+    ("near_black", -1): ("zoom_1.2", "zoom_1.4", "crop"),
     ("sharpness", 1): ("sharpen", "noise"), ("sharpness", -1): ("blur", "half_size", "third_size"),
     ("lungs_width", 1): ("zoom_1.2", "zoom_1.4", "crop_sides"),
     ("lungs_width", -1): ("zoom_0.8", "zoom_0.9"),
@@ -62,9 +63,9 @@ class Reservoir:
         self._rng, self._most = np.random.default_rng(seed), most
         self._kept: list[tuple[Floats, Floats]] = []
 
-    def add(self, coordinates: Floats, facts: Mapping[str, float]) -> None:
-        """Put one film in: its coordinates (r,), and what facts of it are known."""
-        row = np.asarray(coordinates, np.float32), np.array([facts.get(name, np.nan) for name in FACTS])
+    def add(self, coordinates: Floats, facts: Floats) -> None:
+        """Put one film in: its coordinates (r,) and its facts (len(FACTS),)."""
+        row = np.asarray(coordinates, np.float32), np.asarray(facts, np.float64)
         self.films += 1
         if len(self._kept) < self._most:
             self._kept.append(row)
@@ -147,13 +148,14 @@ class BatchDifference:
 
 
 def compare(own: Sample, incoming: Reservoir, *, stress: Mapping[str, Any] | None = None,
-            seed: int = 0) -> BatchDifference | None:
+            removed: Collection[str] = (), seed: int = 0) -> BatchDifference | None:
     """Compare the films that came in with the run's own validation films.
 
     Args:
         own: Of the run.
         incoming: What came in.
         stress: The run's perturbation table, `stress` of metrics.json.
+        removed: Facts that the preparation takes from the films, so that they cost nothing.
 
     Returns:
         None where fewer than 10 films came in.
@@ -165,7 +167,7 @@ def compare(own: Sample, incoming: Reservoir, *, stress: Mapping[str, Any] | Non
     counts = len(own.coordinates), len(sample.coordinates)
     low, high = newcombe_auc(area, *(max(2, round(_WORTH * count)) for count in counts))
     facts = differing_facts(own, sample)
-    cost = cost_of(facts, stress or {}) if low > 0.5 else None
+    cost = cost_of([fact for fact in facts if fact.name not in removed], stress or {}) if low > 0.5 else None
     return BatchDifference(incoming.films, counts[1], counts[0], area, low, high, facts, cost)
 
 

@@ -81,8 +81,8 @@ def fact_table(films: Sequence[Radiograph]) -> dict[str, Floats]:
     `jpeg_quality` in 1–100, `bytes`, `megapixels`, `colour` and `jpeg` (0 or 1); `aspect` (width by height);
     and the shares of `filters.framing_facts`, in 0–1.
     """
-    rows = [_numbers(film.facts) for film in films]
-    return {name: np.array([row[name] for row in rows]) for name in _numbers({})}
+    rows = [fact_numbers(film.facts) for film in films]
+    return {name: np.array([row[name] for row in rows]) for name in fact_numbers({})}
 
 
 def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int,
@@ -117,7 +117,8 @@ def _known_columns(cohort: Cohort, rows: Mapping[str, list[int]]) -> Columns:
     return columns
 
 
-def _numbers(facts: Mapping[str, str]) -> dict[str, float]:
+def fact_numbers(facts: Mapping[str, str]) -> dict[str, float]:
+    """What a manifest says of one film, as `fact_table` has it."""
     width, height = _number(facts, "width"), _number(facts, "height")
     mode, kind = facts.get("mode", ""), facts.get("format", "")
     return {"jpeg_quality": _number(facts, "jpeg_quality"), "bytes": _number(facts, "bytes"),

@@ -119,12 +119,19 @@ def read_lesion(folder: Path, film: Chosen, shape: tuple[int, int]) -> NDArray[n
 def find_lungs(film: Film) -> NDArray[np.bool_] | None:
     """Where the lungs lie on a film as the network is given it, uint8 (H, W, 3), whole or cut to its lungs.
 
+    What is lung on one side counts on the other too: a lobe that is white with disease isn't seen as lung,
+    and there of all places a map may well point.
+
     Returns:
         bool (H, W); None where no plausible lungs are found.
     """
-    mask = lungs_mask(film[..., 0])
-    return mask if mask is None else \
-        np.asarray(Image.fromarray(mask).resize(film.shape[1::-1], Image.Resampling.NEAREST))
+    lungs = lungs_mask(film[..., 0])
+    if lungs is None:
+        return None
+    columns = np.flatnonzero(lungs.any(axis=0))
+    between = np.s_[:, columns[0] : columns[-1] + 1]
+    lungs[between] = lungs[between] | lungs[between][:, ::-1]
+    return np.asarray(Image.fromarray(lungs).resize(film.shape[1::-1], Image.Resampling.NEAREST))
 
 
 def explain_films(explainer: Explainer, films: Sequence[Chosen], methods: Sequence[str], *, folder: Path,

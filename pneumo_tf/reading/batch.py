@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tf.data.preparation.lungs import SIZE, lungs_mask
-from pneumo_tf.evaluation.shift import BatchDifference, Reservoir, compare
-from pneumo_tf.evaluation.shortcuts import pixel_facts
+from pneumo_tf.evaluation.shift import FACTS, FRAMING, BatchDifference, Reservoir, compare
+from pneumo_tf.evaluation.shortcuts import fact_numbers, pixel_facts
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import ROBUSTNESS, RunFolder
-from pneumo_tf.runs.reference import Reference, is_cropped, read_reference, shows_lungs
+from pneumo_tf.runs.reference import Reference, is_cropped, read_reference
 
 Film = NDArray[np.uint8]
 
@@ -26,27 +25,22 @@ class Batch:
     reference: Reference
     incoming: Reservoir = field(default_factory=Reservoir)
 
-    @cached_property
-    def in_frame(self) -> bool:
-        """Whether the network meets whole chest films, not films that were cut to their lungs."""
-        return shows_lungs(self.run.facts) and not is_cropped(self.run.facts)
-
-    def add(self, film: Film, features: NDArray[np.floating], *, size: tuple[int, int] | None = None) -> None:
-        """Put in one film that was answered.
+    def add(self, film: Film, features: NDArray[np.floating], facts: Mapping[str, str]) -> None:
+        """Put in one film that the network saw.
 
         Args:
             film: uint8 (H, W, 3), as the network met it.
             features: (D,), as `with_features` of the run's network gives them.
-            size: Width and height of its original in pixels; None where only the prepared film is known.
+            facts: Of its original, by a manifest's names; empty where only the prepared film is known.
         """
         space = self.reference.novelty.space
-        self.incoming.add(space.coordinates(features[None])[0] / space.spread,
-                          film_facts(film, in_frame=self.in_frame, size=size))
+        self.incoming.add(space.coordinates(features[None])[0] / space.spread, film_facts(film, facts))
 
     def difference(self) -> BatchDifference | None:
         """How the films differ from those that the run was judged on; None of fewer than 10."""
         stress = self.run.record(ROBUSTNESS).get("stress") or self.run.metrics.get("stress")
-        return compare(self.reference.own, self.incoming, stress=stress)
+        return compare(self.reference.own, self.incoming, stress=stress,
+                       removed=FRAMING if is_cropped(self.run.facts) else ())
 
 
 def batch_of(run: RunFolder) -> Batch | None:
@@ -59,22 +53,15 @@ def batch_of(run: RunFolder) -> Batch | None:
     return None if reference is None else Batch(run, reference)
 
 
-def film_facts(film: Film, *, in_frame: bool, size: tuple[int, int] | None = None) -> dict[str, float]:
-    """What is known of a film for a comparison, by names of `shift.FACTS`.
+def film_facts(film: Film, facts: Mapping[str, str]) -> NDArray[np.float64]:
+    """What a film is compared by, float64 (len(FACTS),), NaN where it isn't known.
 
     Args:
         film: uint8 (H, W, C), as the network meets it.
-        in_frame: Whether to look for lungs: how much of the frame they fill is how it was taken.
-        size: Width and height of its original.
+        facts: Of its original, by a manifest's names.
     """
-    facts = {name: float(values[0]) for name, values in pixel_facts([film]).items()}
-    if size is not None:
-        facts |= {"megapixels": size[0] * size[1] / 1e6, "aspect": size[0] / size[1]}
-    lungs = lungs_mask(film.mean(axis=2).astype(np.uint8)) if in_frame else None
-    if lungs is not None:
-        high, wide = (np.ptp(places) + 1 for places in np.nonzero(lungs))
-        facts |= {"lungs_width": float(wide) / SIZE, "lungs_height": float(high) / SIZE}
-    return facts
+    known = {**fact_numbers(facts), **{name: values[0] for name, values in pixel_facts([film]).items()}}
+    return np.array([known[name] for name in FACTS])
 
 
 def sentences(difference: BatchDifference, words: Language) -> list[str]:

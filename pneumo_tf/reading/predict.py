@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ class Reader:
         look: An upright film of `images.read_film`, before it is prepared, to a verdict.
         judge: A film's pixels and its features (D,) to a verdict.
         puts_right: Whether a film that `look` refuses and says how to turn is turned and looked at again.
-        gather: Told the pixels and the features of each film that the network saw.
+        gather: Told the pixels, the features and the facts (`FilmReader.with_facts`) of each film that the
+            network saw.
         saw: Told each answer that isn't a refusal, with the film's pixels.
     """
 
@@ -52,7 +54,7 @@ class Reader:
     look: Callable[[Image.Image], Verdict] = lambda _: Verdict()
     judge: Callable[[Film, NDArray[np.float32]], Verdict] = lambda *_: Verdict()
     puts_right: bool = False
-    gather: Callable[[Film, NDArray[np.float32]], None] = lambda *_: None
+    gather: Callable[[Film, NDArray[np.float32], Mapping[str, str]], None] = lambda *_: None
     saw: Callable[[Answer, Film], None] = lambda *_: None
 
     def answers(self, films: Iterable[Incoming]) -> Iterator[Answer]:
@@ -67,14 +69,14 @@ class Reader:
         """The views of a film, or why there are none; in a thread of its own."""
         begun = time.perf_counter()
         try:
-            views, verdict = self._views(film)
+            read = self._looked_at(film)
         except (FilmError, OSError) as failure:
-            views, verdict = None, self._unreadable(why_unread(failure, film.id))
-        return _Read(film.id, views, verdict, 1000 * (time.perf_counter() - begun))
+            read = _Read(film.id, self._unreadable(why_unread(failure, film.id)))
+        return read._replace(ms=1000 * (time.perf_counter() - begun))
 
-    def _views(self, film: Incoming) -> tuple[Film | None, Verdict]:
+    def _looked_at(self, film: Incoming) -> _Read:
         if film.trouble:
-            return None, self._unreadable(film.trouble)
+            return _Read(film.id, self._unreadable(film.trouble))
         reader = self.predictor.read
         ready = reader.filters is None or (film.path is not None and reader.is_ready(film.path))
         data = film.read()
@@ -85,10 +87,11 @@ class Reader:
             verdict = self.look(seen)
             verdict = verdict._replace(reason=verdict.reason or self.words.say("answer.turned", why=turned))
         if verdict.refusal:
-            return None, verdict
+            return _Read(film.id, verdict)
         if self.learnt & {hashlib.sha256(data).hexdigest(), str(film.path and film.path.resolve())}:
             verdict = Verdict("", _joined(self.words.say("answer.learnt"), verdict.reason))
-        return self._drawn(reader.pixels(seen, ready=ready)), verdict
+        pixels, facts = reader.with_facts(seen, ready=ready)
+        return _Read(film.id, verdict, self._drawn(pixels), facts)
 
     def _drawn(self, film: Film) -> Film:
         """A film and views of it, uint8 (V, H, W, 3), drawn by its pixels: the same wherever it comes in."""
@@ -118,7 +121,7 @@ class Reader:
         """The answer of one film from what the network gave for its V views."""
         assert read.views is not None
         film, features, predictor = read.views[0], of_views.features[0], self.predictor
-        self.gather(film, features)
+        self.gather(film, features, read.facts)
         verdict = self.judge(film, features)
         if verdict.refusal:
             return Answer(read.id, refusal=verdict.refusal, reason=verdict.reason, ms=ms)
@@ -165,9 +168,10 @@ def learnt_films(run: RunFolder) -> frozenset[str]:
 
 
 class _Read(NamedTuple):
-    """A film's id, its views (V, H, W, 3) or None, what was said of it so far, and the time it took."""
+    """A film's id, what was said of it so far, its views (V, H, W, 3), its facts, and the time it took."""
 
     id: str
-    views: Film | None
     verdict: Verdict
-    ms: float
+    views: Film | None = None
+    facts: Mapping[str, str] = MappingProxyType({})
+    ms: float = 0.0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo_tf.data.images import BLANK, in_mode, prepared_jpeg, read_film, read_film_file
-from pneumo_tf.data.preparation.filters import FilterOptions, apply_filters
+from pneumo_tf.data.preparation.filters import FilterOptions, framed_and_filtered
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
@@ -82,7 +82,19 @@ class FilmReader:
 
     def pixels(self, film: Image.Image, *, ready: bool) -> Film:
         """The pixels of a film of `images.read_film`; one that isn't ready is prepared on the way."""
-        return resized(film, self.size) if ready else self.prepare(film)
+        return self.with_facts(film, ready=ready)[0]
+
+    def with_facts(self, film: Image.Image, *, ready: bool) -> tuple[Film, dict[str, str]]:
+        """As `pixels`, and by a manifest's names facts of the frame that an original came in.
+
+        Of a film that was prepared before nothing is known.
+        """
+        if ready:
+            return resized(film, self.size), {}
+        framed = framed_and_filtered(film, self.filters or FilterOptions())
+        # As prepare_pict.py would have written it and a training read it, through the same JPEG.
+        pixels = resized(read_film(prepared_jpeg(framed.image)), self.size)
+        return pixels, {"width": str(film.width), "height": str(film.height), **framed.framing}
 
     def prepare(self, original: Image.Image, change: Callable[[Film], Film] | None = None) -> Film:
         """The pixels of an original film, which is prepared as the run's were.
@@ -91,13 +103,11 @@ class FilmReader:
             original: As `images.read_film` gives it.
             change: What happens to its pixels, uint8 (H, W, 1 or 3), before that.
         """
-        filters = self.filters or FilterOptions()
         if change is not None:
-            original = in_mode(original, "RGB" if filters.color else "L")
+            original = in_mode(original, "RGB" if self.filters and self.filters.color else "L")
             pixels = np.asarray(original).reshape(original.height, original.width, -1)
             original = Image.fromarray(change(pixels).squeeze(2) if pixels.shape[2] == 1 else change(pixels))
-        # As prepare_pict.py would have written it and a training read it, through the same JPEG.
-        return resized(read_film(prepared_jpeg(apply_filters(original, filters))), self.size)
+        return self.pixels(original, ready=False)
 
     def is_ready(self, path: Path) -> bool:
         """Whether a film needs no preparation: the run's had none, it is one of them, or its folder was

@@ -12,12 +12,11 @@ from pneumo_tf.data.patients import owner
 from pneumo_tf.data.preparation.lungs import lungs_mask
 from pneumo_tf.evaluation.intervals import proportion
 from pneumo_tf.evaluation.novelty import METHOD, RATE, fit_novelty
-from pneumo_tf.evaluation.shift import FACTS, KEPT, Sample
-from pneumo_tf.evaluation.shortcuts import fact_table
+from pneumo_tf.evaluation.shift import KEPT, Sample
 from pneumo_tf.evaluation.sides import fit_sides, side_differences
 from pneumo_tf.models.classifier import with_features
 from pneumo_tf.reading.batch import film_facts
-from pneumo_tf.runs.reference import Reference, shows_lungs, write_reference
+from pneumo_tf.runs.reference import Reference, write_reference
 from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import scores_and_features
 
@@ -25,23 +24,20 @@ _ASKED = 40  # films that are asked whether they show lungs
 Floats = NDArray[np.floating]
 
 
-def keep_reference(task: Task, trained: Trained, folder: Path, *, cropped: bool) -> dict[str, Any]:
+def keep_reference(task: Task, trained: Trained, folder: Path) -> dict[str, Any]:
     """Write a run's `reference.npz`, where there are films enough; what run.json says of it.
 
     Raises:
         StorageError: The disk refuses.
     """
-    reference, facts = fit_reference(task, trained, cropped=cropped)
+    reference, facts = fit_reference(task, trained)
     if reference is not None:
         write_reference(folder, reference)
     return facts
 
 
-def fit_reference(task: Task, trained: Trained, *, cropped: bool) -> tuple[Reference | None, dict[str, Any]]:
+def fit_reference(task: Task, trained: Trained) -> tuple[Reference | None, dict[str, Any]]:
     """What is kept of a run's films, and what run.json says of it.
-
-    Args:
-        cropped: Whether films were cut to their lungs, so that how these lie in the frame tells nothing.
 
     Returns:
         None for the reference where there are too few films. The facts are `grey`: whether all films are;
@@ -76,7 +72,7 @@ def fit_reference(task: Task, trained: Trained, *, cropped: bool) -> tuple[Refer
                              "found": shares(-scores < sides.threshold)}
     some = np.random.default_rng(task.seed).permutation(np.flatnonzero(validation))[:KEPT]
     own = Sample(novelty.space.coordinates(features[some]) / novelty.space.spread,
-                 _facts(task, rows[some], in_frame=shows_lungs({"reference": facts}) and not cropped))
+                 np.array([film_facts(task.pixels.film(rows[place]), films[place].facts) for place in some]))
     return Reference(novelty, own, sides), facts
 
 
@@ -93,12 +89,3 @@ def _lungs(task: Task, rows: NDArray[np.intp]) -> dict[str, int]:
     some = rows[:: max(1, len(rows) // _ASKED)]
     grey = (task.pixels.film(row).mean(axis=2).astype(np.uint8) for row in some)
     return {"found": sum(lungs_mask(film) is not None for film in grey), "of": len(some)}
-
-
-def _facts(task: Task, rows: NDArray[np.intp], *, in_frame: bool) -> Floats:
-    """What films are compared by, float (n, len(FACTS)); NaN where it isn't known."""
-    of_files = fact_table([task.cohort.radiographs[row] for row in rows])
-    of_pixels = [film_facts(task.pixels.film(row), in_frame=in_frame) for row in rows]
-    known = [{**{name: of_files[name][place] for name in ("megapixels", "aspect")}, **facts}
-             for place, facts in enumerate(of_pixels)]
-    return np.array([[facts.get(name, np.nan) for name in FACTS] for facts in known])

@@ -32,7 +32,6 @@ from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
-from pneumo_tf.runs.reference import is_cropped
 from pneumo_tf.runs.unfinished import unfinished_run
 from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
@@ -171,12 +170,11 @@ def _write_run(plan: Plan, task: Task, trained: Trained, folder: Path, *, name: 
         metrics["stress"] = stress.to_json(point.threshold, seed=options.seed)
         write_json(folder / METRICS, metrics)
     announce("Reference")
-    preparation = {"preparation": _preparation(options.films)}
     with task.stages.measure("reference"):
-        reference = keep_reference(task, trained, folder, cropped=is_cropped(preparation))
+        reference = keep_reference(task, trained, folder)
     seen = {"cross_validated_films": len(trained.held_out)}
     write_json(folder / RUN, {
-        "name": name, **_record(plan, task, trained), **preparation, "positive": positive,
+        "name": name, **_record(plan, task, trained), "positive": positive,
         "data": {"films": str(options.films.absolute()), "labels": str(options.labels.absolute()),
                  "labels_sha256": labels_sha256}, "reference": reference,
         "operating_point": {**asdict(point), **seen,
@@ -201,7 +199,7 @@ def _record(plan: Plan, task: Task, trained: Trained) -> dict[str, Any]:
         "diverged_in_epoch": trained.diverged_in, "pace": plan.pace and asdict(plan.pace),
         "patients_known": unknown < len(cohort), "films_without_patient": unknown,
         "split_sha256": split_hash(cohort), "flow": [asdict(step) for step in cohort.history],
-        "phantoms": options.synthetic,
+        "preparation": _preparation(options.films), "phantoms": options.synthetic,
         "input": {"height": plan.size, "width": plan.size, "color_mode": "rgb",
                   "interpolation": INTERPOLATION, "values": "0-255", "depth": task.pixels.depth},
         "weights": {"source": " + ".join(member.weights.source for member in plan.members),

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pneumo_tf.evaluation.shift import FACTS, BatchDifference, Reservoir, Sample, compare, told_apart
+from pneumo_tf.evaluation.shift import FACTS, FRAMING, BatchDifference, Reservoir, Sample, compare, told_apart
 
 WIDE = 65
 STRESS = {"clean": {"specificity": {"value": 0.95, "low": 0.9, "high": 0.98}}, "perturbations": [
@@ -30,7 +30,7 @@ def sample(count: int, seed: int, *, moved: float = 0.0, **facts: float) -> Samp
 def reservoir(films: Sample, **options: int) -> Reservoir:
     kept = Reservoir(**options)
     for coordinates, facts in zip(films.coordinates, films.facts, strict=True):
-        kept.add(coordinates, dict(zip(FACTS, facts, strict=True)))
+        kept.add(coordinates, facts)
     return kept
 
 
@@ -102,6 +102,13 @@ def test_the_cost_is_that_of_the_dearest_perturbation_that_is_like_the_differenc
     assert cost is not None
     assert (cost.perturbation, cost.before) == (worst, 0.95)
     assert cost.after == {row["name"]: row["specificity"]["value"] for row in STRESS["perturbations"]}[worst]
+
+
+def test_what_the_preparation_takes_away_costs_nothing() -> None:
+    wider = sample(60, 11, moved=3, lungs_width=20, contrast=20)
+    costs = [difference(sample(200, 10), wider, stress=STRESS, removed=removed).cost
+             for removed in ((), FRAMING)]
+    assert [cost and cost.perturbation for cost in costs] == ["zoom_1.4", "more_contrast"]
 
 
 def test_without_a_table_or_a_difference_there_is_no_cost() -> None:

@@ -11,18 +11,21 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.preparation.filters import FilterOptions, framed_and_filtered
 from pneumo_tf.evaluation.novelty import fit_novelty
-from pneumo_tf.evaluation.shift import FACTS, BatchDifference, Cost, Fact, Sample
+from pneumo_tf.evaluation.shift import FACTS, FRAMING, BatchDifference, Cost, Fact, Sample
 from pneumo_tf.phantoms.write import draw_phantom
 from pneumo_tf.reading.batch import Batch, batch_of, film_facts, sentences
 from pneumo_tf.report.words import language
 from pneumo_tf.runs.folder import RunFolder
+from pneumo_tf.runs.predictor import FilmReader
 from pneumo_tf.runs.reference import Reference, write_reference
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(300, 30)).astype(np.float32)
 FILM = np.asarray(Image.fromarray(draw_phantom("normal", patient_seed=1, film_seed=1).film)
                   .convert("RGB").resize((128, 128)))
+ORIGINAL = {"width": "400", "height": "300", "near_black": "0.1", "lungs_width": "0.7", "lungs_height": "0.8"}
 STRESS = {"clean": {"specificity": {"value": 0.95}}, "perturbations": [
     {"name": "hospital_1", "specificity": {"value": 0.7, "low": 0.6, "high": 0.8}}]}
 
@@ -33,8 +36,7 @@ def run(tmp_path: Path) -> RunFolder:
     novelty = fit_novelty(FEATURES[:200], np.arange(200) % 2, FEATURES[200:])
     assert novelty is not None
     space = novelty.space
-    facts = film_facts(FILM, in_frame=True, size=(400, 300))
-    known = np.array([[facts[name] for name in FACTS]]) * RNG.normal(1, 0.001, (100, len(FACTS)))
+    known = film_facts(FILM, ORIGINAL) * RNG.normal(1, 0.001, (100, len(FACTS)))
     own = Sample(space.coordinates(FEATURES[200:]) / space.spread, known)
     write_reference(tmp_path, Reference(novelty, own))
     kept = {"novelty": {"threshold": novelty.threshold}, "mirrored": None, "lungs": {"found": 40, "of": 40}}
@@ -46,17 +48,29 @@ def filled(run: RunFolder, features: np.ndarray, film: np.ndarray = FILM) -> Bat
     batch = batch_of(run)
     assert batch is not None
     for vector in features:
-        batch.add(film, vector, size=(400, 300))
+        batch.add(film, vector, ORIGINAL)
     return batch
 
 
-def test_a_chest_film_is_known_by_all_facts_and_by_those_of_its_pixels_alone_where_no_more_is_known() -> None:
-    assert set(film_facts(FILM, in_frame=True, size=(400, 300))) == set(FACTS)
-    alone = film_facts(FILM, in_frame=False)
-    assert set(alone) == {"brightness", "contrast", "border", "sharpness"}
-    whole = film_facts(FILM, in_frame=True)
-    assert 0.3 < whole["lungs_height"] <= 1
-    assert 0.3 < whole["lungs_width"] <= 1
+def test_a_film_is_known_by_its_pixels_and_by_what_a_manifest_says_of_its_original() -> None:
+    known = dict(zip(FACTS, film_facts(FILM, ORIGINAL), strict=True))
+    assert known["megapixels"] == 0.12
+    assert known["aspect"] == pytest.approx(4 / 3)
+    assert (known["near_black"], known["lungs_width"], known["lungs_height"]) == (0.1, 0.7, 0.8)
+    assert known["brightness"] == pytest.approx(FILM.mean(), abs=0.5)
+    prepared = dict(zip(FACTS, film_facts(FILM, {}), strict=True))
+    assert {name for name, value in prepared.items() if np.isnan(value)} == {"megapixels", *FRAMING}
+
+
+def test_the_facts_of_an_original_are_those_that_its_preparation_notes(tmp_path: Path) -> None:
+    filters = FilterOptions(size=96, fit="lungs")
+    original = Image.fromarray(draw_phantom("virus", patient_seed=3, film_seed=3).film)
+    pixels, facts = FilmReader(64, filters, tmp_path).with_facts(original, ready=False)
+    framed = framed_and_filtered(original, filters)
+    assert facts == {"width": str(original.width), "height": str(original.height), **framed.framing}
+    assert {"near_black", "lungs_width", "lungs_height"} <= facts.keys()
+    np.testing.assert_array_equal(pixels, FilmReader(64, filters, tmp_path).prepare(original))
+    assert FilmReader(64, filters, tmp_path).with_facts(original, ready=True)[1] == {}
 
 
 def test_like_films_are_alike_and_others_differ_by_what_was_measured(run: RunFolder) -> None:
