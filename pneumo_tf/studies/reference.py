@@ -16,7 +16,7 @@ from pneumo_tf.evaluation.shift import KEPT, Sample
 from pneumo_tf.evaluation.sides import fit_sides, side_differences
 from pneumo_tf.models.classifier import with_features
 from pneumo_tf.reading.batch import film_facts
-from pneumo_tf.runs.reference import Reference, write_reference
+from pneumo_tf.runs.reference import Reference, shows_lungs, write_reference
 from pneumo_tf.training.task import Task, Trained
 from pneumo_tf.training.trunk import scores_and_features
 
