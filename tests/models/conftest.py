@@ -67,7 +67,8 @@ class _TorchPickler(pickle.Pickler):
         self._sources: list[type] = []
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
-        if self._legacy and isinstance(obj, type) and obj not in self._sources:
+        is_layer = isinstance(obj, type) and (obj.__module__, obj.__name__) in LAYERS
+        if self._legacy and is_layer and obj not in self._sources:
             self._sources.append(obj)  # what follows names the class itself
             return "module", obj, "file.py", "class Source: ..."
         if not isinstance(obj, _Storage):
