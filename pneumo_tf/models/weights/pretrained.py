@@ -104,7 +104,6 @@ def load_weights(model: keras.Model, backbone: Backbone, weights: Weights) -> No
         raise MisfitError(weights.path, misfit.what, remedy=remedy) from misfit
 
 
-
 def _downloaded(backbone: Backbone) -> Path:
     file, folder = backbone.weights, cache_folder()
     if not file.url:
