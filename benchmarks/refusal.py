@@ -33,7 +33,7 @@ from pneumo_tf.data.images import SUFFIXES, in_mode, read_film, read_film_file
 from pneumo_tf.data.sources import open_source
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.novelty import Novelty, fit_novelty, upper_bound
-from pneumo_tf.evaluation.shift import Reservoir, compare
+from pneumo_tf.evaluation.shift import Reservoir, compare, told_apart
 from pneumo_tf.models.classifier import with_features
 from pneumo_tf.phantoms.skin import draw_skin
 from pneumo_tf.phantoms.write import draw_phantom
@@ -297,8 +297,8 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
     assert bench.judge.reference is not None
     space, own = bench.judge.reference.novelty.space, bench.judge.reference.own
     rng = np.random.default_rng(0)
-    test = bench.rows("test")
-    rows = bench.task.reference_rows()[test][:400]
+    test = rng.permutation(bench.rows("test"))[:400]
+    rows = bench.task.reference_rows()[test]
     likes = {"test films of the run": (bench.own[test], [
         film_facts(bench.task.pixels.film(row), bench.task.cohort.radiographs[row].facts) for row in rows])}
     others = {name: (features, [film_facts(film, facts) for film, facts in zip(pixels, known, strict=True)])
@@ -311,7 +311,7 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
             differences = []
             for repeat in range(repeats):
                 incoming = Reservoir(seed=repeat)
-                for place in rng.permutation(min(len(features), len(facts)))[:count]:
+                for place in rng.permutation(len(features))[:count]:
                     coordinates = space.coordinates(features[place][None])[0] / space.spread
                     incoming.add(coordinates, facts[place])
                 differences.append(compare(own, incoming, seed=repeat))
@@ -321,6 +321,19 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
             named = Counter(fact.name for difference in known for fact in difference.facts)
         often = ", ".join(f"{fact} {100 * times / repeats:.0f} %" for fact, times in named.most_common(3))
         print(f"| {name} | {' | '.join(cells)} | {often} |", flush=True)
+
+
+def swing_of_like_batches(bench: Bench, repeats: int = 300) -> None:
+    """How much the area of like films swings, over what it would between films that taught nobody."""
+    assert bench.judge.reference is not None
+    space, own = bench.judge.reference.novelty.space, bench.judge.reference.own.coordinates
+    test = space.coordinates(bench.own[bench.rows("test")]) / space.spread
+    rng, said = np.random.default_rng(0), []
+    for count in (10, 20, 50):
+        areas = [told_apart(own, test[rng.permutation(len(test))[:count]], seed=seed) for seed in range(repeats)]
+        alone = np.sqrt((1 + 1 / count + 1 / len(own)) / 12 * (1 / count + 1 / len(own)))
+        said.append(f"{count}: mean {np.mean(areas):.3f}, {np.std(areas) / alone:.2f} times")
+    print(f"\nArea of like batches, and its swing over that of films which taught nobody: {'; '.join(said)}")
 
 
 def main() -> None:
@@ -344,6 +357,7 @@ def main() -> None:
         table_of_codes(bench, found)
         table_of_distances(bench, found)
         table_of_batches(bench, found)
+        swing_of_like_batches(bench)
 
 
 if __name__ == "__main__":
