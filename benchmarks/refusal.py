@@ -25,7 +25,7 @@ import numpy as np
 import skimage.data
 import sklearn.datasets
 from PIL import Image, ImageOps
-from results import command, describe_machine
+from results import command, describe_machine, in_turns
 from sklearn.covariance import ledoit_wolf
 
 from pneumo_tf.cli.command import start_keras
@@ -48,7 +48,7 @@ from pneumo_tf.studies.reference import fit_reference
 from pneumo_tf.training.engine import Engine, build_engine
 from pneumo_tf.training.pixels import decode_cohort
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.trunk import scores_and_features
+from pneumo_tf.training.trunk import film_outputs, scores_and_features
 
 Pictures = list[Image.Image]
 TURNS: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -330,10 +330,48 @@ def swing_of_like_batches(bench: Bench, repeats: int = 300) -> None:
     test = space.coordinates(bench.own[bench.rows("test")]) / space.spread
     rng, said = np.random.default_rng(0), []
     for count in (10, 20, 50):
-        areas = [told_apart(own, test[rng.permutation(len(test))[:count]], seed=seed) for seed in range(repeats)]
+        areas = [told_apart(own, test[rng.permutation(len(test))[:count]], seed=seed)
+                 for seed in range(repeats)]
         alone = np.sqrt((1 + 1 / count + 1 / len(own)) / 12 * (1 / count + 1 / len(own)))
         said.append(f"{count}: mean {np.mean(areas):.3f}, {np.std(areas) / alone:.2f} times")
     print(f"\nArea of like batches, and its swing over that of films which taught nobody: {'; '.join(said)}")
+
+
+def few_validation_films(bench: Bench, repeats: int = 20) -> None:
+    """What share of the test films is refused where few validation films fix the threshold."""
+    assert bench.judge.reference is not None
+    validation, test = (np.log(bench.judge.reference.novelty.distances(bench.own[bench.rows(split)]))
+                        for split in ("validation", "test"))
+    rng, said = np.random.default_rng(0), []
+    for count in (8, 20, 40, 80, len(validation)):
+        shares = [np.mean(test > upper_bound(rng.permutation(validation)[:count])) for _ in range(repeats)]
+        said.append(f"{count}: {100 * np.mean(shares):.1f}")
+    print(f"\nTest films refused, %, by validation films: {'; '.join(said)}")
+
+
+def costs(bench: Bench, found: Mapping[str, Seen]) -> None:
+    """Seconds of scoring with and without features, of fitting, and milliseconds of an answer."""
+    pixels, classes = bench.task.pixels, len(bench.run.classes)
+    alone = build_engine(bench.model, "openvino", threads=bench.threads)
+    rows = bench.task.reference_rows()
+    kept: dict[str, np.ndarray] = {}
+    works = {"scores": lambda: kept.update(alone=film_outputs(alone, pixels, description="Films")),
+             "scores and features": lambda: kept.update(zip(("both", "features"), scores_and_features(
+                 bench.engine, pixels, classes=classes, rows=rows), strict=True))}
+    seconds = dict(zip(works, in_turns(list(works.values()), 2), strict=True))
+    trained = Trained(model=bench.model, scores=kept["both"], history=[], features=kept["features"])
+    (seconds["fitting"],) = in_turns([lambda: fit_reference(bench.task, trained)], 1)
+    seen = found["test films, as prepared"]
+    some = [read_film_file(bench.films / film.file) for film in bench.run.cohort if film.split == "test"][:100]
+    (looking,) = in_turns([lambda: [bench.judge.look(film) for film in some]], 2)
+    (judging,) = in_turns([lambda: [bench.judge.judge(*film) for film in
+                                    zip(seen.pixels[:100], seen.features[:100], strict=True)]], 2)
+    last = bench.own[:, -int(bench.model.layers[-1].get_weights()[0].shape[0]):]
+    print(f"\n{len(pixels)} films, seconds: "
+          + ", ".join(f"{name} {took:.1f}" for name, took in seconds.items())
+          + f"; largest difference of scores {np.abs(kept['alone'] - kept['both']).max():.1g}; "
+          f"ms a film: look {10 * looking:.1f}, judge {10 * judging:.1f}; "
+          f"channels of the last map that vary: {int((last.std(axis=0) > 1e-6).sum())} of {last.shape[1]}")
 
 
 def main() -> None:
@@ -358,6 +396,8 @@ def main() -> None:
         table_of_distances(bench, found)
         table_of_batches(bench, found)
         swing_of_like_batches(bench)
+        few_validation_films(bench)
+        costs(bench, found)
 
 
 if __name__ == "__main__":

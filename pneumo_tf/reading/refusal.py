@@ -32,12 +32,12 @@ TURNS = {"half": Image.Transpose.ROTATE_180, "left": Image.Transpose.ROTATE_90,
          "right": Image.Transpose.ROTATE_270, "mirror": Image.Transpose.FLIP_LEFT_RIGHT}
 NEGATIVE = "negative"
 _CELLS = 64  # along each side of the picture that is looked at for a picture
-_FLAT = 2.0  # grey levels; the deviation of 1,400 real films was at least 19
-_NOISE = 0.5  # correlation of neighbours; of 1,400 real films it was at least 0.72
+_FLAT = 2.0  # grey levels of deviation
+_NOISE = 0.5  # correlation of neighbours
 _CHROMA, _COLOURED = 30, 0.05  # grey levels between channels, and the share of pixels that have as many
 _SMALL = 0.5  # of the network's input
-# How much brighter than their surroundings lungs are on a negative, over the deviation of both: of 1,200 real
-# films none was brighter by more than 0.06, of their negatives 94 % were by more than this.
+# How much brighter than their surroundings lungs are on a negative, over the deviation of both: white lungs
+# are a little brighter on some films too (benchmarks/refusal.md).
 _BRIGHT = 0.1
 
 Film = NDArray[np.uint8]
