@@ -25,7 +25,7 @@ import numpy as np
 import skimage.data
 import sklearn.datasets
 from PIL import Image, ImageOps
-from results import command, describe_machine
+from results import command, describe_machine, in_turns
 from sklearn.covariance import ledoit_wolf
 
 from pneumo_tf.cli.command import start_keras
@@ -33,7 +33,7 @@ from pneumo_tf.data.images import SUFFIXES, in_mode, read_film, read_film_file
 from pneumo_tf.data.sources import open_source
 from pneumo_tf.errors import FilmError
 from pneumo_tf.evaluation.novelty import Novelty, fit_novelty, upper_bound
-from pneumo_tf.evaluation.shift import Reservoir, compare
+from pneumo_tf.evaluation.shift import Reservoir, compare, told_apart
 from pneumo_tf.models.classifier import with_features
 from pneumo_tf.phantoms.skin import draw_skin
 from pneumo_tf.phantoms.write import draw_phantom
@@ -48,7 +48,7 @@ from pneumo_tf.studies.reference import fit_reference
 from pneumo_tf.training.engine import Engine, build_engine
 from pneumo_tf.training.pixels import decode_cohort
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.trunk import scores_and_features
+from pneumo_tf.training.trunk import film_outputs, scores_and_features
 
 Pictures = list[Image.Image]
 TURNS: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -297,8 +297,8 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
     assert bench.judge.reference is not None
     space, own = bench.judge.reference.novelty.space, bench.judge.reference.own
     rng = np.random.default_rng(0)
-    test = bench.rows("test")
-    rows = bench.task.reference_rows()[test][:400]
+    test = rng.permutation(bench.rows("test"))[:400]
+    rows = bench.task.reference_rows()[test]
     likes = {"test films of the run": (bench.own[test], [
         film_facts(bench.task.pixels.film(row), bench.task.cohort.radiographs[row].facts) for row in rows])}
     others = {name: (features, [film_facts(film, facts) for film, facts in zip(pixels, known, strict=True)])
@@ -311,7 +311,7 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
             differences = []
             for repeat in range(repeats):
                 incoming = Reservoir(seed=repeat)
-                for place in rng.permutation(min(len(features), len(facts)))[:count]:
+                for place in rng.permutation(len(features))[:count]:
                     coordinates = space.coordinates(features[place][None])[0] / space.spread
                     incoming.add(coordinates, facts[place])
                 differences.append(compare(own, incoming, seed=repeat))
@@ -321,6 +321,57 @@ def table_of_batches(bench: Bench, found: Mapping[str, Seen], repeats: int = 40)
             named = Counter(fact.name for difference in known for fact in difference.facts)
         often = ", ".join(f"{fact} {100 * times / repeats:.0f} %" for fact, times in named.most_common(3))
         print(f"| {name} | {' | '.join(cells)} | {often} |", flush=True)
+
+
+def swing_of_like_batches(bench: Bench, repeats: int = 300) -> None:
+    """How much the area of like films swings, over what it would between films that taught nobody."""
+    assert bench.judge.reference is not None
+    space, own = bench.judge.reference.novelty.space, bench.judge.reference.own.coordinates
+    test = space.coordinates(bench.own[bench.rows("test")]) / space.spread
+    rng, said = np.random.default_rng(0), []
+    for count in (10, 20, 50):
+        areas = [told_apart(own, test[rng.permutation(len(test))[:count]], seed=seed)
+                 for seed in range(repeats)]
+        alone = np.sqrt((1 + 1 / count + 1 / len(own)) / 12 * (1 / count + 1 / len(own)))
+        said.append(f"{count}: mean {np.mean(areas):.3f}, {np.std(areas) / alone:.2f} times")
+    print(f"\nArea of like batches, and its swing over that of films which taught nobody: {'; '.join(said)}")
+
+
+def few_validation_films(bench: Bench, repeats: int = 20) -> None:
+    """What share of the test films is refused where few validation films fix the threshold."""
+    assert bench.judge.reference is not None
+    validation, test = (np.log(bench.judge.reference.novelty.distances(bench.own[bench.rows(split)]))
+                        for split in ("validation", "test"))
+    rng, said = np.random.default_rng(0), []
+    for count in (8, 20, 40, 80, len(validation)):
+        shares = [np.mean(test > upper_bound(rng.permutation(validation)[:count])) for _ in range(repeats)]
+        said.append(f"{count}: {100 * np.mean(shares):.1f}")
+    print(f"\nTest films refused, %, by validation films: {'; '.join(said)}")
+
+
+def costs(bench: Bench, found: Mapping[str, Seen]) -> None:
+    """Seconds of scoring with and without features, of fitting, and milliseconds of an answer."""
+    pixels, classes = bench.task.pixels, len(bench.run.classes)
+    alone = build_engine(bench.model, "openvino", threads=bench.threads)
+    rows = bench.task.reference_rows()
+    kept: dict[str, np.ndarray] = {}
+    works = {"scores": lambda: kept.update(alone=film_outputs(alone, pixels, description="Films")),
+             "scores and features": lambda: kept.update(zip(("both", "features"), scores_and_features(
+                 bench.engine, pixels, classes=classes, rows=rows), strict=True))}
+    seconds = dict(zip(works, in_turns(list(works.values()), 2), strict=True))
+    trained = Trained(model=bench.model, scores=kept["both"], history=[], features=kept["features"])
+    (seconds["fitting"],) = in_turns([lambda: fit_reference(bench.task, trained)], 1)
+    seen = found["test films, as prepared"]
+    some = [read_film_file(bench.films / film.file) for film in bench.run.cohort if film.split == "test"][:100]
+    (looking,) = in_turns([lambda: [bench.judge.look(film) for film in some]], 2)
+    (judging,) = in_turns([lambda: [bench.judge.judge(*film) for film in
+                                    zip(seen.pixels[:100], seen.features[:100], strict=True)]], 2)
+    last = bench.own[:, -int(bench.model.layers[-1].get_weights()[0].shape[0]):]
+    print(f"\n{len(pixels)} films, seconds: "
+          + ", ".join(f"{name} {took:.1f}" for name, took in seconds.items())
+          + f"; largest difference of scores {np.abs(kept['alone'] - kept['both']).max():.1g}; "
+          f"ms a film: look {10 * looking:.1f}, judge {10 * judging:.1f}; "
+          f"channels of the last map that vary: {int((last.std(axis=0) > 1e-6).sum())} of {last.shape[1]}")
 
 
 def main() -> None:
@@ -344,6 +395,9 @@ def main() -> None:
         table_of_codes(bench, found)
         table_of_distances(bench, found)
         table_of_batches(bench, found)
+        swing_of_like_batches(bench)
+        few_validation_films(bench)
+        costs(bench, found)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class Sample:
 
     Attributes:
         coordinates: float (n, r), of their features, each divided by its spread over the training films.
-        facts: float (n, len(FACTS)), NaN where a fact isn't known.
+        facts: float32 (n, len(FACTS)), NaN where a fact isn't known: of one precision on both sides, or equal
+            films would seem to differ in all.
     """
 
     coordinates: Floats
@@ -65,7 +66,7 @@ class Reservoir:
 
     def add(self, coordinates: Floats, facts: Floats) -> None:
         """Put one film in: its coordinates (r,) and its facts (len(FACTS),)."""
-        row = np.asarray(coordinates, np.float32), np.asarray(facts, np.float64)
+        row = np.asarray(coordinates, np.float32), np.asarray(facts, np.float32)
         self.films += 1
         if len(self._kept) < self._most:
             self._kept.append(row)

@@ -53,15 +53,15 @@ def batch_of(run: RunFolder) -> Batch | None:
     return None if reference is None else Batch(run, reference)
 
 
-def film_facts(film: Film, facts: Mapping[str, str]) -> NDArray[np.float64]:
-    """What a film is compared by, float64 (len(FACTS),), NaN where it isn't known.
+def film_facts(film: Film, facts: Mapping[str, str]) -> NDArray[np.float32]:
+    """What a film is compared by, float32 (len(FACTS),), NaN where it isn't known.
 
     Args:
         film: uint8 (H, W, C), as the network meets it.
         facts: Of its original, by a manifest's names.
     """
     known = {**fact_numbers(facts), **{name: values[0] for name, values in pixel_facts([film]).items()}}
-    return np.array([known[name] for name in FACTS])
+    return np.array([known[name] for name in FACTS], np.float32)
 
 
 def sentences(difference: BatchDifference, words: Language) -> list[str]:

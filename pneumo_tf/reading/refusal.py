@@ -32,10 +32,13 @@ TURNS = {"half": Image.Transpose.ROTATE_180, "left": Image.Transpose.ROTATE_90,
          "right": Image.Transpose.ROTATE_270, "mirror": Image.Transpose.FLIP_LEFT_RIGHT}
 NEGATIVE = "negative"
 _CELLS = 64  # along each side of the picture that is looked at for a picture
-_FLAT = 2.0  # grey levels; the deviation of 1,400 real films was at least 19
-_NOISE = 0.5  # correlation of neighbours; of 1,400 real films it was at least 0.72
+_FLAT = 2.0  # grey levels of deviation
+_NOISE = 0.5  # correlation of neighbours
 _CHROMA, _COLOURED = 30, 0.05  # grey levels between channels, and the share of pixels that have as many
 _SMALL = 0.5  # of the network's input
+# How much brighter than their surroundings lungs are on a negative, over the deviation of both: white lungs
+# are a little brighter on some films too (benchmarks/refusal.md).
+_BRIGHT = 0.1
 
 Film = NDArray[np.uint8]
 
@@ -112,12 +115,13 @@ class Judge:
         """
         lungs = lungs_mask(grey)
         if lungs is not None:
-            return Verdict() if _are_dark(lungs, grey) else self._refused("inverted", NEGATIVE)
+            is_negative = _darkness(lungs, grey) < -_BRIGHT
+            return self._refused("inverted", NEGATIVE) if is_negative else Verdict()
         for code, turn in (("upside_down", "half"), ("sideways", "left"), ("sideways", "right"),
                            ("inverted", NEGATIVE)):
             righted = np.asarray(put_right(Image.fromarray(grey), turn))
             lungs = lungs_mask(righted)
-            if lungs is not None and _are_dark(lungs, righted):
+            if lungs is not None and _darkness(lungs, righted) > 0:
                 return self._refused(code, turn)
         return self._refused("not_frontal_chest")
 
@@ -158,9 +162,12 @@ def _is_coloured(film: Image.Image) -> bool:
     return bool((np.ptp(small, axis=2) > _CHROMA).mean() > _COLOURED)
 
 
-def _are_dark(lungs: NDArray[np.bool_], grey: Film) -> bool:
-    """Whether lungs, bool (96, 96), are darker than what else lies in their box, as air is."""
+def _darkness(lungs: NDArray[np.bool_], grey: Film) -> float:
+    """How much darker lungs, bool (96, 96), are than what else lies in their box, as air is.
+
+    The difference of the means over the deviation of all.
+    """
     rows, columns = np.nonzero(lungs)
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    small = cv2.resize(grey, (SIZE, SIZE), interpolation=cv2.INTER_AREA)[box]
-    return bool(small[lungs[box]].mean() < small[~lungs[box]].mean())
+    small = cv2.resize(grey, (SIZE, SIZE), interpolation=cv2.INTER_AREA)[box].astype(np.float64)
+    return float((small[~lungs[box]].mean() - small[lungs[box]].mean()) / (small.std() + 1e-9))
