@@ -6,6 +6,7 @@ the middle is left out where it is long. `make pictures` runs this, and draws th
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -40,7 +41,9 @@ def printed(command: str, folder: Path, lang: str) -> list[str]:
                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     finished = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True,
                               check=False)
-    said = finished.stderr if finished.returncode > 1 else finished.stdout
+    if finished.returncode not in (0, 1, 2) or "Traceback" in finished.stderr:
+        raise SystemExit(f"{command}\n{finished.stderr}")
+    said = finished.stderr if finished.returncode == 2 else finished.stdout
     lines = [line.rstrip() for line in said.replace(str(folder), HOME).strip().splitlines()]
     return [*lines[:FIRST], "…", *lines[-LAST:]] if len(lines) > FIRST + LAST + 1 else lines
 
@@ -68,8 +71,6 @@ def main(lang: str) -> None:
 
 def take_pictures(model: Path, target: Path) -> None:
     """The first screen of the report and the worklist, as Chromium shows them."""
-    import io
-
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
