@@ -13,7 +13,7 @@ from PIL import Image
 from pneumo_tf.errors import OptionError
 from pneumo_tf.report.page import write_comparison_page
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
