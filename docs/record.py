@@ -1,7 +1,7 @@
 """record.py LANG: run a tutorial's commands in an empty checkout, and write what they print below them.
 
-A block of a tutorial is a session: lines that begin with $ are typed, the others are what the commands print, of which
-the middle is left out where it is long. `make pictures` runs this, and draws the pictures from what the tutorial made.
+A block of a tutorial is a session: lines that begin with $ are typed, the others are what the commands print,
+of which the middle is left out where it is long. The pictures are drawn from what the tutorial made.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def checkout(folder: Path) -> Path:
 
 
 def printed(command: str, folder: Path, lang: str) -> list[str]:
-    """The lines that a command prints: all of them where it ends in an error, else those of standard output."""
+    """The lines that a command prints: its error where it ends in one, else those of standard output."""
     environment = {**os.environ, "LANG": f"{lang}.UTF-8", "PYTHONPATH": "", "COLUMNS": "100",
                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    finished = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True,
-                              check=False)
+    finished = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True,
+                              text=True, check=False)
     if finished.returncode not in (0, 1, 2) or "Traceback" in finished.stderr:
         raise SystemExit(f"{command}\n{finished.stderr}")
     said = finished.stderr if finished.returncode == 2 else finished.stdout

@@ -1,4 +1,4 @@
-"""reference.py: what every command answers to --help, and the library's public names, as pages of each language."""
+"""reference.py: what every command answers to --help, and the library's public names, as pages."""
 
 from __future__ import annotations
 
@@ -48,13 +48,17 @@ def library_page(lang: str) -> str:
 
 def public(owner: object) -> list[tuple[str, object]]:
     """Classes and functions that a module defines, or methods and properties that a class does."""
-    module = owner.__name__ if inspect.ismodule(owner) else ""
-    return [(name, value) for name, value in vars(owner).items() if name[0] != "_" and (
-        getattr(value, "__module__", None) == module if module else callable(value) or isinstance(value, property))]
+    def is_its_own(value: object) -> bool:
+        if inspect.ismodule(owner):
+            return getattr(value, "__module__", "") == owner.__name__
+        return callable(value) or isinstance(value, property)
+
+    return [(name, value) for name, value in vars(owner).items() if name[0] != "_" and is_its_own(value)]
 
 
 def _told(name: str, value: object) -> str:
-    signature = re.sub(r"(: |-> )'([^']+)'", r"\1\2", f"{inspect.signature(value)}") if callable(value) else ""
+    signature = f"{inspect.signature(value)}" if callable(value) else ""
+    signature = re.sub(r"(: |-> )'([^']+)'", r"\1\2", signature)  # annotations that Python keeps as texts
     return f"```python\n{name}{signature}\n```\n\n```text\n{inspect.getdoc(value) or ''}\n```\n"
 
 

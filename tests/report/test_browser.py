@@ -198,9 +198,10 @@ def test_cells_are_sorted_by_what_they_mean(page, reports, tmp_path, lang, wante
     """Numbers of each language with their units; what stands below a value counts for nothing."""
     rows = "".join(f"<tr><td><b>{text}</b><span>{place}</span></td></tr>"
                    for place, text in enumerate(reversed(wanted)))
-    table = f'<section id="told"><table><thead><tr><th>told</th></tr></thead><tbody>{rows}</tbody></table></section>'
+    table = f"<table><thead><tr><th>told</th></tr></thead><tbody>{rows}</tbody></table>"
+    report = reports[lang].read_text(encoding="utf-8")
     (tmp_path / "page.html").write_text(
-        reports[lang].read_text(encoding="utf-8").replace('<section id="flow">', f'{table}<section id="flow">'))
+        report.replace('<section id="flow">', f'<section id="told">{table}</section><section id="flow">'))
     heading = show(page, tmp_path / "page.html").locator("#told button")
     if len(wanted) > 2:
         heading.click()
