@@ -5,6 +5,7 @@
   const tools = document.querySelector("#tools").content.firstElementChild;
   const {lang} = document.documentElement, {decimal} = tools.dataset;
   const SCALE = {h: 3600, min: 60, s: 1, GB: 1000, MB: 1};
+  const fold = text => text.normalize("NFD").replace(/\p{M}/gu, "").toLocaleLowerCase(lang);
   const compare = new Intl.Collator(lang, {numeric: true}).compare;
 
   // What a cell begins with: a value, and not the interval below it.
@@ -61,9 +62,8 @@
     const filter = tools.cloneNode(true), told = filter.querySelector("[role=status]"), sentence = told.textContent;
     told.textContent = "";
     filter.querySelector("input").addEventListener("input", event => {
-      const wanted = event.target.value.trim().toLocaleLowerCase(lang);
-      for (const row of rows)
-        row.classList.toggle("left-out", !row.textContent.toLocaleLowerCase(lang).includes(wanted));
+      const wanted = fold(event.target.value.trim());
+      for (const row of rows) row.classList.toggle("left-out", !fold(row.textContent).includes(wanted));
       const left = rows.filter(row => !row.classList.contains("left-out")).length;
       told.textContent = wanted ? sentence.replace("{shown}", left).replace("{all}", rows.length) : "";
     });
