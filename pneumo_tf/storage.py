@@ -6,10 +6,14 @@ In tables no cell is left that a spreadsheet would run as a formula.
 from __future__ import annotations
 
 import errno
+import glob
 import json
+import os
+import platform
 import re
 import shutil
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,29 +98,66 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: Where the disk refuses.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    with temporary(path) as new:
+        yield new
+        put(new, path)
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """Yield a hidden name beside `path` for a file or a folder, which is gone afterwards.
+
+    It tells its process, so that the next one that writes `path` removes what a killed one left.
+
+    Raises:
+        StorageError: Where the disk refuses.
+    """
+    process = f"{zlib.crc32(platform.node().encode()):08x}-{os.getpid():x}"
+    new = path.with_name(f".{process}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
+            for left in path.parent.glob(f".{process[:9]}*-????????-{glob.escape(path.name)}"):
+                if _is_over(int(left.name.split("-")[1], 16)):
+                    _discard(left)
+            yield new
     finally:
-        _discard(temporary)
+        _discard(new)
 
 
-def _discard(temporary: Path) -> None:
+def put(new: Path, path: Path) -> None:
+    """Rename a file or a folder to `path`; where both are folders, the old one gives way as a whole.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    if not (new.is_dir() and path.is_dir()):
+        new.replace(path)
+        return
+    with temporary(path) as old:
+        path.rename(old)
+        new.rename(path)
+
+
+def _is_over(process: int) -> bool:
+    import psutil  # seldom needed
+
+    return not psutil.pid_exists(process)
+
+
+def _discard(left: Path) -> None:
     # What can't be tidied up must not hide the error that led here, e.g. a parent that is a file.
     with suppress(OSError):
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
+        if left.is_dir():
+            shutil.rmtree(left)
         else:
-            temporary.unlink(missing_ok=True)
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -126,8 +167,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as UTF-8 CSV, atomically; `from_csv` gives its cells back."""
-    with replacing(path) as temporary:
-        _each_cell(frame, harmless).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    with replacing(path) as new:
+        _each_cell(frame, harmless).to_csv(new, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def from_csv(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +44,38 @@ def test_a_killed_folder_leaves_no_litter(tmp_path: Path) -> None:
         (temporary / "part").write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from pneumo_tf.storage import replacing
+with replacing(Path(sys.argv[1])) as begun:
+    begun.mkdir()
+    (begun / "part").write_text("half")
+    os._exit(9)
+"""
+
+
+def test_what_a_killed_process_left_goes_when_the_same_is_written_again_and_no_other(tmp_path: Path) -> None:
+    for name in ("export", "other"):
+        subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / name)], check=False)
+    with replacing(tmp_path / "export") as ours, replacing(tmp_path / "export") as another:
+        left = [path.name for path in tmp_path.iterdir()]
+        assert [name.rpartition("-")[2] for name in left] == ["other"]
+        another.mkdir()
+        ours.mkdir()
+    assert {path.name.rpartition("-")[2] for path in tmp_path.iterdir()} == {"export", "other"}
+
+
+def test_a_folder_gives_way_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/old").write_text("")
+    with replacing(tmp_path / "export") as begun:
+        begun.mkdir()
+        (begun / "new").write_text("")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "export", "export/new"]
 
 
 @pytest.mark.parametrize("name", ["modelo.h5", "modelo.weights.h5", "labels.csv", "export"])

@@ -33,7 +33,7 @@ from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
+from pneumo_tf.storage import make_folder, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
 from pneumo_tf.studies.reference import keep_reference
@@ -64,8 +64,7 @@ def run_study(options: StudyOptions) -> Path:
         task = replace(build_task(plan, stages), checkpoint=unfinished.checkpoint)
         unfinished.confirm_split(split_hash(task.cohort))
         trained = plan.recipe.train(task)
-        with replacing(run) as folder:
-            folder.mkdir()
+        with unfinished.finishing(run) as folder:
             announce("Export")
             with stages.measure("export"):
                 export_model(trained.model, folder)
