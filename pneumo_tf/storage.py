@@ -12,12 +12,15 @@ import os
 import platform
 import re
 import shutil
+import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from filelock import FileLock, Timeout
 
@@ -25,6 +28,7 @@ from pneumo_tf.errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space or name a folder on another disk."),
@@ -37,6 +41,10 @@ _REASONS = {
     errno.EISDIR: ("a folder of that name is in the way", "Name another file, or move that folder."),
     errno.EEXIST: ("a file of that name is in the way", "Name another folder, or move that file."),
 }
+# What the standard library raises for a damaged zip, an unknown compression and a missing password.
+DAMAGED_ZIP = (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
+_DENSE, _DENSE_FROM = 200, 10 * 2**20  # small members may well shrink that much: a file of zeros
+_LARGEST_JSON = 2**28  # bytes; the record of a million films has fewer
 # What spreadsheets compute (OWASP, CSV injection), behind apostrophes that are ours or another program's.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -158,6 +166,73 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as new:
         new.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, *, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """The content of a JSON file, whoever wrote it.
+
+    Args:
+        path: Of a file that a person or a program may have changed.
+        hook: Is given every object, as `json.loads` does.
+
+    Raises:
+        OSError: It can't be opened.
+        ValueError: No UTF-8, no JSON, NaN or an infinite number, which JSON doesn't have, nested deeper than
+            Python can follow, or larger than any file of ours.
+    """
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"more than {_LARGEST_JSON:,} bytes")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=hook, parse_constant=_no_number,
+                          parse_float=_finite)
+    except RecursionError as failure:
+        raise ValueError("nested too deeply") from failure
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    return number if isfinite(number := float(digits)) else _no_number(digits)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file, whoever wrote it; nothing in it is executed.
+
+    Raises:
+        OSError: It can't be opened.
+        ValueError: It is damaged, holds something else than arrays, or unpacks to far more than it is.
+    """
+    import numpy as np
+
+    try:
+        with ZipFile(path) as archive:
+            refuse_dense(archive)
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (*DAMAGED_ZIP, LookupError, TypeError, MemoryError, SyntaxError) as failure:
+        raise ValueError(str(failure) or type(failure).__name__) from failure
+    if foreign := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{foreign[0]} is no array")
+    return arrays
+
+
+def is_dense(member: ZipInfo) -> bool:
+    """Whether a member of an archive unpacks to more than 10 MiB, and to over 200 times its packed size."""
+    return member.file_size > max(_DENSE_FROM, _DENSE * member.compress_size)
+
+
+def refuse_dense(archive: ZipFile) -> None:
+    """Refuse an archive of which a few bytes unpack to very many.
+
+    Raises:
+        ValueError: It has a member that `is_dense`.
+    """
+    for member in archive.infolist():
+        if is_dense(member):
+            raise ValueError(f"{member.filename!r}, {member.compress_size:,} bytes that unpack to "
+                             f"{member.file_size:,}")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -113,7 +113,7 @@ def start(arguments: tuple[str, ...], folder: Path) -> int:
         return child
     code = 70
     try:
-        os.setsid()
+        os.setpgrp()  # Ctrl-C reaches this process alone; of a new session it would lose its low priority
         os.chdir(folder)
         log = os.open(folder.parent / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.errors import OptionError
 from pneumo_tf.places import find_existing
+from pneumo_tf.storage import read_json
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
@@ -67,7 +67,7 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
     record = find_existing(typed.origin, what="record", error=OptionError,
                            remedy="Name the run.json in a run's folder.")
     try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
+        facts = read_json(record)
         typed_then = [str(word) for word in facts["command"][2:] if word != "--resume"]
         data, pace = facts["data"], facts.get("pace") or {}
         settled = ["--path", data["films"], "--labels", data["labels"], "--recipe", facts["recipe"],
@@ -100,8 +100,8 @@ def _show(run: Path) -> None:
 
     from pneumo_tf.runs.folder import METRICS, REPORT, RUN
 
-    facts = json.loads((run / RUN).read_text(encoding="utf-8"))
-    test = json.loads((run / METRICS).read_text(encoding="utf-8"))["test"]
+    facts = read_json(run / RUN)
+    test = read_json(run / METRICS)["test"]
     table = Table(title=f"Test: {test['films']} films of {test['patients']} patients", title_justify="left")
     for heading in ("figure", "value", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")

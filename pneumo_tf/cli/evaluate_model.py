@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.places import find_existing, output_path
+from pneumo_tf.storage import read_json
 
 _DESCRIPTION = ("Put a finished run to the test. Alone: its test films again, perturbed and as several views "
                 "of each. With --path and --labels: films from elsewhere. With --repeat: other splits.")
@@ -105,7 +105,7 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
         own["originals"] = find_existing(typed.originals, what="source of originals", error=FilmError,
                                          remedy="Name the folder or .zip that prepare_pict.py was given.")
     report = rescore_run(run, Rescoring(**own, **common))
-    content = json.loads((run / ROBUSTNESS).read_text(encoding="utf-8"))
+    content = read_json(run / ROBUSTNESS)
     print(f"{content['films']} of {content['of']} test films, called otherwise after each change:")
     for row in content["perturbations"]:
         area = row["auc"]["value"]
@@ -140,7 +140,7 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
     report = evaluate_elsewhere(run, Elsewhere(
         films=films, labels=labels, extension=given.get("ext"), patients=options.patients_of(typed),
         replace="force" in given, **own, **common, command=typed.command))
-    content = json.loads((report.parent / METRICS).read_text(encoding="utf-8"))
+    content = read_json(report.parent / METRICS)
     print(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
     for name, row in content["drop"].items():
         here, there = (row[side]["value"] for side in ("internal", "external"))
@@ -157,7 +157,7 @@ def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> Non
 
     cache = output_path(typed.cache, default="") if "cache" in typed else None
     report = repeat_study(run, repeats=typed.repeat, cache=cache, **common)
-    content = json.loads((run / REPEATS).read_text(encoding="utf-8"))
+    content = read_json(run / REPEATS)
     print(f"Mean of {content['repeats']} other splits, and the run's own:")
     for name, figure in content["figures"].items():
         print(f"  {name:<14}{figure['value']:>7.3f} ± {figure['sd']:.3f}{figure['own']:>9.3f}")

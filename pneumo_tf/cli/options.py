@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -19,6 +18,7 @@ from pneumo_tf.places import (
     find_existing,
     output_path,
 )
+from pneumo_tf.storage import read_json
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.plan import StudyOptions
@@ -135,7 +135,7 @@ def language_of(run: Path) -> str:
     from pneumo_tf.runs.folder import RUN
 
     try:
-        facts = json.loads((run / RUN).read_text(encoding="utf-8"))
+        facts = read_json(run / RUN)
         return str(facts["options"]["lang"])
     except (OSError, ValueError, KeyError, TypeError):
         return "en"

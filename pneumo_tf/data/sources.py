@@ -11,7 +11,6 @@ import re
 import stat
 import uuid
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -21,15 +20,11 @@ from typing import Any, BinaryIO, NamedTuple, Self, cast
 from pneumo_tf.data.dicom import HEAD, begins_as_dicom
 from pneumo_tf.data.images import SUFFIXES
 from pneumo_tf.errors import FilmError
+from pneumo_tf.storage import DAMAGED_ZIP, is_dense
 
 _MEBIBYTE = 2**20
 LARGEST_FILM = 512 * _MEBIBYTE
 LARGEST_ARCHIVE = 100 * 1024 * _MEBIBYTE
-LARGEST_RATIO = 200
-# Small members may well shrink that much: a blank film, a text file of zeros.
-RATIO_COUNTS_FROM = 10 * _MEBIBYTE
-# What the standard library raises for damaged data, an unknown compression and a missing password.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 class Entry(NamedTuple):
@@ -108,7 +103,7 @@ class Zip:
         self._opening = uuid.uuid4().hex  # tells this archive from another one under its path, later
         try:
             self._zip = _open_zip(path)
-        except _DAMAGE as failure:
+        except DAMAGED_ZIP as failure:
             raise _damaged(path, str(failure)) from failure
         except OSError as failure:
             raise FilmError("A source of films must be readable.", received=f"{path} ({failure.strerror})",
@@ -140,7 +135,7 @@ class Zip:
         try:
             with self._zip.open(file) as member:
                 return member.read(self._zip.getinfo(file).file_size)
-        except _DAMAGE as failure:
+        except DAMAGED_ZIP as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
     def open(self, file: str) -> BinaryIO:
@@ -151,7 +146,7 @@ class Zip:
         """
         try:
             return cast(BinaryIO, self._zip.open(file))
-        except _DAMAGE as failure:
+        except DAMAGED_ZIP as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
 
@@ -165,7 +160,7 @@ def _is_dicom(source: Source, file: str) -> bool:
     try:
         with source.open(file) as begun:
             return begins_as_dicom(begun.read(HEAD))
-    except (OSError, FilmError, *_DAMAGE):
+    except (OSError, FilmError, *DAMAGED_ZIP):
         return False
 
 
@@ -252,8 +247,7 @@ def _refuse_name(path: Path, member: zipfile.ZipInfo) -> None:
 def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
     if member.file_size > LARGEST_FILM:
         raise _bomb(path, f"{member.filename!r} of {member.file_size // _MEBIBYTE:,} MiB")
-    too_dense = member.file_size > LARGEST_RATIO * member.compress_size
-    if member.file_size > RATIO_COUNTS_FROM and too_dense:
+    if is_dense(member):
         raise _bomb(path, f"{member.filename!r}, {member.compress_size:,} bytes "
                           f"that unpack to {member.file_size:,}")
 

@@ -7,7 +7,6 @@ made, so that nothing is there twice.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -28,7 +27,7 @@ from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import MAKER
 from pneumo_tf.reading.outbox import CAPTURE, Outbox, checked_title, pynetdicom
-from pneumo_tf.storage import locked, make_folder, replacing, write_json
+from pneumo_tf.storage import locked, make_folder, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -297,7 +296,7 @@ class Node:
     def answered(self, film: Path) -> Answer | None:
         """The answer of a film that was received; None where it isn't given yet."""
         try:
-            kept = json.loads(self.answer_file(film).read_text(encoding="utf-8"))
+            kept = read_json(self.answer_file(film))
         except FileNotFoundError:
             return None
         return Answer(**{**kept, "probabilities": tuple(kept["probabilities"])})

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import keras
 from absl import logging
 
 from pneumo_tf.runs.folder import ARCHITECTURE, COMPLETE, WEIGHTS
-from pneumo_tf.storage import replacing, write_text
+from pneumo_tf.storage import DAMAGED_ZIP, refuse_dense, replacing, write_text
 
 _MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 _LARGEST = 2**26  # bytes of config.json, a thousand times those of the largest network
@@ -77,10 +77,11 @@ def _refuse_foreign(path: Path) -> None:
         with ZipFile(path) as archive:
             if surplus := sorted(set(archive.namelist()) - _MEMBERS):
                 raise ValueError(f"a member {surplus[0]!r}")
+            refuse_dense(archive)
             if archive.getinfo("config.json").file_size > _LARGEST:
                 raise ValueError("a configuration of more than 64 MiB")
             config = json.loads(archive.read("config.json"))
-    except (BadZipFile, KeyError, RecursionError) as failure:
+    except (*DAMAGED_ZIP, KeyError) as failure:
         raise ValueError(f"no whole file of Keras: {failure}") from failure
     for kind in _kinds(config):
         module, name = kind.get("module"), kind["class_name"]

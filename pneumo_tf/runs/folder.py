@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import project_root
-from pneumo_tf.storage import from_csv, replacing
+from pneumo_tf.storage import from_csv, read_json, replacing
 
 # Every name in a run's folder: what its training leaves,
 RUN, METRICS, SPLIT, PREDICTIONS, HISTORY, REFERENCE = \
@@ -216,7 +215,7 @@ def _existing(path: Path) -> Path:
 
 def _read_json(path: Path, *, needed: tuple[str, ...]) -> dict[str, Any]:
     try:
-        content = json.loads(_existing(path).read_text(encoding="utf-8"))
+        content = read_json(_existing(path))
     except ValueError as failure:  # includes text that isn't UTF-8
         raise RunError(f"{path.name} must be JSON.", received=f"{path} ({failure})",
                        remedy=_REMEDY) from failure

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from pneumo_tf.errors import OptionError, TrainingError, option_of
 from pneumo_tf.runs.folder import UNFINISHED
-from pneumo_tf.storage import guarded, make_folder, write_json
+from pneumo_tf.storage import guarded, make_folder, read_json, write_json
 from pneumo_tf.training.loop import Checkpoint
 
 _RECORD, _CHECKPOINT, _LOCK, _WHOLE = "options.json", "checkpoint.npz", ".lock", "run"
@@ -175,7 +175,7 @@ def _said(value: Any) -> str:
 def _read(folder: Path) -> dict[str, Any]:
     """The record of a run; an unreadable one matches nothing."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / _RECORD)
     except (OSError, ValueError):
         return {"options": {}}
     return dict(record)

@@ -5,7 +5,6 @@ Reads finished run folders and nothing else. The test films are left alone: choo
 
 from __future__ import annotations
 
-import json
 import shlex
 import statistics as spread
 import sys
@@ -26,7 +25,7 @@ from pneumo_tf.evaluation.statistics import less, mean_of
 from pneumo_tf.evaluation.stressed import BALANCED
 from pneumo_tf.report.page import write_comparison_page
 from pneumo_tf.runs.folder import RunFolder, read_run
-from pneumo_tf.storage import make_folder, write_csv, write_json
+from pneumo_tf.storage import make_folder, read_json, write_csv, write_json
 
 _CURVES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 Rank = Literal["auc", "stress"]
@@ -105,7 +104,7 @@ def write_comparison(content: dict[str, Any], folder: Path, *, lang: str = "en")
         StorageError: The folder can't be written to.
     """
     record = make_folder(folder) / "comparison.json"
-    before = _runs_of(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else set()
+    before = _runs_of(read_json(record)) if record.is_file() else set()
     if gone := before - _runs_of(content):
         print(f"The comparison in {folder} is replaced. {len(gone)} of its runs, which stay, are left out.",
               file=sys.stderr)

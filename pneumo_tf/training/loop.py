@@ -10,7 +10,6 @@ import json
 import math
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import numpy as np
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.evaluation.statistics import macro_auc
 from pneumo_tf.progress import Advance, progress_bar
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import read_arrays, replacing
 from pneumo_tf.training.optimizers import Rates
 
 _CHECK_EVERY = 20  # batches between two checks of the loss; each waits for the device
@@ -188,13 +187,13 @@ class Checkpoint:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                facts: dict[str, Any] = json.loads(str(file["facts"]))
-                for group in ("model", "optimizer", "best"):
-                    count = sum(name.startswith(f"{group}/") for name in file.files)
-                    facts[group] = [file[f"{group}/{number}"] for number in range(count)]
+            arrays = read_arrays(self.path)
+            facts: dict[str, Any] = json.loads(str(arrays["facts"]))
+            for group in ("model", "optimizer", "best"):
+                count = sum(name.startswith(f"{group}/") for name in arrays)
+                facts[group] = [arrays[f"{group}/{number}"] for number in range(count)]
             phase, rates = facts.pop("step"), facts.pop("rates")
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as failure:
+        except (OSError, ValueError, KeyError) as failure:
             raise TrainingError("A checkpoint must be whole to be resumed from.",
                                 received=f"{self.path} ({type(failure).__name__})",
                                 remedy="Start the training again without --resume.") from failure

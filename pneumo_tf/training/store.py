@@ -28,7 +28,7 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pneumo_tf.storage import guarded, make_folder
+from pneumo_tf.storage import guarded, make_folder, read_json
 
 FORMAT = 1  # of an array's files; those of another one are made again
 HEADER, VALUES, JOURNAL = "facts.json", "values.bin", "journal.bin"
@@ -169,7 +169,7 @@ class DiskRows(Rows):
     def _unusable(self) -> str:
         """Why the array in the folder can't be used; "" where it can."""
         try:
-            header = json.loads((self._folder / HEADER).read_text(encoding="utf-8"))
+            header = read_json(self._folder / HEADER)
             sizes = [(self._folder / name).stat().st_size for name in (JOURNAL, VALUES)]
         except (FileNotFoundError, ValueError):
             return "is damaged"
@@ -300,7 +300,7 @@ def digest(content: Any) -> str:
 
 def _kept(folder: Path) -> Kept:
     try:
-        what = str(json.loads((folder / HEADER).read_text(encoding="utf-8"))["what"])
+        what = str(read_json(folder / HEADER)["what"])
     except (OSError, ValueError, KeyError, TypeError):
         what = "kept by another version, or damaged"
     files = [path.stat() for path in folder.iterdir()]

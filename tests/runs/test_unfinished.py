@@ -138,10 +138,14 @@ def test_what_a_kill_left_that_nobody_can_go_on_from_goes_with_the_next_finished
 
 
 def test_a_run_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
-        with pytest.raises(StorageError), run.finishing(tmp_path / "1") as folder:
+    def fill_the_disk(run: Unfinished) -> None:
+        with run.finishing(tmp_path / "1") as folder:
             (folder / "run.json").write_text("half")
             raise OSError(errno.ENOSPC, "")
+
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
+        with pytest.raises(StorageError):
+            fill_the_disk(run)
         assert not (tmp_path / "1").exists()
         with run.finishing(tmp_path / "1") as folder:
             assert not any(folder.iterdir())

@@ -6,7 +6,6 @@ hidden folder beside the plan that they follow, so that the same preparation can
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, Part, Prepared, read_prepared
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.names import refuse_twins
-from pneumo_tf.storage import guarded, locked, make_folder, write_json
+from pneumo_tf.storage import guarded, locked, make_folder, read_json, write_json
 
 _PLAN, _LOCK = "plan.json", ".prepare.lock"
 
@@ -150,7 +149,7 @@ class Target:
     def _is_begun(self) -> bool:
         """Whether this very preparation was interrupted here."""
         try:
-            return bool(json.loads((self.staging / _PLAN).read_text(encoding="utf-8")) == self.part.plan)
+            return bool(read_json(self.staging / _PLAN) == self.part.plan)
         except (OSError, ValueError):  # none, or cut off by the kill: then there is nothing to go on from
             return False
 

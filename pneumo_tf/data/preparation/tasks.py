@@ -6,7 +6,6 @@ This module imports neither pandas nor scikit-learn, so that worker processes st
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from pneumo_tf.data.images import film_depth, film_facts, open_film, prepared_jp
 from pneumo_tf.data.preparation.filters import FilterOptions, find_lungs, framed_and_filtered
 from pneumo_tf.data.sources import Source
 from pneumo_tf.errors import FilmError
-from pneumo_tf.storage import replacing, write_json
+from pneumo_tf.storage import read_json, replacing, write_json
 
 NO_LUNGS = "no lungs found: cropped to its middle"
 
@@ -76,7 +75,7 @@ def filter_film(film: tuple[str, str], *, source: Source, folder: Path, filters:
     path = folder / f"{sha256}.jpeg"
     record = path.with_suffix(".json")  # so that a resumed preparation needn't read the film again
     if path.exists():
-        return Filtered(**json.loads(record.read_text(encoding="utf-8")))
+        return Filtered(**read_json(record))
     try:
         data = source.read(file)
     except OSError as failure:  # it was there a moment ago
