@@ -25,6 +25,7 @@ from pneumo_tf.data.patients import (
     with_patients_told,
 )
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, read_prepared
+from pneumo_tf.data.shards import is_file, open_file
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 from pneumo_tf.names import clean, refuse_twins
 
@@ -76,7 +77,7 @@ def unprepared(films: int) -> FilmError:
 def _identity(path: Path) -> Identity | None:
     """Whose film a file holds where it is DICOM; a file that can't be read is found out by others."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return identify(file)
     except OSError:
         return None
@@ -227,7 +228,7 @@ def _locate(film: Radiograph, folder: Path, candidates: Mapping[str, list[str]])
     if film.file:
         root = folder.absolute()
         path = root / film.file
-        if path.is_file():
+        if is_file(path):
             return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
         # Spelled in another Unicode form than on the disk.
         alike = candidates.get(clean(film.file), [])

@@ -21,6 +21,7 @@ from PIL import Image
 from pneumo_tf.cohort import Cohort, Dropped, Step
 from pneumo_tf.data.audit import file_sha256, shallower
 from pneumo_tf.data.images import film_depth, in_mode, open_film, read_film, read_film_file, refuse_blank
+from pneumo_tf.data.shards import open_file, read_bytes
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
@@ -169,7 +170,7 @@ def _look(path: Path, sha256: str) -> _File:
     """
     try:
         sha256 = sha256 or file_sha256(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             mode = open_film(file, decode=False).mode
             depth = film_depth(open_film(file)) if mode.startswith("I") else None
             return _File(path, sha256, mode in _COLOUR, depth)
@@ -200,7 +201,7 @@ def _decode_missing(rows: Rows, files: list[_File], pool: ThreadPoolExecutor, *,
 def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) -> np.ndarray | None:
     """uint8 (size, size, channels); None where the file is no complete image."""
     try:
-        content = file.path.read_bytes()
+        content = read_bytes(file.path)
     except OSError as failure:
         if file.sha256:
             raise _inconstant(file, "vanished") from failure
@@ -216,7 +217,7 @@ def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) ->
 def _why(path: Path) -> str:
     """The reason against a film that couldn't be read."""
     try:
-        refuse_blank(read_film(path.read_bytes()))
+        refuse_blank(read_film(read_bytes(path)))
     except FilmError as failure:
         return failure.received
     except OSError:
