@@ -174,8 +174,9 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
     refuse_twins(cohort.labels)
     found, others = find_films(films_folder)
     films = [film for film in found if extension is None or film.suffix.lower() == _suffix(extension)]
+    wanted = set(films)
     others += tuple(Dropped(film.as_posix(), "another extension than --ext") for film in found
-                    if film not in films)
+                    if film not in wanted)
     known = _manifest_of(films_folder)
     dicom = {} if known else _identities(films, films_folder)
     candidates = _by_name(films, dicom)
