@@ -69,8 +69,8 @@ def draw_scores(cohort: Cohort) -> np.ndarray:
     generator = np.random.default_rng(1)
     _, patient = np.unique(cohort.patients, return_inverse=True)
     is_positive = np.array(cohort.labels) == CLASSES[1]
-    logits = 2.3 * (2 * is_positive - 1) / 2 * 1.2 + 0.7 * generator.standard_normal(patient.max() + 1)[patient]
-    logits += 0.9 * generator.standard_normal(len(cohort))
+    logits = np.where(is_positive, 1.4, -1.4) + 0.9 * generator.standard_normal(len(cohort))
+    logits += 0.7 * generator.standard_normal(patient.max() + 1)[patient]
     positive = 1 / (1 + np.exp(-logits))
     return np.stack([1 - positive, positive], axis=1).astype("float32")
 
