@@ -24,7 +24,7 @@ from pneumo_tf.data.images import film_depth, in_mode, open_film, read_film, rea
 from pneumo_tf.data.shards import open_file, read_bytes
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, Stored, digest, open_rows, read_rows
 
 _CHUNK = 64
 _DECODER = 2  # raised whenever the same file would give other pixels
@@ -37,14 +37,14 @@ class Pixels:
     """The films of a cohort, in its order.
 
     Attributes:
-        store: uint8 (M, H, W, C), memory-mapped; one channel where every film is grey.
+        store: uint8 (M, H, W, C), mapped from disk; one channel where every film is grey.
         positions: int (N,), the position of each film in the store.
         key: Hash over everything that the store depends on; "" where it is unknown, and nothing that is
             computed from the films can be kept.
         depth: Bits of grey that films of more than 8 were scaled from; None where there were none.
     """
 
-    store: np.ndarray
+    store: Stored
     positions: np.ndarray
     key: str = ""
     depth: int | None = None
