@@ -2,9 +2,10 @@
 
 A cache is a folder with one folder for each array, named by its kind and by a hash over everything that its
 values depend on: a run finds only what is right for it. An array is filled row by row, so a killed run goes
-on with it. `facts.json` says what it is, `values.bin` holds the rows, as many as a gigabyte holds, and
-`values-1.bin`, `values-2.bin` … those that follow, and `journal.bin` has one number for each row: whether it is present, and its checksum. A row enters the journal after its values, so what the
-journal names is whole; what changed afterwards no longer fits its checksum and is made again.
+on with it. `facts.json` says what it is; `values.bin` holds the rows, as many as a gigabyte takes, and
+`values-1.bin`, `values-2.bin` … those that follow; `journal.bin` has one number for each row: whether it is
+present, and its checksum. A row enters the journal after its values, so what the journal names is whole; what
+changed afterwards no longer fits its checksum and is made again.
 """
 
 from __future__ import annotations

@@ -319,7 +319,8 @@ def test_an_array_of_several_files_is_one_array(tmp_path: Path) -> None:
     assert reopened(tmp_path).claim(range(6)).tolist() == [1, 4]
     found = reopened(tmp_path).values()
     assert (len(found), found.shape, found.dtype) == (6, SHAPE, np.float32)
-    for index in (5, -1, np.int64(2), [5, 0, 2], np.array([3, 3]), slice(2, 4), ([5, 0], 1), np.array([], int)):
+    nothing = np.array([], int)
+    for index in (5, -1, np.int64(2), [5, 0, 2], np.array([3, 3]), slice(2, 4), ([5, 0], 1), nothing):
         np.testing.assert_array_equal(found[index], DATA[index])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(found))[[0, 5]], DATA[[0, 5]])
     with pytest.raises(IndexError):
