@@ -12,7 +12,7 @@ from pneumo_tf.progress import progress_bar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_ITEMS_WORTH_A_PROCESS = 16  # below, starting one takes longer than it saves
+_ITEMS_WORTH_A_PROCESS = 16  # fewer quick ones take less time than starting it
 # A process ends then; joblib's default is 300. One whose parent was killed outlives it by 30 more, for which
 # joblib waits for an answer: the price for looking after no processes ourselves.
 _IDLE_SECONDS = 5
@@ -23,10 +23,10 @@ class ProcessError(PneumoError):
 
 
 def in_processes(task: Callable[[Item], Result], items: Sequence[Item], *, workers: int,
-                 description: str) -> list[Result]:
+                 description: str, least: int = _ITEMS_WORTH_A_PROCESS) -> list[Result]:
     """Compute `task(item)` for every item, in order, in up to `workers` processes, and show how far it is.
 
-    Few items, or one worker, are computed in this process.
+    Fewer than `least` items a worker, or one worker, are computed in this process.
 
     Args:
         task: Picklable, like what it returns; its module should be quick to import.
@@ -37,7 +37,7 @@ def in_processes(task: Callable[[Item], Result], items: Sequence[Item], *, worke
     """
     results = []
     with progress_bar(description, len(items)) as advance:
-        for result in _computed(task, items, min(workers, len(items) // _ITEMS_WORTH_A_PROCESS)):
+        for result in _computed(task, items, min(workers, len(items) // least)):
             results.append(result)
             advance(1)
     return results

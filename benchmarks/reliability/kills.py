@@ -75,6 +75,7 @@ _PREPARE = ("prepare_pict", "--source", "films", "--target", "clasificacion", "-
 SCENARIOS = {
     "prepare": Scenario((*_PREPARE, "1"), ("clasificacion",)),
     "prepare, two processes": Scenario((*_PREPARE, "2"), ("clasificacion",)),
+    "prepare into shards": Scenario((*_PREPARE, "2", "--shards", "10"), ("clasificacion",)),
     "labels": Scenario(("get_labels", "--path", "clasificacion", "--output", "labels/labels.csv"),
                        ("labels",)),
     "train fast": Scenario(("binary_class", "--recipe", "fast", "-e", "5", *SMALL)),

@@ -39,6 +39,8 @@ def build_parser() -> command.Parser:
                         help="leave files out, e.g. '*virus_9002*'; may be repeated")
     parser.add_argument("--anonymous", action="store_true", help="call DICOM films by hashes and not by"
                         " their instance UIDs; patients are hashed in any case")
+    parser.add_argument("--shards", type=options.whole_number(at_least=1), default=unset, metavar="N",
+                        help="N films to a file, for more of them than a folder should hold: 2000, say")
     parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
@@ -107,4 +109,4 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
     return PrepareOptions(FilterOptions.from_json(given), per_class=given.get("per_class"),
                           seed=given["seed"], name=given.get("name", ""),
                           exclude=tuple(given.get("exclude", ())), folders=folders,
-                          anonymous=given["anonymous"])
+                          anonymous=given["anonymous"], shards=given.get("shards"))

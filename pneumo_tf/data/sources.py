@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from pneumo_tf.data.dicom import HEAD, begins_as_dicom
 from pneumo_tf.data.images import SUFFIXES
+from pneumo_tf.data.shards import is_shard, open_file, read_bytes, sizes_in
 from pneumo_tf.errors import FilmError
 from pneumo_tf.storage import DAMAGED_ZIP, is_dense
 
@@ -45,7 +46,10 @@ class Entry(NamedTuple):
 
 
 class Folder:
-    """A folder of films; links to folders are followed, links that lead back up are not."""
+    """A folder of films; links to folders are followed, links that lead back up are not.
+
+    A shard of prepared films is one of its folders.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -80,7 +84,7 @@ class Folder:
         Raises:
             OSError: The file is gone or may not be opened.
         """
-        return (self.path / file).read_bytes()
+        return read_bytes(self.path / file)
 
     def open(self, file: str) -> BinaryIO:
         """One file, to read its beginning alone.
@@ -88,7 +92,7 @@ class Folder:
         Raises:
             OSError: The file is gone or may not be opened.
         """
-        return (self.path / file).open("rb")
+        return open_file(self.path / file)
 
 
 class Zip:
@@ -197,10 +201,20 @@ def _walk(folder: Path, root: Path, without: Path | None) -> Iterator[Entry]:
         return
     for name in names:
         child = folder / name
-        if not child.is_dir():
+        if is_shard(child) and child.is_file():
+            yield from _of_shard(child, root)
+        elif not child.is_dir():
             yield file_entry(child, child.relative_to(root).as_posix())
         elif not (child.is_symlink() and here.is_relative_to(child.resolve())):
             yield from _walk(child, root, without)
+
+
+def _of_shard(shard: Path, root: Path) -> Iterator[Entry]:
+    file = shard.relative_to(root).as_posix()
+    try:
+        yield from (Entry(f"{file}/{name}", size) for name, size in sizes_in(shard))
+    except OSError as failure:
+        yield Entry(f"{file}/", 0, cannot_open(failure))
 
 
 def file_entry(path: Path, file: str) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ class Scores:
         total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
         return total - logits[np.arange(len(logits)), self.labels]
 
-    @property
+    @cached_property
     def groups(self) -> NDArray[np.str_]:
         """(n,) str: one key per patient; a film without a patient has a key of its own."""
         own = np.array([f"film {name}" for name in self.ids])

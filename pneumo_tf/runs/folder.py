@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.shards import is_file
 from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
@@ -131,7 +132,7 @@ class RunFolder:
         """Where a film of split.csv lies now; None where it is gone or was never noted."""
         films = self.films_folder
         places = [films, project_root() / films, self.path / films]
-        found = (place / file for place in places if file and (place / file).is_file())
+        found = (place / file for place in places if file and is_file(place / file))
         return next(found, None)
 
 

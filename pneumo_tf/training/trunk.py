@@ -19,7 +19,7 @@ import numpy as np
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
-from pneumo_tf.training.store import Cache, Rows, open_rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, Stored, open_rows, read_rows
 from pneumo_tf.training.views import Augmentation, apply_view, sample_view, view_rng
 
 BATCH = 32
@@ -38,7 +38,7 @@ class Activations:
         positions: int (N,), the position of each film in the store; beyond its end where it wasn't computed.
     """
 
-    store: np.ndarray
+    store: Stored
     positions: np.ndarray
 
     def __len__(self) -> int:
