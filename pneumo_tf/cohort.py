@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from pneumo_tf.errors import LabelError
+from pneumo_tf.language import translated, written
 from pneumo_tf.names import clean
 from pneumo_tf.storage import each_cell, from_csv, write_csv
 
@@ -85,12 +86,13 @@ class Step:
         return dict(Counter(dropped.reason for dropped in self.dropped).most_common())
 
     def lines(self) -> list[str]:
-        """The step for a terminal: what it kept, then each reason with its number and one example."""
-        lines = [f"{self.stage}: {self.kept:,}"]
+        """The step in the language in use: what it kept, then each reason with its number and one example."""
+        lines = [f"{translated(self.stage)}: {written(f'{self.kept:,}')}"]
         for what, files in (("dropped", self.dropped), ("noted", self.noted)):
             for reason, times in Counter(one.reason for one in files).most_common():
                 example = next(one.file for one in files if one.reason == reason)
-                lines.append(f"  {what} {times:,}: {reason}, e.g. {example}")
+                lines.append(f"  {translated(what)} {written(f'{times:,}')}: {translated(reason)}, "
+                             f"{translated('e.g.')} {example}")
         return lines
 
 

@@ -1,13 +1,21 @@
-"""What is being done, on standard error and only where a person is watching: stages, and bars; no chatter."""
+"""What is said while something is done, and what comes of it.
+
+Stages and bars are shown on standard error, where a person is watching; notes are lines for that person;
+results are what was asked for. --quiet leaves the results alone; with --json they are one object, and standard
+output holds nothing else.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -21,7 +29,49 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from pneumo_tf.language import translated
+
 Advance = Callable[[int], None]
+
+
+@dataclass
+class _Manner:
+    """How much is said, and whether results are one object in JSON."""
+
+    quiet: bool = False
+    json: bool = False
+
+
+_manner = _Manner()
+
+
+@contextmanager
+def told(*, quiet: bool, json: bool) -> Iterator[None]:
+    """Say as little, and give results in the form, that a command line asks for."""
+    before = replace(_manner)
+    _manner.quiet, _manner.json = quiet, json
+    try:
+        yield
+    finally:
+        _manner.quiet, _manner.json = before.quiet, before.json
+
+
+def say(note: str, *, aside: bool = False) -> None:
+    """A note for the person who watches, in the language in use; `aside` puts it on standard error."""
+    if not _manner.quiet:
+        print(translated(note), file=sys.stderr if aside or _manner.json else sys.stdout, flush=True)
+
+
+def show(result: str) -> None:
+    """A line of what was asked for, in the language in use; JSON has it in its object."""
+    if not _manner.json:
+        print(translated(result), flush=True)
+
+
+def show_json(result: Any) -> None:
+    """What was asked for, as the one object that --json promises; without it nothing."""
+    if _manner.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False), flush=True)
 
 
 @contextmanager
@@ -29,9 +79,10 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
     """Yield a function that moves the bar on by so many steps of equal work; without any there is no bar."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), _TimeLeft())
-    with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as progress:
-        task = progress.add_task(description, total=total, stepped=0.0)
+               TextColumn(translated("left")), _TimeLeft())
+    is_shown = bool(total) and console.is_terminal and not _manner.quiet
+    with Progress(*columns, console=console, disable=not is_shown) as progress:
+        task = progress.add_task(translated(description), total=total, stepped=0.0)
 
         def advance(steps: int) -> None:
             progress.update(task, advance=steps, stepped=progress.tasks[0].elapsed or 0.0)
@@ -53,8 +104,8 @@ class _TimeLeft(ProgressColumn):
 
 def announce(stage: str) -> None:
     """Say that a stage begins which takes seconds and has no bar."""
-    if sys.stderr.isatty():
-        print(f"{stage} …", file=sys.stderr, flush=True)
+    if sys.stderr.isatty() and not _manner.quiet:
+        print(f"{translated(stage)} …", file=sys.stderr, flush=True)
 
 
 @contextmanager

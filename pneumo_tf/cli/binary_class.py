@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import counted, translated, written
 from pneumo_tf.places import find_existing
+from pneumo_tf.progress import say, show, show_json
 from pneumo_tf.storage import read_json
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
@@ -20,7 +23,7 @@ _EPILOG = ("The split is made by patient. More than two classes in the labels si
 
 def build_parser() -> command.Parser:
     """The options of binary_class.py."""
-    parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     options.add_study(parser, writes="the run, the model and the report")
     options.add_minutes(parser)
     parser.add_argument("--from", dest="origin", metavar="RUN.JSON", default=argparse.SUPPRESS,
@@ -35,7 +38,6 @@ def build_parser() -> command.Parser:
                         "healthy, such as NORMAL, sano, benign, control or no_finding)")
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
-    options.add_lang(parser)
     return parser
 
 
@@ -52,7 +54,13 @@ def act(typed: argparse.Namespace) -> str:
     from pneumo_tf.studies.train import run_study
 
     run = run_study(options.study_of(typed))
-    _show(run)
+    from pneumo_tf.runs.folder import METRICS, RUN
+
+    facts, metrics = (read_json(run / name) for name in (RUN, METRICS))
+    show_json({"run": str(run), "positive": facts["positive"], **metrics["test"]})
+    if not typed.json:
+        _show(facts, metrics["test"])
+    _say_where(run, facts)
     return command.line("evaluate_model", "--run", run)
 
 
@@ -93,31 +101,33 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
     return again
 
 
-def _show(run: Path) -> None:
-    """Print the headline figures of a finished run and where its report lies."""
+def _show(facts: dict[str, Any], test: dict[str, Any]) -> None:
+    """The headline figures of the test, and how far they can be believed."""
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.runs.folder import METRICS, REPORT, RUN
-
-    facts = read_json(run / RUN)
-    test = read_json(run / METRICS)["test"]
-    table = Table(title=f"Test: {test['films']} films of {test['patients']} patients", title_justify="left")
+    table = Table(title=translated(f"Test: {counted(test['films'], 'film|films')} of "
+                                   f"{counted(test['patients'], 'patient|patients')}"), title_justify="left")
     for heading in ("figure", "value", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "figure" else "right")
+        table.add_column(translated(heading), justify="left" if heading == "figure" else "right")
     for name, figure in test["figures"].items():
         if figure["value"] is not None:
             known = figure.get("low") is not None
-            table.add_row(name.replace("_", " "), f"{figure['value']:.3f}",
-                          f"{figure['low']:.3f} – {figure['high']:.3f}" if known else "")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+            table.add_row(translated(name.replace("_", " ")), written(f"{figure['value']:.3f}"),
+                          written(f"{figure['low']:.3f} – {figure['high']:.3f}") if known else "")
+    Console(highlight=False, soft_wrap=True).print(table)
     if len(facts["classes"]) == 2:
-        console.print(f"Looked for: {facts['positive']}", markup=False)
+        show(f"Looked for: {facts['positive']}")
     if facts["split_by"] == "film" or facts["films_without_patient"]:
-        console.print("The same patient may be on both sides of the split: these figures may be too good.")
+        show("The same patient may be on both sides of the split: these figures may be too good.")
+
+
+def _say_where(run: Path, facts: dict[str, Any]) -> None:
+    """What the run took, and where it lies."""
+    from pneumo_tf.runs.folder import REPORT
+
     seconds = sum(stage["seconds"] for stage in facts["stages"])
     memory = max(stage["peak_memory_bytes"] for stage in facts["stages"])
-    console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)
-    console.print(f"Run:    {run}", markup=False)
-    console.print(f"Report: {run / REPORT}", markup=False)
+    say(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB")
+    say(f"Run:    {run}")
+    say(f"Report: {run / REPORT}")

@@ -16,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pneumo_tf import language, progress
 from pneumo_tf.errors import OptionError, PneumoError, closest
+from pneumo_tf.language import translated
 
+_DEFAULT = " (default: %(default)s)"  # as argparse ends the help of an option
 _BACKENDS = ("tensorflow", "jax", "torch")
 # What stands for a sign that a terminal can't show; of other letters the accents go.
 _PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "−": "-", "·": "-", "•": "-", "≥": ">=", "≤": "<=",
@@ -56,10 +59,40 @@ def _meant(near: str) -> str:
     return f" (did you mean {near}?)" if near else ""
 
 
-def build(prog: str, description: str, *, epilog: str = "") -> Parser:
-    """A parser that shows each option's default."""
-    return Parser(prog=prog, description=description, epilog=epilog,
-                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that shows each option's default, in the language in use."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, translated("usage: "))
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and translated(heading))
+
+    def add_text(self, text: str | None) -> None:
+        super().add_text(text and translated(text))
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        told = super()._get_help_string(action) or ""
+        about = told.removesuffix(_DEFAULT)
+        return translated(about) + (translated(_DEFAULT) if about != told else "")
+
+
+def build(prog: str, description: str, *, epilog: str = "", has_json: bool = False) -> Parser:
+    """A parser that shows each option's default, with the options that every command has.
+
+    Args:
+        has_json: Whether the command has figures to give as JSON.
+    """
+    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Help)
+    group = parser.add_argument_group("what is said")
+    group.add_argument("--lang", choices=language.LANGUAGES, default=argparse.SUPPRESS,
+                       help="language of what is said and written (default: the locale's, as in LANG; of what "
+                       "is added to a run, the run's)")
+    group.add_argument("--quiet", action="store_true", help="say nothing but errors and what was asked for")
+    if has_json:
+        group.add_argument("--json", action="store_true",
+                           help="the figures as one JSON object on standard output, and nothing else there")
+    return parser
 
 
 class _StoppedError(KeyboardInterrupt):
@@ -86,20 +119,22 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
     """
     speak_plainly()
     arguments = sys.argv[1:] if argv is None else argv
-    try:
-        with _ended_politely():
-            options = parser.parse_args(arguments)
-            options.command = ("python", f"scripts/{parser.prog}", *arguments)
-            following = act(options)
-    except PneumoError as error:
-        print(" ".join([f"{parser.prog}: error: {error}", *_notes(error)]), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        advice = _notes(stop) or ["Run the same command again to go on."]
-        print(" ".join([f"{parser.prog}: interrupted.", *advice]), file=sys.stderr)
-        return 128 + getattr(stop, "number", signal.SIGINT)
-    if following and leads_on:
-        print(f"Next: {following}")
+    with language.speaking(language.asked_for(arguments)):
+        try:
+            with _ended_politely():
+                options = parser.parse_args(arguments)
+                options.command = ("python", f"scripts/{parser.prog}", *arguments)
+                with progress.told(quiet=options.quiet, json=getattr(options, "json", False)):
+                    following = act(options)
+                    if following and leads_on:
+                        progress.say(f"Next: {following}")
+        except PneumoError as error:
+            print(f"{parser.prog}:", translated("error:"), error, *_notes(error), file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as stop:
+            advice = _notes(stop) or [translated("Run the same command again to go on.")]
+            print(f"{parser.prog}:", translated("interrupted."), *advice, file=sys.stderr)
+            return 128 + getattr(stop, "number", signal.SIGINT)
     return 0
 
 
@@ -120,7 +155,7 @@ def _ended_politely() -> Iterator[None]:
 
 
 def _notes(failure: BaseException) -> list[str]:
-    return getattr(failure, "__notes__", [])
+    return [translated(note) for note in getattr(failure, "__notes__", [])]
 
 
 def line(name: str, *arguments: object) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli.command import Parser, start_keras
 from pneumo_tf.errors import FilmError, LabelError, OptionError, option_of
+from pneumo_tf.language import current
 from pneumo_tf.places import (
     LABELS_FILE,
     MODEL_FOLDER,
@@ -95,13 +96,6 @@ def add_engine(parser: Parser, *, default: str, purpose: str = "what computes th
                         help=f"{purpose} (default: {default})")
 
 
-def add_lang(parser: Parser, *, of: str = "the report", default: str = "en") -> None:
-    """The language; a `default` of other words than a language is for the command to find."""
-    known = default in ("en", "es")
-    parser.add_argument("--lang", choices=("en", "es"), default=default if known else _UNSET,
-                        help=f"language of {of}" + ("" if known else f" (default: {default})"))
-
-
 def add_run(parser: Parser) -> None:
     parser.add_argument("--run", metavar="DIR", default=_UNSET,
                         help=f"folder of the run (default: the last one in {MODEL_FOLDER}/runs)")
@@ -130,15 +124,17 @@ def find_run(typed: argparse.Namespace) -> Path:
     return run
 
 
-def language_of(run: Path) -> str:
-    """The language that a run's report was written in; a broken record is told of later."""
+def language_of(typed: argparse.Namespace, run: Path | None = None) -> str:
+    """The language of what is written: the one that was typed, else that of the run that it is added to, else the
+    one in use. A broken record is told of later."""
     from pneumo_tf.runs.folder import RUN
 
-    try:
-        facts = read_json(run / RUN)
-        return str(facts["options"]["lang"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "en"
+    if "lang" not in typed and run is not None:
+        try:
+            return str(read_json(run / RUN)["options"]["lang"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    return getattr(typed, "lang", current())
 
 
 def find_films(typed: str) -> Path:
@@ -359,7 +355,8 @@ def study_of(typed: argparse.Namespace) -> StudyOptions:
     output = output_path(getattr(typed, "output", None), default=MODEL_FOLDER)
     cache = output_path(getattr(typed, "cache", output / "cache"), default="")
     found = {"films": find_films(typed.path), "labels": find_labels(typed.labels), "extension": extension,
-             "output": output, "cache": cache, "settings": _settings(typed), "patients": patients_of(typed)}
+             "output": output, "cache": cache, "settings": _settings(typed), "patients": patients_of(typed),
+             "lang": language_of(typed)}
     known = {field.name for field in fields(StudyOptions)}
     return StudyOptions(**{name: value for name, value in vars(typed).items() if name in known} | found)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.places import MODEL_FOLDER, output_path
+from pneumo_tf.progress import announce, progress_bar, say
 
 if TYPE_CHECKING:
     from pneumo_tf.reading.incoming import Given
@@ -51,7 +52,6 @@ def build_parser() -> command.Parser:
                         help="write a picture of where the network looks, beside the table or here")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
     options.add_threads(parser)
-    options.add_lang(parser, of="answer and reasons", default="the run's")
     return parser
 
 
@@ -77,7 +77,7 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
     given, run = find_given(typed.films), read_run(run_path)
     is_alone = len(given) == 1 and given[0].is_film and "output" not in typed
     typed.views = getattr(typed, "views", _VIEWS if is_alone else 1)
-    typed.lang = getattr(typed, "lang", (run.facts.get("options") or {}).get("lang") or "en")
+    typed.lang = options.language_of(typed, run_path)
     engine, later = choose_engine(typed, run, is_alone=is_alone)
     reader = reader_of(typed, run, engine)
     if is_alone:
@@ -135,7 +135,6 @@ def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,
 def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder, reader: Reader,
                engine: str) -> Counter[str]:
     """Write a table, and say what it holds on standard error."""
-    from pneumo_tf.progress import progress_bar
     from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
 
@@ -157,10 +156,10 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     if difference is not None:
         print(*sentences(difference, reader.words), sep="\n", file=sys.stderr)
     for name in islice(passed, 1):
-        print(f"Passed over: {len(passed)} that are no images, e.g. {name}", file=sys.stderr)
+        say(f"Passed over: {len(passed)} that are no images, e.g. {name}", aside=True)
     refused = "".join(f", {code} {count}" for code, count in table.refused.items())
-    print(f"Films: {table.answered} answered, {sum(table.refused.values())} refused{refused}"
-          + ("" if path is None else f". Table: {path}"), file=sys.stderr)
+    say(f"Films: {table.answered} answered, {sum(table.refused.values())} refused{refused}"
+        + ("" if path is None else f". Table: {path}"), aside=True)
     return table.refused
 
 
@@ -170,7 +169,7 @@ def _explaining(typed: argparse.Namespace, run: RunFolder, reader: Reader, folde
         return reader
     from pneumo_tf.reading.overlays import overlay_writer
 
-    print(f"Overlays: {folder}", file=sys.stderr)
+    say(f"Overlays: {folder}", aside=True)
     return replace(reader, saw=overlay_writer(run, folder))
 
 
@@ -215,7 +214,6 @@ def _count(given: Sequence[Given]) -> int:
 
 
 def _keep(run: RunFolder, engine: str) -> None:
-    from pneumo_tf.progress import announce
     from pneumo_tf.runs.graphs import keep_graph
     from pneumo_tf.runs.predictor import load_network
 

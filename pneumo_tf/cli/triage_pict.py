@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from pneumo_tf.cli import command, options
 from pneumo_tf.cli.predict_pict import add_put_right, choose_engine, reader_of, terms_of
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
+from pneumo_tf.progress import say, show
 from pneumo_tf.storage import make_folder
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ def build_parser() -> command.Parser:
                         help="show where the network looks on the first N films of the page")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
     options.add_threads(parser)
-    options.add_lang(parser, of="the page", default="the run's")
     return parser
 
 
@@ -112,7 +111,7 @@ def act(typed: argparse.Namespace) -> None:
         if name in typed and "listen" not in typed:
             raise OptionError(f"--{name} belongs to a node.", received=f"--{name} without --listen",
                               remedy="Add --listen, or leave it out.")
-    typed.lang = getattr(typed, "lang", (run.facts.get("options") or {}).get("lang") or "en")
+    typed.lang = options.language_of(typed, run_path)
     output = output_path(getattr(typed, "output", None),
                          default=f"{MODEL_FOLDER}/worklist/{folder.resolve().name or 'films'}")
     triage, reader = _triage(typed, run, folder / "films" if "listen" in typed else folder, output)
@@ -179,7 +178,7 @@ def _receiving(typed: argparse.Namespace, run: RunFolder, folder: Path, triage: 
                 title=typed.aet, peers=getattr(typed, "peer", ()), **_results(typed, run, folder, triage))
     triage.answers = shown
     with node.running(typed.listen, typed.host) as port:
-        print(f"Films are taken by {typed.aet} at {typed.host}:{port}.", flush=True)
+        show(f"Films are taken by {typed.aet} at {typed.host}:{port}.")
         yield
 
 
@@ -220,7 +219,7 @@ def _drawer(run: RunFolder, reader: Reader, folder: Path, threads: int | None) -
 def _watch(triage: Triage, *, every: float) -> None:
     from pneumo_tf.reading.server import watch
 
-    print(f"Following {triage.folder}; Ctrl-C ends it.", flush=True)
+    say(f"Following {triage.folder}; Ctrl-C ends it.")
     watch(triage, every=every, over=threading.Event(), tell=lambda _: _tell(triage))
 
 
@@ -241,9 +240,9 @@ def _serve(triage: Triage, typed: argparse.Namespace) -> None:
     port = listening.getsockname()[1]
     is_own = typed.host in ("127.0.0.1", "localhost", "::1")
     server = WorklistServer(triage, every=getattr(typed, "watch", _SECONDS), hosts=None if is_own else ["*"])
-    print(f"The worklist of {triage.folder}: http://{typed.host}:{port}/   (Ctrl-C ends it)", flush=True)
+    show(f"The worklist of {triage.folder}: http://{typed.host}:{port}/   (Ctrl-C ends it)")
     if not is_own:
-        print("Whoever reaches this address sees the films.", file=sys.stderr, flush=True)
+        say("Whoever reaches this address sees the films.", aside=True)
     config = uvicorn.Config(server.application(), log_level="warning", access_log=False, server_header=False,
                             timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listening])
@@ -255,12 +254,12 @@ def _tell(triage: Triage) -> None:
     from pneumo_tf.reading.triage import PAGE
 
     numbers: dict[Any, int] = Counter(film.group for film in triage.films)
-    print(", ".join([triage.words.say(f"worklist.heading.{'one' if len(triage.films) == 1 else 'other'}",
+    show(", ".join([triage.words.say(f"worklist.heading.{'one' if len(triage.films) == 1 else 'other'}",
                                       n=triage.words.number(len(triage.films))),
-                     *(f"{triage.words.say(f'worklist.group.{group}')} {number}"
-                       for group, number in numbers.items())]))
+                    *(f"{triage.words.say(f'worklist.group.{group}')} {number}"
+                      for group, number in numbers.items())]))
     for rank, film in enumerate(triage.films[:5], start=1):
         probability = "" if film.answer.probability is None else \
             f"  {triage.words.percent(film.answer.probability, 0)}"
-        print(f"{rank:>3}  {film.answer.id}  {call_in_words(film, triage.words)}{probability}")
-    print(f"{triage.output / PAGE}", flush=True)
+        show(f"{rank:>3}  {film.answer.id}  {call_in_words(film, triage.words)}{probability}")
+    show(f"{triage.output / PAGE}")

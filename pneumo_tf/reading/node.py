@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.data.dicom import is_uid, read_header
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
+from pneumo_tf.progress import say
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import MAKER
 from pneumo_tf.reading.outbox import CAPTURE, Outbox, checked_title, pynetdicom
@@ -91,7 +92,7 @@ class Receiver:
     limits: Limits = field(default_factory=Limits)
     arrived: Callable[[Path], None] = lambda _: None
     waiting: Callable[[], int] = lambda: 0
-    tell: Tell = print
+    tell: Tell = say
     _lines: dict[Any, _Line] = field(default_factory=dict, repr=False)
 
     @contextmanager
@@ -278,7 +279,7 @@ class Node:
     title: str = TITLE
     peers: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
-    tell: Tell = print
+    tell: Tell = say
     retry: float = 30.0
     _films: SimpleQueue[Path] = field(default_factory=SimpleQueue, repr=False)
     _stopped: Event = field(default_factory=Event, repr=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pneumo_tf.data.dicom import ABSENT
 from pneumo_tf.errors import OptionError, PneumoError
+from pneumo_tf.progress import say
 from pneumo_tf.storage import make_folder, replacing
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Outbox:
 
     folder: Path
     send: Send
-    tell: Callable[[str], None] = print
+    tell: Callable[[str], None] = say
     _busy: Lock = field(default_factory=Lock, repr=False)
 
     def put(self, results: Iterable[Dataset]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.places import project_root
+from pneumo_tf.progress import say
 from pneumo_tf.storage import from_csv, read_json, replacing
 
 # Every name in a run's folder: what its training leaves,
@@ -181,8 +181,8 @@ def publish(run: Path, output: Path) -> None:
         if before is None:
             before = output / f"before-{run.name}"
             _copy(output, before)
-        print(f"{output / WEIGHTS} and what lies beside it are replaced; they are kept in {before}.",
-              file=sys.stderr)
+        say(f"{output / WEIGHTS} and what lies beside it are replaced; they are kept in {before}.",
+            aside=True)
     _copy(run, output)
 
 

@@ -6,7 +6,6 @@ The library's door to what `binary_class.py` does. Data flows one way: films -> 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -28,7 +27,7 @@ from pneumo_tf.evaluation.calibration.choice import choose_calibrator, cross_fit
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import STRESSED, choose
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.progress import announce
+from pneumo_tf.progress import announce, say
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
@@ -87,8 +86,8 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     """
     options = plan.options
     if options.backbone is None and plan.backbones != plan.recipe.backbone:
-        print(f"Backbone: {plan.backbones}, whose weights are on this machine; those of the recipe's own, "
-              f"{plan.recipe.backbone}, aren't.", file=sys.stderr)
+        say(f"Backbone: {plan.backbones}, whose weights are on this machine; those of the recipe's own, "
+            f"{plan.recipe.backbone}, aren't.", aside=True)
     announce("Audit")
     with stages.measure("labels and audit"):
         cohort = audit(read_cohort(options), options.films)
@@ -96,11 +95,11 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
         cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
     if len(cohort.classes) == 2:
-        print(f"Looking for {options.positive_class(cohort.classes)} among the classes "
-              f"{' and '.join(cohort.classes)}.", flush=True)
+        say(f"Looking for {options.positive_class(cohort.classes)} among the classes "
+            f"{', '.join(cohort.classes)}.")
     for step in cohort.history:
         if step.dropped or step.noted:
-            print(*step.lines(), sep="\n", flush=True)
+            say("\n".join(step.lines()))
     return plan.task(*_split(options, cohort, pixels), stages)
 
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.evaluation.statistics import macro_auc
-from pneumo_tf.progress import Advance, progress_bar
+from pneumo_tf.language import translated, written
+from pneumo_tf.progress import Advance, progress_bar, say
 from pneumo_tf.storage import read_arrays, replacing
 from pneumo_tf.training.optimizers import Rates
 
@@ -263,8 +264,8 @@ class Loop:
             raise TrainingError("A loss must stay a number.", received="NaN or infinity in the first epoch",
                                 remedy=_LOWER_RATE)
         self.diverged_in = len(state.history) + 1
-        print(f"The loss was no longer a number in epoch {self.diverged_in}: training stopped there, and the "
-              f"weights are those kept from before. {_LOWER_RATE}", file=sys.stderr)
+        say(f"The loss was no longer a number in epoch {self.diverged_in}: training stopped there, and the "
+            f"weights are those kept from before. {_LOWER_RATE}", aside=True)
         assign(self.model.variables, state.model)
         if state.epochs:
             assign(self.model.optimizer.variables, state.optimizer)
@@ -283,11 +284,13 @@ class EpochTable:
         """Print the row of one finished epoch."""
         if row["phase"] != self.phase:
             self.phase = row["phase"]
-            print(f"{self.phase}\nepoch" + "".join(f"{name:>12}" for name in _COLUMNS) + f"{'time':>8}")
+            say(self.phase)
+            say(f"{translated('epoch'):>5}" + "".join(f"{translated(name):>12}" for name in _COLUMNS)
+                + f"{translated('time'):>8}")
         values = [row.get(key) for key in _COLUMNS.values()]
-        figures = "".join(f"{'–':>12}" if value is None else f"{value:>12.4f}" for value in values)
+        figures = "".join(f"{'–':>12}" if value is None else written(f"{value:>12.4f}") for value in values)
         minutes, seconds = divmod(round(row["seconds"]), 60)
-        print(f"{row['epoch']:>5}{figures}{minutes:>5}:{seconds:02}", flush=True)
+        say(f"{row['epoch']:>5}{figures}{minutes:>5}:{seconds:02}")
 
 
 class _BetweenEpochs(keras.callbacks.Callback):

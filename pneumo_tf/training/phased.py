@@ -26,6 +26,7 @@ from pneumo_tf.models.classifier import (
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
+from pneumo_tf.progress import say
 from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
 from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
@@ -226,7 +227,7 @@ class _Learner:
             return rates if rates.low < rates.high else Rates(rates.high * recipe.spread, rates.high)
         self._compile_for_test()
         rate = suggest(find_rates(self.loop.model, self.loop.batches, description="Range test")).valley
-        print(f"{_NAMES[phase.layers]}: learning rate {rate:.2e}, the valley of a range test")
+        say(f"{_NAMES[phase.layers]}: learning rate {rate:.2e}, the valley of a range test")
         return Rates(rate * recipe.spread, rate)
 
     def _compile_for_test(self) -> None:

@@ -17,7 +17,6 @@ import math
 import mmap
 import re
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 from filelock import FileLock, Timeout
 
+from pneumo_tf.progress import say
 from pneumo_tf.storage import guarded, make_folder, read_json
 
 FORMAT = 1  # of an array's files; those of another one are made again
@@ -162,8 +162,8 @@ class DiskRows(Rows):
                 if shutil.disk_usage(self._folder.parent).free < len(missing) * self._row_bytes:
                     raise OSError(errno.ENOSPC, "No space left on device")
             there = len(rows) - len(missing)
-            self._say(f"{amount(len(missing) * self._row_bytes)} for {self._what} in "
-                      f"{self._folder.parent}" + (f"; {there:,} of {len(rows):,} are there" if there else ""))
+            say(f"Cache: {amount(len(missing) * self._row_bytes)} for {self._what} in {self._folder.parent}"
+                + (f"; {there:,} of {len(rows):,} are there." if there else "."), aside=True)
             self._create()
         return missing
 
@@ -214,7 +214,7 @@ class DiskRows(Rows):
     def _reopen(self) -> None:
         """Read the journal and check every row that it names."""
         if reason := self._unusable():
-            self._say(f"{self._what} {reason} and is made again")
+            say(f"Cache: {self._what} {reason} and is made again.", aside=True)
             remove_files(self._folder)
             return
         self._journal = np.fromfile(self._folder / JOURNAL, "<u8")
@@ -228,7 +228,8 @@ class DiskRows(Rows):
                     if zlib.crc32(stream.read(self._row_bytes)) != int(self._journal[row]) & 0xFFFFFFFF:
                         damaged.append(row)
         if damaged:
-            self._say(f"{len(damaged):,} of {self.shape[0]:,} rows damaged, made again: {self._what}")
+            say(f"Cache: {len(damaged):,} of {self.shape[0]:,} rows damaged, made again: {self._what}.",
+                aside=True)
             self._enter(damaged, [0] * len(damaged))
 
     def _unusable(self) -> str:
@@ -248,9 +249,6 @@ class DiskRows(Rows):
         sizes = [min(self._rows_per_file, self.shape[0] - start) * self._row_bytes for start in starts]
         return {**{values_file(number): size for number, size in enumerate(sizes)},
                 JOURNAL: self._journal.nbytes}
-
-    def _say(self, text: str) -> None:
-        print(f"Cache: {text}.", file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +295,7 @@ class Cache:
             try:
                 lock.acquire(timeout=_SHORTLY)
             except Timeout:
-                print(f"Cache: another process is making {what}; waiting for it.", file=sys.stderr)
+                say(f"Cache: another process is making {what}; waiting for it.", aside=True)
                 lock.acquire()
         try:
             yield DiskRows(folder, json.loads(json.dumps(header)), what=what)

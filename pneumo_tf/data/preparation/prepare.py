@@ -29,6 +29,7 @@ from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
 from pneumo_tf.names import clean
 from pneumo_tf.processes import in_processes
+from pneumo_tf.progress import say
 
 _ASKED = 40  # films that are asked whether they show lungs
 _NEARLY_ALL = 0.9
@@ -84,7 +85,7 @@ class PrepareOptions:
 
 
 def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *, workers: int = 1,
-            force: bool = False, tell: Callable[[str], None] = print) -> Cohort:
+            force: bool = False, tell: Callable[[str], None] = say) -> Cohort:
     """Filter every film of `source` into `target`, with a manifest and a record of what was left out.
 
     The same call again goes on where it was interrupted; finished, it does nothing. The pixels don't depend
