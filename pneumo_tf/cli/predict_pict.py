@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     terms = terms_of(str(given[0].path.resolve()) if whole else "a list", run, reader, engine)
     with _table(path, terms, is_json=typed.json) as table, \
             progress_bar("Films", _count(given)) as advance, \
-            opened(given, pass_over=lambda name: passed.update([name])) as films:
+            opened(given, pass_over=lambda name: passed.update([Path(name).suffix])) as films:
         for answer in reader.answers(film for film in films if not table.has(film.id)):
             table.write(answer)
             advance(1)
@@ -155,8 +154,9 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
         table.notes["batch"] = difference and difference.to_json()
     if difference is not None:
         print(*sentences(difference, reader.words), sep="\n", file=sys.stderr)
-    for name in islice(passed, 1):
-        say(f"Passed over: {len(passed)} that are no images, e.g. {name}", aside=True)
+    if passed:  # a hospital calls files after patients: their endings say enough
+        endings = ", ".join(ending or "no ending" for ending, _ in passed.most_common(5))
+        say(f"Passed over: {passed.total()} that are no images ({endings})", aside=True)
     refused = "".join(f", {code} {count}" for code, count in table.refused.items())
     say(f"Films: {table.answered} answered, {sum(table.refused.values())} refused{refused}"
         + ("" if path is None else f". Table: {path}"), aside=True)

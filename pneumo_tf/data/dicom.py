@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageDraw, ImageFile
 
 from pneumo_tf.errors import FilmError
 
@@ -204,13 +204,13 @@ def _square_pixels(header: Dataset) -> tuple[int, int]:
 def _display_values(dataset: Dataset) -> NDArray[np.uint8]:
     """Stored values, through modality, VOI and polarity, as grey (H, W) with 0 black and 255 white.
 
-    Overlays, which are drawn over a film (C.9.2), and shutters are left away.
+    Overlays, which are drawn over a film (C.9.2), are left away; what a shutter hides is black.
     """
     values, low, high = _modality_values(dataset)
     grey = _of_interest(values, dataset, low=low, high=high)
     if dataset.PhotometricInterpretation == "MONOCHROME1":  # C.7.6.3.1.2: the lowest is white, after VOI
         grey = 1 - grey
-    return np.rint(255 * grey).astype(np.uint8)
+    return np.rint(255 * _shuttered(grey, dataset)).astype(np.uint8)
 
 
 def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
@@ -278,6 +278,31 @@ def _of_interest(values: Grey, dataset: Dataset, *, low: float, high: float) -> 
     elif function != "LINEAR_EXACT":  # C.11.2.1.3.2
         raise _refused("DICOM with a window of an unknown function")
     return np.clip((values - centre) / width + 0.5, 0, 1)
+
+
+def _shuttered(grey: Grey, dataset: Dataset) -> Grey:
+    """Black outside of the display shutter, of one shape or of what several have in common (C.7.6.11).
+
+    Its rows and columns count from 1; its edges are still seen.
+    """
+    shapes = dataset.get("ShutterShape") or ()
+    for shape in [shapes] if isinstance(shapes, str) else shapes:
+        seen = Image.new("1", grey.shape[::-1])
+        draw = ImageDraw.Draw(seen)
+        if shape == "RECTANGULAR":
+            left, top, right, bottom = (int(dataset[f"Shutter{edge}Edge"].value) - 1 for edge in (
+                "LeftVertical", "UpperHorizontal", "RightVertical", "LowerHorizontal"))
+            draw.rectangle((left, top, right, bottom), fill=1)
+        elif shape == "CIRCULAR":
+            row, column = (int(place) - 1 for place in dataset.CenterOfCircularShutter)
+            draw.circle((column, row), int(dataset.RadiusOfCircularShutter), fill=1)
+        elif shape == "POLYGONAL":
+            places = [int(place) - 1 for place in dataset.VerticesOfThePolygonalShutter]
+            draw.polygon([*zip(places[1::2], places[::2], strict=True)], fill=1)
+        else:
+            raise _refused("DICOM with a shutter of an unknown shape")
+        grey = grey * np.asarray(seen)
+    return grey
 
 
 def _looked_up(values: NDArray[Any], table: Dataset) -> tuple[Grey, float]:
