@@ -2,9 +2,9 @@
 
     python benchmarks/node.py --run model/runs/<name> --objects 10000
 
-Starts `triage_pict.py --listen` and sends it small films over four associations at once, each object again where
-the node says that too many wait. Memory is the node's resident set, once a thousand objects were taken and at
-the end.
+Starts `triage_pict.py --listen` and sends it small films over four associations at once, each object again
+where the node says that too many wait. Memory is the node's resident set, once a thousand objects were taken
+and at the end.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def main() -> None:
     options = typed.parse_args()
     with scratch() as place:
         node = subprocess.Popen(
-            [sys.executable, ROOT / "scripts/triage_pict.py", place / "hospital", "--listen", "0", "--lang", "en",
-             "--run", options.run.resolve(), "-o", place / "list"], stdout=subprocess.PIPE, text=True)
+            [sys.executable, ROOT / "scripts/triage_pict.py", place / "hospital", "--listen", "0",
+             "--run", options.run.resolve(), "-o", place / "list", "--lang", "en"],
+            stdout=subprocess.PIPE, text=True)
         assert node.stdout is not None
         ports = (re.search(r":(\d+)\.?$", line.strip()) for line in node.stdout)
         port = next(int(found[1]) for found in ports if found)
