@@ -131,7 +131,7 @@ def film_reader(run: RunFolder, size: int) -> FilmReader:
     """The reader of a run's network with an input of `size` × `size` pixels."""
     preparation = run.facts.get("preparation")
     home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().resolve()
-    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home,
+    return FilmReader(size, FilterOptions.from_json(preparation["options"] or {}) if preparation else None, home,
                       (run.facts.get("input") or {}).get("depth"))
 
 
