@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
+from tokenize import TokenError  # of a header in NumPy's format
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -211,7 +212,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             refuse_dense(archive)
         with np.load(path, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
-    except (*DAMAGED_ZIP, LookupError, TypeError, MemoryError, SyntaxError) as failure:
+    except (*DAMAGED_ZIP, LookupError, TypeError, MemoryError, SyntaxError, TokenError) as failure:
         raise ValueError(str(failure) or type(failure).__name__) from failure
     if foreign := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise ValueError(f"{foreign[0]} is no array")
