@@ -144,8 +144,8 @@ def kill_worker(folder: Path, process: psutil.Process) -> None:
 
 FAULTS = (
     *(Fault(f"the disk is full: {command[0]}", command, partial(full, size=size))
-      for command, size in ((LABELS, "8k"), ((*PREPARE, "1"), "200k"), ((*PREPARE, "2"), "200k"),
-                            (PREDICT, "8k"), (TRIAGE, "40k"))),
+      for command, size in ((LABELS, "8k"), ((*PREPARE, "1"), "200k"), (PREDICT, "8k"), (TRIAGE, "40k"))),
+    Fault("the disk is full: prepare_pict in two processes", (*PREPARE, "2"), partial(full, size="200k")),
     Fault("the disk is full: training", TRAIN, partial(full, size="12m", at="model/runs/.unfinished")),
     Fault("the disk is full: export", EXPORT, partial(full, size="4m", at=f"{kills.RUN}/exports")),
     *(Fault(f"the folder can't be written: {command[0]}", command, partial(read_only, at=at))

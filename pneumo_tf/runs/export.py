@@ -69,7 +69,14 @@ def read_exported(path: Path) -> keras.Model:
         OSError: It can't be read.
     """
     _refuse_foreign(path)
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError,
+            MemoryError) as failure:  # what Keras stumbles over in a configuration that makes no sense
+        raise ValueError(str(failure) or type(failure).__name__) from failure
+    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError("no network of one input and one output")
+    return model
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -80,6 +87,8 @@ def _refuse_foreign(path: Path) -> None:
             refuse_dense(archive)
             if archive.getinfo("config.json").file_size > _LARGEST:
                 raise ValueError("a configuration of more than 64 MiB")
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} is damaged")
             config = json.loads(archive.read("config.json"))
     except (*DAMAGED_ZIP, KeyError) as failure:
         raise ValueError(f"no whole file of Keras: {failure}") from failure

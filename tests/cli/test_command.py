@@ -57,8 +57,9 @@ def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(tmp_path: Path, 
     (tmp_path / door).write_text(
         f"import os, signal, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from pneumo_tf.cli import predict_pict\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
-    ended = subprocess.run([sys.executable, str(tmp_path / door)], capture_output=True, text=True, check=False,
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    ended = subprocess.run(
+        [sys.executable, str(tmp_path / door)], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
