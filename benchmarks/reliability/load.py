@@ -94,7 +94,7 @@ class Client:
 
     def page(self) -> int:
         status, html = self._ask("GET", "/")
-        self.keys = re.findall(r"/film/([\w-]+)", html.decode("utf-8", "replace")) or self.keys
+        self.keys = re.findall(r'data-key="(\w+)"', html.decode("utf-8", "replace")) or self.keys
         return status
 
     def moment(self) -> int:

@@ -17,18 +17,18 @@ sys.path.insert(0, str(HERE.parents[1]))
 from pneumo_tf.storage import read_json, write_text  # noqa: E402
 
 _HEAD = """# Reliability
-How this program holds under kills, faults, hostile files and load, measured. `make trust` measures all of it and
-writes this page from `reliability/results/`; every figure has its command, none is typed by hand. A part with few
-kills or seconds is a sample: give it more time with the numbers of the commands below.
+How this program holds under kills, faults, hostile files and load, measured. `make trust` measures all of
+it and writes this page from `reliability/results/`; every figure has its command, none is typed by hand. A
+part with few kills or seconds is a sample: give it more time with the numbers of the commands below.
 
 Measured on {cores} processor cores that other programs shared, Python {python}.
 """
 _KILLS = """
 ## Kills
-`python benchmarks/reliability/kills.py --kills N` kills commands with SIGKILL at random moments, starts them again, and
-holds what they leave against an undisturbed run: every file whole after every kill, nothing lost that was finished,
-the same results at the end (run records without moments and durations; an ONNX file by what it computes and tells,
-because TensorFlow's optimiser names the same nodes anew in every export).
+`python benchmarks/reliability/kills.py --kills N` kills commands with SIGKILL at random moments, starts
+them again, and holds what they leave against an undisturbed run: every file whole after every kill, nothing
+lost that was finished, the same results at the end (run records without moments and durations; an ONNX file
+by what it computes and tells, because TensorFlow's optimiser names the same nodes anew in every export).
 
 **{kills} kills, {faults} faults.**
 
@@ -37,9 +37,10 @@ because TensorFlow's optimiser names the same nodes anew in every export).
 """
 _FAULTS = """
 ## Faults injected
-`python benchmarks/reliability/faults.py`: each must end in exit code 0, where the command gets by, or in one line and
-exit code 2; no traceback, no broken file, nothing lost that was finished before. Small disks and read-only folders are
-mounts; failing reads and writes, interrupted calls and the clock come from a library that is preloaded (`shim.c`).
+`python benchmarks/reliability/faults.py`: each must end in exit code 0, where the command gets by, or in
+one line and exit code 2; no traceback, no broken file, nothing lost that was finished before. Small disks
+and read-only folders are mounts; failing reads and writes, interrupted calls and the clock come from a
+library that is preloaded (`shim.c`).
 
 **{measured} faults in {of}, {failed} of them answered wrongly.**
 
@@ -48,30 +49,31 @@ mounts; failing reads and writes, interrupted calls and the clock come from a li
 """
 _FUZZ = """
 ## Hostile files
-`make fuzz SECONDS=S` (`python -m fuzz`): each reader of what others may have written gets inputs that atheris makes
-from `fuzz/corpora.py`, guided by coverage, and records that Hypothesis changes; only an error of ours may come out.
-An input may take {slowest} seconds and a process {most} MiB. Lines are those in functions of the reader's module that
-the inputs reach; branches are what atheris counts, in libraries it looks into too. Findings that were mended are not
-listed here: each is a test.
+`make fuzz SECONDS=S` (`python -m fuzz`): each reader of what others may have written gets inputs that
+atheris makes from `fuzz/corpora.py`, guided by coverage, and records that Hypothesis changes; only an error
+of ours may come out. An input may take {slowest} seconds and a process {most} MiB. Lines are those in
+functions of the reader's module that the inputs reach; branches are what atheris counts, in libraries it
+looks into too. Findings that were mended are not listed here: each is a test.
 
 | reader | seconds | inputs | branches | lines | open findings |
 |---|---|---|---|---|---|
 """
 _PROPERTIES = """
 ## Numbers that can't be silently wrong
-`python benchmarks/reliability/properties.py`: trainings of the recipe `fast` on phantoms with random weights.
+`python benchmarks/reliability/properties.py`: trainings of the recipe `fast` on phantoms with random
+weights.
 
 | property | holds | figures |
 |---|---|---|
 """
 _LOAD = """
 ## Load
-`python benchmarks/reliability/load.py --minutes N`: eight clients ask the worklist's server for pages, films and heat
-maps, upload films and what is none, hang up, send a byte now and then; beside them `predict_pict.py` reads a list that
-doesn't end, with damaged and missing films.
+`python benchmarks/reliability/load.py --minutes N`: eight clients ask the worklist's server for pages,
+films and heat maps, upload films and what is none, hang up, send a byte now and then; beside them
+`predict_pict.py` reads a list that doesn't end, with damaged and missing films.
 
-- {minutes} minutes: {requests:,} requests answered or refused, {requests_per_second} a second; median {median_ms} ms,
-  99th percentile {p99_ms} ms; {films_predicted:,} films predicted beside them.
+- {minutes} minutes: {requests:,} requests answered or refused, {requests_per_second} a second; median
+  {median_ms} ms, 99th percentile {p99_ms} ms; {films_predicted:,} films predicted beside them.
 - Memory of the server {server}; of `predict_pict.py` {predict}.
 - Faults: {faults}.
 """
@@ -92,7 +94,8 @@ def _faults(found: Mapping[str, Any]) -> Iterator[str]:
     yield _FAULTS.format(measured=sum(not one["left_out"] for one in found.values()), of=len(found),
                          failed=sum(bool(one["faults"]) for one in found.values()))
     for name, one in found.items():
-        codes = one["left_out"] and f"left out: {one['left_out']}" or ", ".join(map(str, sorted(set(one["codes"]))))
+        codes = f"left out: {one['left_out']}" if one["left_out"] else \
+            ", ".join(map(str, sorted(set(one["codes"]))))
         wrong = "**answered wrongly** " if one["faults"] else ""
         yield f"| {name} | {codes} | {wrong}{_cell(one['said'])} |\n"
 

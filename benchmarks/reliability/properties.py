@@ -208,7 +208,8 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 PROPERTIES = {"the order of the rows": permuted_rows, "the names of the classes": renamed_classes,
-              "a film twice": a_film_twice, "the cache": another_cache, "neighbours in a batch": predicted_alone,
+              "a film twice": a_film_twice, "the cache": another_cache,
+              "neighbours in a batch": predicted_alone,
               "--from run.json": repeated, "shuffled labels, and a leak": shuffled_labels}
 
 

@@ -89,10 +89,10 @@ def _refuse_foreign(path: Path) -> None:
                 raise ValueError("a configuration of more than 64 MiB")
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} is damaged")
-            config = json.loads(archive.read("config.json"))
-    except (*DAMAGED_ZIP, KeyError) as failure:
+            kinds = list(_kinds(json.loads(archive.read("config.json"))))
+    except DAMAGED_ZIP as failure:
         raise ValueError(f"no whole file of Keras: {failure}") from failure
-    for kind in _kinds(config):
+    for kind in kinds:
         module, name = kind.get("module"), kind["class_name"]
         if module not in _MODULES or name in _FOREIGN:
             raise ValueError(f"a {name} of {module}, as no network of this program has; nothing was executed")
