@@ -33,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=60, help="for each reader (default: 60)")
     parser.add_argument("--only", nargs="+", metavar="READER", help="some of the readers")
-    parser.add_argument("--place", type=Path, help="folder of films, labels and a run, made if it isn't there")
+    parser.add_argument("--place", type=Path, help="folder of films, labels and a run (default: a new one)")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder of findings")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON of the figures")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -102,7 +102,8 @@ def _fuzz_one(name: str, place: Path, typed: argparse.Namespace) -> dict[str, An
                          or done.stderr[-500:])
         measured = subprocess.run([*common, "--measure"], cwd=ROOT, capture_output=True, text=True,
                                   check=False)
-    figures["lines"], figures["of_lines"] = map(int, measured.stdout.split()[-2:]) if measured.stdout else (0, 0)
+    lines = map(int, measured.stdout.split()[-2:]) if measured.returncode == 0 else (0, 0)
+    figures["lines"], figures["of_lines"] = lines
     told = [path.read_text(encoding="utf-8").splitlines()[0] for path in sorted(findings.glob("*.txt"))]
     return figures | {"findings": told + [str(one) for one in ended]}
 
@@ -128,7 +129,7 @@ def _fuzz(name: str, place: Path, corpus: Path, seconds: int, findings: Path) ->
     def one_input(data: bytes) -> None:
         try:
             read(data)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  (whatever it is, it is a finding)
             _keep(failure, data, findings, known)
 
     atheris.Setup([sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-timeout={SLOWEST}",
@@ -142,7 +143,8 @@ def _keep(failure: Exception, data: bytes, findings: Path, known: set[str]) -> N
     """Keep what raised an exception, once for each kind and place."""
     frames = [frame for frame in traceback.extract_tb(failure.__traceback__)
               if "/pneumo_tf/" in frame.filename]
-    place = f"{frames[-1].filename.partition('/pneumo_tf/')[2]}:{frames[-1].lineno}" if frames else "elsewhere"
+    file, line = (frames[-1].filename.partition("/pneumo_tf/")[2], frames[-1].lineno) if frames else ("?", 0)
+    place = f"{file}:{line}"
     name = re.sub(r"\W+", "-", f"{type(failure).__name__}-{place}")
     if name in known:
         return
@@ -169,8 +171,8 @@ def _measure(name: str, place: Path, corpus: Path) -> int:
     for one in sorted(corpus.iterdir()):
         try:
             read(one.read_bytes())
-        except Exception as failure:  # a finding that was counted before
-            del failure
+        except Exception:  # noqa: BLE001  (a finding that was counted before)
+            continue
     sys.settrace(None)
     inside = _lines_in_functions(compile(Path(path).read_bytes(), path, "exec"))
     print(len(seen & inside), len(inside))

@@ -60,30 +60,34 @@ def _png_of(width: int, height: int, data: bytes, *chunks: tuple[bytes, bytes]) 
 def dicoms() -> Iterator[bytes]:
     """Films of both byte orders of the header, compressed and not, with windows and tables."""
     from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.encaps import encapsulate
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
     pixels = np.arange(400, dtype=np.uint16).reshape(20, 20) * 10
     table = Dataset()
     table.LUTDescriptor, table.LUTData, table.ModalityLUTType = [16, 0, 12], list(range(16)), "US"
     table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    wavelets = io.BytesIO()
+    Image.fromarray(pixels).save(wavelets, "JPEG2000", no_jp2=True)
     for syntax, told in ((ExplicitVRLittleEndian, {}), (ImplicitVRLittleEndian, {}),
                          (ExplicitVRLittleEndian, {"WindowCenter": 2000, "WindowWidth": 1000}),
                          (ExplicitVRLittleEndian, {"ModalityLUTSequence": [table]}),
                          (ExplicitVRLittleEndian, {"VOILUTSequence": [table],
                                                    "PixelAspectRatio": ["2", "1"]}),
-                         (RLELossless, {}), (JPEG2000Lossless, {})):
+                         (RLELossless, {}), (JPEG2000Lossless, {"BitsStored": 16, "HighBit": 15})):
         film, file = Dataset(), io.BytesIO()
         film.file_meta = FileMetaDataset()
-        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax.is_compressed else syntax
+        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
         for name, value in ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1", "SOPInstanceUID": "1.2.3",
                              "StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.2.1", "Modality": "CR",
                              "PatientID": "7", "Rows": 20, "Columns": 20, "SamplesPerPixel": 1,
                              "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 16,
                              "BitsStored": 12, "HighBit": 11, "PixelRepresentation": 0} | told).items():
             setattr(film, name, value)
-        film.PixelData = pixels.tobytes()
-        film["PixelData"].VR = "OW"
-        if syntax.is_compressed:
+        packed = syntax == JPEG2000Lossless
+        film.PixelData = encapsulate([wavelets.getvalue()]) if packed else pixels.tobytes()
+        film["PixelData"].VR = "OB" if packed else "OW"
+        if syntax == RLELossless:
             film.compress(syntax)
         film.save_as(file, enforce_file_format=True)
         yield file.getvalue()

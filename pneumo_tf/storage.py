@@ -17,8 +17,10 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from lzma import LZMAError
 from math import isfinite
 from pathlib import Path
+from tokenize import TokenError  # of a header in NumPy's format
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -42,7 +44,8 @@ _REASONS = {
     errno.EEXIST: ("a file of that name is in the way", "Name another folder, or move that file."),
 }
 # What the standard library raises for a damaged zip, an unknown compression and a missing password.
-DAMAGED_ZIP = (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
+DAMAGED_ZIP = (BadZipFile, zlib.error, LZMAError, EOFError, LookupError, ValueError, OverflowError,
+               RuntimeError, struct.error)
 _DENSE, _DENSE_FROM = 200, 10 * 2**20  # small members may well shrink that much: a file of zeros
 _LARGEST_JSON = 2**28  # bytes; the record of a million films has fewer
 # What spreadsheets compute (OWASP, CSV injection), behind apostrophes that are ours or another program's.
@@ -211,7 +214,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             refuse_dense(archive)
         with np.load(path, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
-    except (*DAMAGED_ZIP, LookupError, TypeError, MemoryError, SyntaxError) as failure:
+    except (*DAMAGED_ZIP, TypeError, MemoryError, SyntaxError, TokenError) as failure:
         raise ValueError(str(failure) or type(failure).__name__) from failure
     if foreign := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise ValueError(f"{foreign[0]} is no array")

@@ -2,11 +2,14 @@
 
 import errno
 import json
+import struct
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,6 +18,8 @@ from pneumo_tf.storage import (
     from_csv,
     guarded,
     make_folder,
+    read_arrays,
+    read_json,
     replacing,
     write_csv,
     write_json,
@@ -157,3 +162,38 @@ def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": ["a"], "p": pd.Series([-0.1], dtype="float32"), "is": [True], "n": [3]})
     write_csv(tmp_path / "table.csv", frame)
     assert (tmp_path / "table.csv").read_text() == "id,p,is,n\na,-0.1,True,3\n"
+
+
+@pytest.mark.parametrize("text", [
+    b"[" * 100_000, b'{"a":' * 100_000, b"NaN", b"[-Infinity]", b"1e999", b"1" * 10_000, b"\xff", b"", b"{]"])
+def test_what_is_no_json_of_ours_is_a_value_error_whatever_it_is(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(ValueError):  # noqa: PT011  (each has its own words)
+        read_json(tmp_path / "a.json")
+
+
+def _npz(path: Path, header: bytes, compression: int = ZIP_STORED) -> None:
+    with ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header)
+
+
+@pytest.mark.parametrize("header", [
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }",
+    b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"(" * 500, b"0" * 9000, b"\x80", b"["])
+def test_arrays_that_lie_or_hold_objects_are_a_value_error(tmp_path: Path, header: bytes) -> None:
+    _npz(tmp_path / "a.npz", header)
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_that_unpack_without_end_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.npz", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(2**24))
+    with pytest.raises(ValueError, match="that unpack to 16,777,216"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.arange(3), b=np.array("text"))
+    kept = read_arrays(tmp_path / "a.npz")
+    assert (kept["a"].tolist(), str(kept["b"])) == ([0, 1, 2], "text")

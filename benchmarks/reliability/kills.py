@@ -41,7 +41,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pneumo_tf.storage import write_json  # noqa: E402
+from pneumo_tf.storage import read_json, write_json  # noqa: E402
 
 RESULTS = HERE / "results/kills.json"
 
@@ -370,7 +370,7 @@ def litter(folder: Path) -> int:
 
 def read_tallies(path: Path) -> dict[str, Tally]:
     """What an earlier call has counted; nothing where there was none."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = read_json(path) if path.is_file() else {}
     return {name: Tally(**{**tally, "faults": Counter(tally["faults"])}) for name, tally in kept.items()}
 
 

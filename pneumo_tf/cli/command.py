@@ -140,18 +140,22 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
 
 @contextmanager
 def _ended_politely() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C is taken, so that what is half done is tidied up."""
+    """Hear Ctrl-C, and take SIGTERM as Ctrl-C is taken, so that what is half done is tidied up."""
     def stop(number: int, _: object) -> None:
         raise _StoppedError(number)
 
     if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, stop)
+    if before[signal.SIGINT] == signal.SIG_DFL:  # see cli/__init__.py; a shell's background job goes on deaf
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _notes(failure: BaseException) -> list[str]:

@@ -139,7 +139,7 @@ class Zip:
         try:
             with self._zip.open(file) as member:
                 return member.read(self._zip.getinfo(file).file_size)
-        except DAMAGED_ZIP as failure:
+        except (*DAMAGED_ZIP, OSError) as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
     def open(self, file: str) -> BinaryIO:
@@ -150,7 +150,7 @@ class Zip:
         """
         try:
             return cast(BinaryIO, self._zip.open(file))
-        except DAMAGED_ZIP as failure:
+        except (*DAMAGED_ZIP, OSError) as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
 
@@ -235,6 +235,8 @@ def cannot_open(failure: OSError) -> str:
 
 def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
+        if not member.filename:
+            raise _damaged(path, "a member without a name")
         _refuse_name(path, member)
         _refuse_bomb(path, member)
         if member.flag_bits & 0x1:  # APPNOTE 4.4.4, bit 0

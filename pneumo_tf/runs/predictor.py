@@ -131,8 +131,8 @@ def film_reader(run: RunFolder, size: int) -> FilmReader:
     """The reader of a run's network with an input of `size` × `size` pixels."""
     preparation = run.facts.get("preparation")
     home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().resolve()
-    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home,
-                      (run.facts.get("input") or {}).get("depth"))
+    filters = FilterOptions.from_json(preparation["options"] or {}) if preparation else None
+    return FilmReader(size, filters, home, (run.facts.get("input") or {}).get("depth"))
 
 
 @lru_cache(maxsize=256)  # films may lie in a folder each

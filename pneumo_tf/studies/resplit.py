@@ -111,7 +111,8 @@ def _other_splits(study: Refit, own: Mapping[str, Scores], *, seeds: Sequence[in
     with progress_bar("Other splits", len(seeds)) as advance:
         for seed in seeds:
             other = split_cohort(cohort, test_fraction=options["test_fraction"], seed=seed,
-                                 validation_fraction=options["validation_fraction"])
+                                 validation_fraction=options["validation_fraction"],
+                                 positive=study.run.positive)
             splits.append({"seed": seed, **_split(study, other, study.scores(other))})
             advance(1)
     ratio = float(np.mean([_ratio(split["patients"]) for split in splits]))

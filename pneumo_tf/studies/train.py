@@ -123,7 +123,8 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
     row_of = {radiograph.id: row for row, radiograph in enumerate(cohort)}
     seed = options.seed if options.split_seed is None else options.split_seed
     cohort = split_cohort(cohort, test_fraction=options.test_fraction, by=options.split_by, seed=seed,
-                          validation_fraction=options.validation_fraction, keep_test=options.keep_test)
+                          validation_fraction=options.validation_fraction, keep_test=options.keep_test,
+                          positive=options.positive_class(cohort.classes))
     if options.split_by == "patient" and leaked_patients(cohort):
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)
