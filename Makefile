@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench trust fuzz wheelhouse lock clean
+.PHONY: demo test lint docs pictures bench trust fuzz wheelhouse lock clean
 
 # Without a network: `make wheelhouse` on a machine of the same kind, then `make demo OFFLINE=wheelhouse` here.
 # It and `make demo LOCKED=1` install the packages of locks/demo.txt and no others, by their hashes.
@@ -19,6 +19,17 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The documents as a site in each language, without a network.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/reference.py
+	$(BIN)/zensical build --strict --config-file mkdocs.es.yml
+	$(BIN)/zensical build --strict --config-file mkdocs.en.yml
+
+# What the tutorials show: the output of their commands, and pictures of report and worklist; needs Chromium.
+pictures: $(VENV)/.test
+	$(BIN)/python docs/record.py en
+	$(BIN)/python docs/record.py es
 
 # Every benchmark that takes less than ten minutes, into benchmarks/results.md; on films of your own with
 # make bench BENCH='--prepared clasificacion --labels labels/labels.csv --originals films.zip'
@@ -55,7 +66,8 @@ clean:
 # One marker per set of packages, renewed when pyproject.toml changes.
 $(VENV)/.demo: EXTRAS := offline
 $(VENV)/.test: EXTRAS := offline,dev
-$(VENV)/.demo $(VENV)/.test: pyproject.toml
+$(VENV)/.docs: EXTRAS := docs
+$(VENV)/.demo $(VENV)/.test $(VENV)/.docs: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed. Name one with: make PYTHON=python3.12 demo"; exit 2; }
 	@echo "Installing into $(VENV) (once; a few minutes) ..."

@@ -129,7 +129,7 @@ def _names(kind: str, *, number: int, first: int, count: int) -> list[str]:
     return [stem] if count == 1 else [f"{stem}-{own:04}" for own in range(1, count + 1)]
 
 
-def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed: int = 42,
+def write_phantoms(folder: str | Path, *, films: int = 240, patients: int = 160, seed: int = 42,
                    workers: int = 1, skin: bool = False) -> Path:
     """Draw a set of films into `folder`, or reuse the same set if it already lies there.
 
@@ -150,6 +150,7 @@ def write_phantoms(folder: Path, *, films: int = 240, patients: int = 160, seed:
         StorageError: It can't be written.
         ProcessError: A process was killed.
     """
+    folder = Path(folder)
     if workers < 1:
         raise OptionError("At least one process must draw.", received=f"{workers} workers")
     plan = plan_phantoms(films=films, patients=patients, seed=seed, skin=skin)

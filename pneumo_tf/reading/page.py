@@ -18,7 +18,7 @@ from pneumo_tf.data.images import thumbnail
 from pneumo_tf.errors import FilmError
 from pneumo_tf.reading.answer import UNREADABLE
 from pneumo_tf.reading.worklist import Group, Waiting
-from pneumo_tf.report.rendering import render
+from pneumo_tf.report.rendering import fingerprint, render
 from pneumo_tf.report.words import Language
 
 WATCHED, SERVED = "watch", "serve"
@@ -78,9 +78,8 @@ def worklist_page(worklist: Worklist, words: Language, *, live: str = "") -> str
 
 def policy(script: str, *, live: str = "") -> str:
     """The page's Content-Security-Policy: this one script, and no address but a server's own."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     own = "'self'" if live == SERVED else "'none'"
-    return (f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+    return (f"default-src 'none'; script-src '{fingerprint(script)}'; style-src 'unsafe-inline'; "
             f"img-src data: {'' if live != SERVED else own}; connect-src {own}; base-uri 'none'; "
             "form-action 'none'")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import pkgutil
 import re
 from collections.abc import Callable
@@ -91,7 +93,13 @@ def render_page(page: str, subject: object, words: Language, *, title: str,
             filled.append(Filled(section.id, words.say(f"{section.name}.title"), section.part,
                                  section.answers, Markup(html)))
     template = "comparison.html.j2" if page == "comparison" else "report.html.j2"
-    return render(template, {**first, "title": title, "sections": filled[1:]}, words)
+    script = Markup((_TEMPLATES / "tables.js").read_text(encoding="utf-8"))
+    return render(template, {**first, "title": title, "sections": filled[1:], "script": script}, words)
+
+
+def fingerprint(script: str) -> str:
+    """What a Content-Security-Policy lets this script run by, and no other."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def render(template: str, content: dict[str, Any], words: Language) -> str:
@@ -112,6 +120,7 @@ def as_markdown_text(value: object) -> str:
 def _filled(template: str, content: dict[str, Any], words: Language, **options: Any) -> str:
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True, **options)
+    environment.filters["fingerprint"] = fingerprint
     try:
         return environment.get_template(template).render(**content, say=words.say, words=words)
     except TemplateNotFound as missing:

@@ -64,7 +64,7 @@ def test_it_opens_without_an_error_and_asks_for_nothing_else(page, reports, name
     show(page, reports[name]).wait_for_load_state("networkidle")
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [reports[name].as_uri()]
-    assert page.evaluate("document.scripts.length") == 0
+    assert page.evaluate("document.scripts.length") == 1
 
 
 def test_names_that_are_markup_are_shown_as_text(page, reports):
@@ -138,7 +138,7 @@ def test_paper_gets_all_of_it_and_no_dark_ground(page, reports):
     folded = page.locator("details :is(table, dl)")
     assert folded.count() > 10
     assert all((box := content.bounding_box()) and box["height"] > 8 for content in folded.all())
-    assert not page.locator(".enlarged").first.is_visible()
+    assert not page.locator(".enlarged, .filter").first.is_visible()
 
 
 @pytest.mark.parametrize("name", [*LANGUAGES, "nasty", "several"])
@@ -170,6 +170,66 @@ def test_no_table_is_cut_or_loses_a_column_on_a_telephone(page, reports, name):
         cell => cell.textContent.trim() && !cell.getBoundingClientRect().height).map(cell => cell.id)""")
     assert (cut, lost) == ([], [])
     assert page.locator("#split .total td").last.is_visible()
+
+
+def column(page: Page, table: str, number: int) -> list[str]:
+    """The texts of a column that are on the screen, from top to bottom."""
+    cells = page.locator(f"{table} tbody tr:visible > :nth-child({number})")
+    return [text.replace("\u00a0", " ") for text in cells.all_inner_texts()]
+
+
+def test_a_table_is_sorted_by_the_keyboard_up_down_and_back(page, barriers, reports):
+    heading = show(page, reports["several"]).locator("#split thead th").nth(0)
+    *written, total = column(page, "#split", 1)
+    heading.get_by_role("button").focus()
+    for state, wanted in (("ascending", written), ("descending", written[::-1]), (None, written)):
+        page.keyboard.press("Enter")
+        assert heading.get_attribute("aria-sort") == state
+        assert column(page, "#split", 1) == [*wanted, total]
+        assert barriers() == []
+
+
+@pytest.mark.parametrize(("lang", "wanted"), [
+    ("en", ["40 s", "3 min 05 s", "3 min 20 s", "1 h 05 min", "–"]),
+    ("es", ["4,2 s", "40 s", "3 min 20 s", "–"]), ("en", ["40 MB", "900 MB", "1.9 GB"]), ("en", ["b", "a"]),
+    ("es", ["−0,5", "+0,25", "97,3 %", "1 234"]), ("en", ["0.93 (0.5–0.99)", "9–10", "12 of 40", "1,234"]),
+    ("es", ["9-a.jpeg", "10-b.jpeg", "Ámbar", "zinc"])])
+def test_cells_are_sorted_by_what_they_mean(page, reports, tmp_path, lang, wanted):
+    """Numbers of each language with their units; what stands below a value counts for nothing."""
+    rows = "".join(f"<tr><td><b>{text}</b><span>{place}</span></td></tr>"
+                   for place, text in enumerate(reversed(wanted)))
+    table = f"<table><thead><tr><th>told</th></tr></thead><tbody>{rows}</tbody></table>"
+    report = reports[lang].read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(
+        report.replace('<section id="flow">', f'<section id="told">{table}</section><section id="flow">'))
+    heading = show(page, tmp_path / "page.html").locator("#told button")
+    if len(wanted) > 2:
+        heading.click()
+        assert page.locator("#told b").all_inner_texts() == wanted
+    else:
+        assert heading.count() == 0  # two rows need no sorting
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_table_is_filtered_and_printed_whole(page, barriers, reports, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    section = show(page, reports["several"]).locator("#split")
+    section.get_by_label("Show only rows with").fill("CLÁSS 07")
+    assert column(page, "#split", 1) == ["class 07", "Total"]
+    assert section.get_by_role("status").inner_text() == "1 of 12 rows"
+    assert barriers() == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.emulate_media(media="print")
+    assert len(column(page, "#split", 1)) == 13
+    assert not section.locator(".filter").is_visible()
+
+
+def test_without_scripts_nothing_is_lost(browser, reports):
+    opened = browser.new_context(java_script_enabled=False).new_page()
+    show(opened, reports["several"])
+    assert opened.locator(".sorts, .filter").count() == 0
+    assert len(column(opened, "#split", 1)) == 13
+    opened.close()
 
 
 def test_a_film_is_enlarged_and_closed_by_the_keyboard(page, reports):

@@ -13,7 +13,7 @@ from PIL import Image
 from pneumo_tf.errors import OptionError
 from pneumo_tf.report.page import write_comparison_page
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -179,7 +179,7 @@ def test_every_command_can_be_copied(page: Page) -> None:
 def test_markup_in_names_is_shown_as_text(tmp_path: Path) -> None:
     nasty = "<script>alert(1)</script>&"
     text = write_comparison_page(make_content(make_row(nasty, 0.9)), tmp_path).read_text(encoding="utf-8")
-    assert "<script" not in text
+    assert text.count("<script") == 1
     assert nasty in Page(text).text
 
 

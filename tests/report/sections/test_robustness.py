@@ -134,7 +134,7 @@ def test_several_classes_have_no_threshold(run_of: Callable[..., Path]) -> None:
 
 def test_a_class_named_like_markup_is_text(run_of: Callable[..., Path]) -> None:
     page = shown(rescored(run_of(classes=("<b>A</b>", "<script>alert(1)</script>"))))
-    assert "<script>" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; " in section(page, "robust")
 
 
