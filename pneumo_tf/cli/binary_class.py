@@ -13,7 +13,7 @@ from pneumo_tf.places import find_existing
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
-_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume")  # what a repeated run doesn't repeat
+_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume", "cluster")  # what a repeated run doesn't repeat
 _EPILOG = ("The split is made by patient. More than two classes in the labels simply work. Each run keeps a "
            "folder of its own in model/runs/.")
 
@@ -36,6 +36,7 @@ def build_parser() -> command.Parser:
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
     options.add_lang(parser)
+    options.add_cluster(parser, what="the outputs of frozen networks")
     return parser
 
 
@@ -49,9 +50,11 @@ def act(typed: argparse.Namespace) -> str:
     if "origin" in typed:
         typed = _repeated(typed)
     options.start_study(typed)
+    from pneumo_tf import cluster
     from pneumo_tf.studies.train import run_study
 
-    run = run_study(options.study_of(typed))
+    with cluster.joined(getattr(typed, "cluster", None)):
+        run = run_study(options.study_of(typed))
     _show(run)
     return command.line("evaluate_model", "--run", run)
 

@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pneumo_tf.cli import binary_class, command, options
 from pneumo_tf.cli.command import start_keras
@@ -25,7 +26,6 @@ from pneumo_tf.storage import guarded, make_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pneumo_tf.progress import Advance
     from pneumo_tf.studies.compare import Rank, Row
 
 _DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
@@ -53,6 +53,7 @@ def build_parser() -> command.Parser:
                         help="what the rows are ordered by: their validation AUC, or their mean balanced "
                              "accuracy on stressed validation films")
     options.add_lang(parser, of="the reports")
+    options.add_cluster(parser, what="the rows, each on a machine of its own,")
     add_row_options(parser)
     return parser
 
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
-    from pneumo_tf.progress import progress_bar
+    from pneumo_tf import cluster
+    from pneumo_tf.processes import in_processes
 
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
@@ -72,11 +74,13 @@ def act(typed: argparse.Namespace) -> str:
     missing = [cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)]
     _check(missing)
     make_folder(folder)
-    with progress_bar("Rows", len(missing)) as advance:
-        runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}",
-                               lang=typed.lang, advance=advance)
-                for number, cell in enumerate(cells, start=1)}
-    best = _compare(cells, runs, folder, rank=typed.rank, lang=typed.lang)
+    rows = [_RowToRun(cell, f"row {number} of {len(cells)}: {cell.title}")
+            for number, cell in enumerate(cells, start=1)]
+    with cluster.joined(getattr(typed, "cluster", None)):
+        runs = in_processes(partial(_run, folder=folder, lang=typed.lang), rows, workers=1,
+                            description="Rows", whole_machine=True)
+    best = _compare(cells, dict(zip((cell.key for cell in cells), runs, strict=True)), folder,
+                    rank=typed.rank, lang=typed.lang)
     return command.line("evaluate_model", "--run", best)
 
 
@@ -132,8 +136,16 @@ def _settle(rows: Sequence[tuple[str, ...]]) -> None:
                            received=f"{shlex.join(arguments)} ({what})", remedy=failure.remedy) from failure
 
 
-def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -> Path:
+class _RowToRun(NamedTuple):
+    """A cell, and where it stands in the grid, in words."""
+
+    cell: Cell
+    place: str
+
+
+def _run(row: _RowToRun, *, folder: Path, lang: str) -> Path:
     """The folder of the cell's finished run, which is trained where there is none yet."""
+    cell, place = row
     output = folder / "rows" / cell.key
     if done := _finished(output):
         print(f"{place} (done before)", file=sys.stderr, flush=True)
@@ -149,7 +161,6 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -
                                 f"and said last: {_last_line(log)}",
                        remedy=f"Mend it and start the comparison again: finished rows stay. See {log}.")
     print(f"    finished after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    advance(1)
     return done
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf import places
+from pneumo_tf import cluster, places
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.get_labels import class_table
 from pneumo_tf.errors import FilmError
@@ -43,6 +43,7 @@ def build_parser() -> command.Parser:
                         help="N films to a file, for more of them than a folder should hold: 2000, say")
     parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
+    options.add_cluster(parser, what="the films")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
     return parser
 
@@ -79,9 +80,10 @@ def act(typed: argparse.Namespace) -> str:
     source, folders = _source(given.get("source"))
     console.print(f"Source: {source}" + (f" ({', '.join(folders)})" if folders else ""), markup=False)
     target = places.output_path(given.get("target"), default=places.PREPARED_FOLDER)
-    cohort = prepare(source, target, _options(given, folders), force=typed.force,
-                     workers=given.get("workers", os.cpu_count() or 1),
-                     tell=lambda text: console.print(text, markup=False))
+    with cluster.joined(given.get("cluster")):
+        cohort = prepare(source, target, _options(given, folders), force=typed.force,
+                         workers=given.get("workers", os.cpu_count() or 1),
+                         tell=lambda text: console.print(text, markup=False))
     console.print(class_table(cohort))
     for step in cohort.history:
         for line in step.lines():
