@@ -48,7 +48,7 @@ def joined(address: str | None) -> Iterator[None]:
         import ray.data
     except ImportError as failure:
         raise ClusterError("Work on several machines needs Ray.", received="none installed",
-                           remedy="Install it on every machine: pip install 'pneumo_tf[cluster]'.") from failure
+                           remedy="On every machine: pip install 'pneumo_tf[cluster]'.") from failure
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as failure:
@@ -96,13 +96,55 @@ def mapped(make: Callable[[], Callable[[Item], Result]], items: Sequence[Item], 
         return
     workers = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, sum(number // each for number in cores)))
     done = ray.data.from_items(pieces, override_num_blocks=len(pieces)).map_batches(
-        _Worker, fn_constructor_args=(pickle.dumps(make), str(Path.cwd()), each), batch_size=None, batch_format="pyarrow",
-        compute=workers, num_cpus=each)
+        _Worker, fn_constructor_args=(pickle.dumps(make), str(Path.cwd()), each), batch_size=None,
+        batch_format="pyarrow", compute=workers, num_cpus=each)
     for row in done.iter_rows():
         finished = pickle.loads(row["work"])
         if isinstance(finished, PneumoError):
             raise finished
         yield from finished
+
+
+def cores() -> int:
+    """How many cores the cluster has."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+@contextmanager
+def holding(makes: Sequence[Callable[[], Any]]) -> Iterator[
+        Callable[[Callable[[Any], Result]], list[Result]]]:
+    """Let the cluster hold parts of what is too large for one machine, and yield how to ask all of them.
+
+    A part that a machine dies with is made anew on another one.
+
+    Args:
+        makes: A function for each part, which gives it; picklable.
+    """
+    import ray
+
+    holders = [ray.remote(_Holder).options(num_cpus=1, max_restarts=-1, max_task_retries=-1)
+               .remote(pickle.dumps(make), str(Path.cwd())) for make in makes]
+
+    def ask(function: Callable[[Any], Result]) -> list[Result]:
+        told = ray.put(pickle.dumps(function))
+        return [pickle.loads(answer) for answer in ray.get([holder.ask.remote(told) for holder in holders])]
+
+    yield ask
+    for holder in holders:
+        ray.kill(holder)
+
+
+class _Holder:
+    """A process of the cluster that holds a part."""
+
+    def __init__(self, make: bytes, home: str) -> None:
+        os.chdir(home)
+        self._part = pickle.loads(make)()
+
+    def ask(self, function: bytes) -> bytes:
+        return pickle.dumps(pickle.loads(function)(self._part))
 
 
 class _Worker:
