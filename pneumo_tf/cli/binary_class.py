@@ -16,7 +16,8 @@ from pneumo_tf.storage import read_json
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
-_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume")  # what a repeated run doesn't repeat
+# What a repeated run doesn't repeat.
+_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume", "cluster")
 _EPILOG = ("The split is made by patient. More than two classes in the labels simply work. Each run keeps a "
            "folder of its own in model/runs/.")
 
@@ -38,6 +39,7 @@ def build_parser() -> command.Parser:
                         "healthy, such as NORMAL, sano, benign, control or no_finding)")
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
+    options.add_cluster(parser, what="the outputs of frozen networks")
     return parser
 
 
@@ -51,9 +53,11 @@ def act(typed: argparse.Namespace) -> str:
     if "origin" in typed:
         typed = _repeated(typed)
     options.start_study(typed)
+    from pneumo_tf import cluster
     from pneumo_tf.studies.train import run_study
 
-    run = run_study(options.study_of(typed))
+    with cluster.joined(getattr(typed, "cluster", None)):
+        run = run_study(options.study_of(typed))
     from pneumo_tf.runs.folder import METRICS, RUN
 
     facts, metrics = (read_json(run / name) for name in (RUN, METRICS))

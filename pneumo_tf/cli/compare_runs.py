@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pneumo_tf.cli import binary_class, command, options
 from pneumo_tf.cli.command import start_keras
@@ -21,7 +22,7 @@ from pneumo_tf.cli.grid import Cell, add_row_options, expand
 from pneumo_tf.errors import OptionError, PneumoError
 from pneumo_tf.language import counted, translated, written
 from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
-from pneumo_tf.progress import Advance, announce, progress_bar, say, show, show_json
+from pneumo_tf.progress import announce, say, show, show_json
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def build_parser() -> command.Parser:
     parser.add_argument("--rank", choices=("auc", "stress"), default="auc",
                         help="what the rows are ordered by: their validation AUC, or their mean balanced "
                              "accuracy on stressed validation films")
+    options.add_cluster(parser, what="the rows, each on a machine of its own,")
     add_row_options(parser)
     return parser
 
@@ -64,24 +66,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
+    from pneumo_tf import cluster
+    from pneumo_tf.processes import in_processes
+
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
     missing = [cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)]
     _check(missing)
     make_folder(folder)
-    with progress_bar("Rows", len(missing)) as advance:
-        runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}",
-                               lang=options.language_of(typed), advance=advance)
-                for number, cell in enumerate(cells, start=1)}
+    rows = [_RowToRun(cell, f"row {number} of {len(cells)}: {cell.title}")
+            for number, cell in enumerate(cells, start=1)]
+    lang = options.language_of(typed)
+    with cluster.joined(getattr(typed, "cluster", None)):
+        runs = in_processes(partial(_run, folder=folder, lang=lang), rows, workers=1,
+                            description="Rows", whole_machine=True)
     from pneumo_tf.studies.compare import (  # only now: little memory while rows train
         compare,
         write_comparison,
     )
 
     announce("Comparing")
-    content = compare(_rows(cells, runs), name=folder.name, rank=typed.rank)
-    page = write_comparison(content, folder, lang=options.language_of(typed))
+    by_key = dict(zip((cell.key for cell in cells), runs, strict=True))
+    content = compare(_rows(cells, by_key), name=folder.name, rank=typed.rank)
+    page = write_comparison(content, folder, lang=lang)
     show_json(content)
     if not typed.json:
         _show(content)
@@ -140,8 +148,16 @@ def _settle(rows: Sequence[tuple[str, ...]]) -> None:
                            received=f"{shlex.join(arguments)} ({what})", remedy=failure.remedy) from failure
 
 
-def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -> Path:
+class _RowToRun(NamedTuple):
+    """A cell, and where it stands in the grid, in words."""
+
+    cell: Cell
+    place: str
+
+
+def _run(row: _RowToRun, *, folder: Path, lang: str) -> Path:
     """The folder of the cell's finished run, which is trained where there is none yet."""
+    cell, place = row
     output = folder / "rows" / cell.key
     if done := _finished(output):
         say(f"{place} (done before)", aside=True)
@@ -157,7 +173,6 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -
                                 f"and said last: {_last_line(log)}",
                        remedy=f"Mend it and start the comparison again: finished rows stay. See {log}.")
     say(f"    finished after {time.monotonic() - began:.0f} s", aside=True)
-    advance(1)
     return done
 
 

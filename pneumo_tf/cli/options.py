@@ -90,6 +90,13 @@ def add_threads(parser: Parser) -> None:
                         help="processor threads (default: all cores)")
 
 
+def add_cluster(parser: Parser | argparse._ArgumentGroup, *, what: str) -> None:
+    """Whether other machines help with `what`."""
+    parser.add_argument("--cluster", metavar="auto|HOST:PORT", default=_UNSET,
+                        help=f"compute {what} on a Ray cluster, whose machines all see the same folders; "
+                        "auto: the one that this machine is in (pip install 'pneumo_tf[cluster]')")
+
+
 def add_engine(parser: Parser, *, default: str, purpose: str = "what computes the network") -> None:
     """The engine; `default` says in words which one it is."""
     parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default=_UNSET,

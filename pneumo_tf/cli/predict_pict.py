@@ -9,14 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo_tf import cluster
 from pneumo_tf.cli import command, options
+from pneumo_tf.errors import OptionError
 from pneumo_tf.places import MODEL_FOLDER, output_path
 from pneumo_tf.progress import announce, progress_bar, say
 
 if TYPE_CHECKING:
+    from pneumo_tf.reading.batch import Batch
     from pneumo_tf.reading.incoming import Given
     from pneumo_tf.reading.predict import Reader
     from pneumo_tf.reading.table import Table
@@ -51,6 +55,7 @@ def build_parser() -> command.Parser:
                         help="write a picture of where the network looks, beside the table or here")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
     options.add_threads(parser)
+    options.add_cluster(parser, what="the answers of many films")
     return parser
 
 
@@ -136,6 +141,7 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     """Write a table, and say what it holds on standard error."""
     from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
+    from pneumo_tf.reading.predict import answers_of_cluster
 
     path, passed = _table_path(typed, given), Counter[str]()
     reader = _explaining(typed, run, reader, Path.cwd() if path is None else path.with_suffix(""))
@@ -146,8 +152,13 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     terms = terms_of(str(given[0].path.resolve()) if whole else "a list", run, reader, engine)
     with _table(path, terms, is_json=typed.json) as table, \
             progress_bar("Films", _count(given)) as advance, \
-            opened(given, pass_over=lambda name: passed.update([Path(name).suffix])) as films:
-        for answer in reader.answers(film for film in films if not table.has(film.id)):
+            opened(given, pass_over=lambda name: passed.update([Path(name).suffix])) as films, \
+            cluster.joined(getattr(typed, "cluster", None)):
+        new = (film for film in films if not table.has(film.id))
+        answers = reader.answers(new) if not cluster.is_joined() else answers_of_cluster(
+            new, partial(_reader_there, typed, run.path, engine),
+            gather=batch.incoming.add if batch is not None else lambda *_: None)
+        for answer in answers:
             table.write(answer)
             advance(1)
         difference = batch.difference() if batch is not None else None
@@ -163,10 +174,22 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     return table.refused
 
 
+def _reader_there(typed: argparse.Namespace, run_path: Path, engine: str) -> tuple[Reader, Batch | None]:
+    """The reader on another machine, and what measures the films there."""
+    from pneumo_tf.reading.batch import batch_of
+    from pneumo_tf.runs.folder import read_run
+
+    run = read_run(run_path)
+    return reader_of(typed, run, engine), batch_of(run)
+
+
 def _explaining(typed: argparse.Namespace, run: RunFolder, reader: Reader, folder: Path) -> Reader:
     """The reader, which writes overlays where they are wanted."""
     if not typed.explain:
         return reader
+    if "cluster" in typed:
+        raise OptionError("Pictures of where the network looks are drawn on this machine.",
+                          received="--explain and --cluster", remedy="Leave one of them out.")
     from pneumo_tf.reading.overlays import overlay_writer
 
     say(f"Overlays: {folder}", aside=True)

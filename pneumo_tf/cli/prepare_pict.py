@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf import places
+from pneumo_tf import cluster, places
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.get_labels import class_table, counts, say_history
 from pneumo_tf.errors import FilmError
@@ -44,6 +44,7 @@ def build_parser() -> command.Parser:
                         help="N films to a file, for more of them than a folder should hold: 2000, say")
     parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
+    options.add_cluster(parser, what="the films")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
     return parser
 
@@ -79,9 +80,9 @@ def act(typed: argparse.Namespace) -> str:
     source, folders = _source(given.get("source"))
     say(f"Source: {source}" + (f" ({', '.join(folders)})" if folders else ""))
     target = places.output_path(given.get("target"), default=places.PREPARED_FOLDER)
-    cohort = prepare(source, target, _options(given, folders), force=typed.force,
-                     workers=given.get("workers", os.cpu_count() or 1),
-                     tell=say)
+    with cluster.joined(given.get("cluster")):
+        cohort = prepare(source, target, _options(given, folders), force=typed.force,
+                         workers=given.get("workers", os.cpu_count() or 1), tell=say)
     show_json({"target": str(target), **counts(cohort)})
     if not typed.json:
         Console(highlight=False, soft_wrap=True).print(class_table(cohort))

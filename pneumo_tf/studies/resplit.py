@@ -217,9 +217,7 @@ class Refit:
             cohort: The films in the task's order; those without a split teach and judge nothing.
         """
         task = replace(self.task, cohort=cohort)
-        learnt = task.rows("train")
-        fitted = [recipe.fit(replace(task, members=(member,)),
-                             replace(features, variants=features.variants[learnt]))
+        fitted = [recipe.fit(replace(task, members=(member,)), features)
                   for recipe, member, features in self.heads]
         values = np.mean([part.scores for part in fitted], axis=0)
         unseen, held_out = values.copy(), sorted(set.intersection(*(set(part.held_out) for part in fitted)))
