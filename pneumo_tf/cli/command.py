@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises its errors, so that they are said like every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}.", remedy=f"See {self.prog} --help.")
+        raise UsageError(f"{translated(message)}.", remedy=f"See {self.prog} --help.")
 
     def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As argparse, but an option that doesn't exist is answered with the one that was meant."""
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _meant(near: str) -> str:
-    return f" (did you mean {near}?)" if near else ""
+    return translated(f" (did you mean {near}?)") if near else ""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -74,7 +74,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         told = super()._get_help_string(action) or ""
         about = told.removesuffix(_DEFAULT)
-        return translated(about) + (translated(_DEFAULT) if about != told else "")
+        has_default = about != told and action.default is not False  # of a flag it says nothing
+        return translated(about) + (translated(_DEFAULT) if has_default else "")
 
 
 def build(prog: str, description: str, *, epilog: str = "", has_json: bool = False) -> Parser:
