@@ -23,6 +23,7 @@ LANGUAGES = ("en", "es")
 CATALOGUE = Path(__file__).with_name("terminal.es.json")
 _WORDS = Path(__file__).with_name("report") / "locales/es/words.json"
 _CHOSEN = "PNEUMO_TF_LANG"  # an environment variable, so that processes follow the one that starts them
+_FEW = 4  # letters that may as well stand between the words of a path
 _SIGNS = {"en": {}, "es": {",": "\u202f", ".": ","}}  # a narrow space that no line breaks at
 
 
@@ -93,7 +94,9 @@ class Template:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        parts = (re.escape(literal) + ("" if gap is None else "(.*?)")
+        # The path "films of one/two" is no "{0} of {1}".
+        is_terse = 0 < sum(map(str.isalpha, "".join(self.literals))) <= _FEW
+        parts = (re.escape(literal) + ("" if gap is None else r"([^/\\]*?)" if is_terse and gap != "0" else "(.*?)")
                  for literal, gap, *_ in Formatter().parse(self.english))
         return re.compile("".join(parts), re.DOTALL)
 
