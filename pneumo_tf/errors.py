@@ -54,8 +54,9 @@ class PneumoError(Exception):
         """All three in one line, in the language in use."""
         rule, received, remedy = (" ".join(part.split()) for part in (self.rule, self.received, self.remedy))
         # A single word is a name that was typed.
-        told = f"{translated('Received:')} {translated(received) if ' ' in received else received}."
-        return " ".join(part for part in (translated(rule), told if received else "", translated(remedy)) if part)
+        told = translated(received) if " " in received else received
+        told = f"{translated('Received:')} {told}." if received else ""
+        return " ".join(part for part in (translated(rule), told, translated(remedy)) if part)
 
 
 class OptionError(PneumoError):

@@ -1,8 +1,8 @@
 """Which language a person is spoken to in, and the Spanish of what the terminal says.
 
-The code holds plain English sentences. Where words leave it (help, `progress.say`, the text of a PneumoError) they
-are looked up in terminal.es.json by the English itself, in which `{0}`, `{1}` … stand for what the program fills in.
-In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives a
+The code holds plain English sentences. Where words leave it (help, `progress.say`, the text of a PneumoError)
+they are looked up in terminal.es.json by the English itself, in which `{0}`, `{1}` … stand for what is filled
+in. In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives a
 number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
 """
 
@@ -94,9 +94,9 @@ class Template:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # The path "films of one/two" is no "{0} of {1}".
         is_terse = 0 < sum(map(str.isalpha, "".join(self.literals))) <= _FEW
-        parts = (re.escape(literal) + ("" if gap is None else r"([^/\\]*?)" if is_terse and gap != "0" else "(.*?)")
+        later = r"([^/\\]*?)" if is_terse else "(.*?)"  # the path "films of one/two" is no "{0} of {1}"
+        parts = (re.escape(literal) + ("" if gap is None else "(.*?)" if gap == "0" else later)
                  for literal, gap, *_ in Formatter().parse(self.english))
         return re.compile("".join(parts), re.DOTALL)
 

@@ -1,8 +1,8 @@
 """What is said while something is done, and what comes of it.
 
 Stages and bars are shown on standard error, where a person is watching; notes are lines for that person;
-results are what was asked for. --quiet leaves the results alone; with --json they are one object, and standard
-output holds nothing else.
+results are what was asked for. --quiet leaves nothing but the results; with --json they are one object, and
+standard output holds nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The terminal speaks Spanish as it speaks English: nothing is missing, nothing is left over, no two are confused."""
+"""The terminal speaks Spanish as it speaks English: no sentence is missing, left over or taken for another."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.as_posix())
 def test_nothing_that_a_person_may_read_is_missing(path: Path) -> None:
     missing = {f"{line}: {key}" for line, key in spoken(path)
                if key not in SPANISH and not OF_THE_REPORT.fullmatch(key)}
@@ -234,7 +234,7 @@ def test_no_sentence_is_taken_for_another() -> None:
             part.values() if isinstance(part, dict) else part)]:
         numbers = count(7)
         filled = template.english.format(*(f"q{next(numbers)}" for _ in range(9)))
-        found, values = next(matches(filled))
+        found, _ = next(matches(filled))
         if found is not template:
             confused.append((template.english, found.english))
     assert confused == []

@@ -87,8 +87,8 @@ def build(prog: str, description: str, *, epilog: str = "", has_json: bool = Fal
     parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Help)
     group = parser.add_argument_group("what is said")
     group.add_argument("--lang", choices=language.LANGUAGES, default=argparse.SUPPRESS,
-                       help="language of what is said and written (default: the locale's, as in LANG; of what "
-                       "is added to a run, the run's)")
+                       help="language of what is said and written (default: the locale's, as in LANG; what "
+                       "is added to a Spanish run is Spanish)")
     group.add_argument("--quiet", action="store_true", help="say nothing but errors and what was asked for")
     if has_json:
         group.add_argument("--json", action="store_true",

@@ -219,8 +219,9 @@ def _table(content: dict[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=translated(f"Validation: {counted(content['films'], 'film|films')} of "
-                                   f"{counted(content['patients'], 'patient|patients')}"), title_justify="left")
+    films, patients = counted(content["films"], "film|films"), content["patients"]
+    table = Table(title=translated(f"Validation: {films} of {counted(patients, 'patient|patients')}"),
+                  title_justify="left")
     for heading in ("row", "AUC ± SD (seeds)", "difference to the best, 95 %", "accuracy", "under stress",
                     "log loss", "epochs", "seconds"):
         table.add_column(translated(heading), justify="left" if heading == "row" else "right")

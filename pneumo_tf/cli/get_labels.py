@@ -62,8 +62,8 @@ def act(options: argparse.Namespace) -> str:
         Console().print(class_table(cohort))
     say_history(cohort)
     if unknown:
-        show(f"The patient is unknown for {unknown} of {counted(len(cohort), 'film|films')}: each will be split "
-             "as a patient of its own, so films of one person may end up on both sides.")
+        show(f"The patient is unknown for {unknown} of {counted(len(cohort), 'film|films')}: each will be "
+             "split as a patient of its own, so films of one person may end up on both sides.")
     say(f"Written: {output}")
     table = ["-l", options.output] if "output" in options else []
     network = ["--backbone", here] if (here := usable([DEFAULT])[0]) != DEFAULT else []
