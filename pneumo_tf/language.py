@@ -2,8 +2,8 @@
 
 The code holds plain English sentences. Where words leave it (help, `progress.say`, the text of a PneumoError)
 they are looked up in terminal.es.json by the English itself, in which `{0}`, `{1}` … stand for what is filled
-in. In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives a
-number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
+in. In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives
+a number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The terminal speaks Spanish as it speaks English: no sentence is missing, left over or taken for another."""
+"""The terminal speaks Spanish as well: no sentence is missing, left over or taken for another."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
     content = json.loads((run / ROBUSTNESS).read_text(encoding="utf-8"))
     show_json(content)
     words = language(current())
-    show(f"{content['films']} of {content['of']} test films: how many are called otherwise after each change, "
-         "and what it does to the area under the ROC curve:")
+    show(f"{content['films']} of {content['of']} test films: how many are called otherwise after each "
+         "change, and what it does to the area under the ROC curve:")
     for row in content["perturbations"]:
         area = row["auc"]["value"]
         numbers = f"{row['changed']['value']:>7.1%}" + (" " * 8 if area is None else f"{area:+8.3f}")

@@ -125,8 +125,8 @@ def find_run(typed: argparse.Namespace) -> Path:
 
 
 def language_of(typed: argparse.Namespace, run: Path | None = None) -> str:
-    """The language of what is written: the one in use, but what is added to a Spanish run stays Spanish unless
-    another is typed. A broken record is told of later."""
+    """The language of what is written: the one in use, but what is added to a Spanish run stays Spanish where
+    no other is typed. A broken record is told of later."""
     from pneumo_tf.runs.folder import RUN
 
     try:
