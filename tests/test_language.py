@@ -171,6 +171,8 @@ def _texts(node: ast.expr, names: Names) -> list[Parts]:
             return [sum(parts, ()) for parts in product(*(_texts(value, names) for value in values))]
         case ast.FormattedValue(value=ast.IfExp() as value):
             return _texts(value, names)
+        case ast.FormattedValue(value=ast.Name(id=name)) if isinstance(names.get(name, [None])[0], ast.IfExp):
+            return _texts(names[name][0], names)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return [a + b for a, b in product(_texts(left, names), _texts(right, names))]
         case ast.IfExp(body=body, orelse=other):
