@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or int(bool(missing))
 
 
-def act(typed: argparse.Namespace, missing: list[Finding]) -> None:
-    """Examine the machine, and collect what is missing."""
+def act(typed: argparse.Namespace, missing: list[Finding]) -> str:
+    """Examine the machine, and collect what is missing; what to do next."""
     from pneumo_tf.studies.doctor import State, on_this_machine
 
     findings = list(on_this_machine())
@@ -47,7 +47,8 @@ def act(typed: argparse.Namespace, missing: list[Finding]) -> None:
     advice = sum(finding.state is State.ADVICE for finding in findings)
     show("")
     show(f"{len(missing)} missing, {advice} to think about, "
-          f"{len(findings) - len(missing) - advice} in order.")
+         f"{len(findings) - len(missing) - advice} in order.")
+    return "" if missing else command.line("demo")
 
 
 def _computing() -> list[Finding]:

@@ -70,7 +70,7 @@ def act(typed: argparse.Namespace) -> str:
                           received=", ".join(f"{row.format} with {row.changed} of {row.films} otherwise"
                                              for row in refused),
                           remedy="Leave it out of --to, or keep it with --force.")
-    return command.line("predict_pict", "--run", run, "film.jpeg")
+    return command.line("evaluate_model", "--run", run)
 
 
 def _show(rows: Sequence[Parity]) -> None:

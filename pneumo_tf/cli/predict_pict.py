@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or int(bool(refused))
 
 
-def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
-    """Read films, and count those that are refused by the codes of their refusals."""
+def act(typed: argparse.Namespace, refused: Counter[str]) -> str:
+    """Read films, and count those that are refused by the codes of their refusals; what to do next."""
     run_path = options.find_run(typed)
     from pneumo_tf.reading.incoming import find_given
     from pneumo_tf.runs.folder import read_run
@@ -86,6 +86,17 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
         refused.update(_read_many(typed, given, run, reader, engine))
     if later:
         _keep(run, later)
+    return _next(typed, given, run_path)
+
+
+def _next(typed: argparse.Namespace, given: Sequence[Given], run: Path) -> str:
+    """Where the network looks on a single film, or the order in which to read those of a folder."""
+    own = ["--run", run] if "run" in typed else []
+    if len(given) > 1 or getattr(typed, "output", "") == "-":
+        return ""
+    if given[0].path.is_dir():
+        return command.line("triage_pict", given[0].path, *own)
+    return command.line("explain_pict", given[0].path, *own) if given[0].is_film else ""
 
 
 def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) -> tuple[str, str]:
