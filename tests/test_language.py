@@ -329,9 +329,9 @@ def test_no_english_is_left_in_help(name: str, capsys: pytest.CaptureFixture[str
 
 def test_quiet_leaves_results_and_json_leaves_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     def act(_: object) -> str:
-        progress.say("a note")
-        progress.show("a result")
-        progress.show_json({"figure": 1})
+        language.say("a note")
+        language.show("a result")
+        language.show_json({"figure": 1})
         return "go on"
 
     parser = command.build("film.py", "Look.", has_json=True)

@@ -10,9 +10,8 @@ from typing import Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import find_existing
-from pneumo_tf.progress import say, show, show_json
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pneumo_tf import language, progress
+from pneumo_tf import language
 from pneumo_tf.errors import OptionError, PneumoError, closest
 from pneumo_tf.language import translated
 
@@ -125,10 +125,10 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
             with _ended_politely():
                 options = parser.parse_args(arguments)
                 options.command = ("python", f"scripts/{parser.prog}", *arguments)
-                with progress.told(quiet=options.quiet, json=getattr(options, "json", False)):
+                with language.told(quiet=options.quiet, json=getattr(options, "json", False)):
                     following = act(options)
                     if following and leads_on:
-                        progress.say(f"Next: {following}")
+                        language.say(f"Next: {following}")
         except PneumoError as error:
             print(f"{parser.prog}:", translated("error:"), error, *_notes(error), file=sys.stderr)
             return 2

@@ -19,14 +19,14 @@ from pneumo_tf.cli import binary_class, command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.cli.grid import Cell, add_row_options, expand
 from pneumo_tf.errors import OptionError, PneumoError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
-from pneumo_tf.progress import Advance, announce, progress_bar, say, show, show_json
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pneumo_tf.progress import Advance
     from pneumo_tf.studies.compare import Row
 
 _DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
+    from pneumo_tf.progress import announce, progress_bar
+
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
@@ -113,6 +115,8 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
     In a process of its own, since Keras would keep its memory for as long as the rows train.
     """
+    from pneumo_tf.progress import announce
+
     if rows:
         announce("Checking the rows")
         # Ctrl-C reaches the process, too; what there is to say of it is said here.

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
 from pneumo_tf.errors import PneumoError
-from pneumo_tf.language import translated
-from pneumo_tf.progress import show, show_json
+from pneumo_tf.language import show, show_json, translated
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.doctor import Finding

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.language import current, translated, written
+from pneumo_tf.language import current, say, show, show_json, translated, written
 from pneumo_tf.places import find_existing, output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.report.words import Language

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.exports import Parity

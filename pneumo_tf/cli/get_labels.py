@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command
 from pneumo_tf.cli.options import add_patients, find_films, patients_of
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from rich.table import Table

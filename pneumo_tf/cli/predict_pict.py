@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
+from pneumo_tf.language import say
 from pneumo_tf.places import MODEL_FOLDER, output_path
-from pneumo_tf.progress import announce, progress_bar, say
 
 if TYPE_CHECKING:
     from pneumo_tf.reading.incoming import Given
@@ -146,6 +146,7 @@ def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,
 def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder, reader: Reader,
                engine: str) -> Counter[str]:
     """Write a table, and say what it holds on standard error."""
+    from pneumo_tf.progress import progress_bar
     from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
 
@@ -225,6 +226,7 @@ def _count(given: Sequence[Given]) -> int:
 
 
 def _keep(run: RunFolder, engine: str) -> None:
+    from pneumo_tf.progress import announce
     from pneumo_tf.runs.graphs import keep_graph
     from pneumo_tf.runs.predictor import load_network
 

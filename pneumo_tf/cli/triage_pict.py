@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.predict_pict import add_put_right, choose_engine, reader_of, terms_of
 from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.language import say, show, show_json
 from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
-from pneumo_tf.progress import say, show, show_json
 from pneumo_tf.storage import make_folder
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ import numpy as np
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted
-from pneumo_tf.progress import say
+from pneumo_tf.language import counted, say
 from pneumo_tf.studies.plan import Pace, Plan, StudyOptions, settle
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.machine import StageRecorder
