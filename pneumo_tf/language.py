@@ -5,8 +5,8 @@ they are looked up in terminal.es.json by the English itself, in which `{0}`, `{
 in. In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives
 a number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
 
-What leaves is a note for the person who watches (`say`), or part of what was asked for (`show`). --quiet leaves
-nothing but the latter; with --json it is one object, and standard output holds nothing else.
+What leaves is a note for the person who watches (`say`), or part of what was asked for (`show`). --quiet lets
+only the latter through; with --json it is one object, and standard output holds nothing else.
 """
 
 from __future__ import annotations
