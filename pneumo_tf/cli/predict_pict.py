@@ -226,9 +226,7 @@ def _count(given: Sequence[Given]) -> int:
 
 
 def _keep(run: RunFolder, engine: str) -> None:
-    from pneumo_tf.progress import announce
     from pneumo_tf.runs.graphs import keep_graph
     from pneumo_tf.runs.predictor import load_network
 
-    announce("Keeping the network as a graph, which answers sooner the next time")
     keep_graph(run, engine, load_network(run))

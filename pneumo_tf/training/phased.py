@@ -167,6 +167,7 @@ class Phased:
 
     def build(self, task: Task) -> tuple[keras.Model, keras.Model]:
         """The backbone with its weights, and the same with the new head."""
+        announce("Network")
         with task.stages.measure("network"), _precision(self.mixed and task.device.bfloat16):
             network = build_backbone(task.backbone, task.size, scaling=self.scaling)
             load_weights(network, task.backbone, task.weights)
