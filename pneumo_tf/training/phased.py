@@ -27,6 +27,7 @@ from pneumo_tf.models.classifier import (
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
+from pneumo_tf.progress import announce
 from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
 from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
