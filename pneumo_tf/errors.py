@@ -52,10 +52,11 @@ class PneumoError(Exception):
 
     def __str__(self) -> str:
         """All three in one line, in the language in use."""
-        rule, received, remedy = (translated(" ".join(part.split()))
-                                  for part in (self.rule, self.received, self.remedy))
-        told = f"{translated('Received:')} {received}." if received else ""
-        return " ".join(part for part in (rule, told, remedy) if part)
+        rule, received, remedy = (" ".join(part.split()) for part in (self.rule, self.received, self.remedy))
+        # A single word is a name that was typed.
+        told = translated(received) if " " in received else received
+        told = f"{translated('Received:')} {told}." if received else ""
+        return " ".join(part for part in (translated(rule), told, translated(remedy)) if part)
 
 
 class OptionError(PneumoError):

@@ -1,9 +1,12 @@
 """Which language a person is spoken to in, and the Spanish of what the terminal says.
 
-The code holds plain English sentences. Where words leave it (help, `progress.say`, the text of a PneumoError) they
-are looked up in terminal.es.json by the English itself, in which `{0}`, `{1}` … stand for what the program fills in.
-In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives a
-number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
+The code holds plain English sentences. Where words leave it (help, `progress.say`, the text of a PneumoError)
+they are looked up in terminal.es.json by the English itself, in which `{0}`, `{1}` … stand for what is filled
+in. In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives
+a number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
+
+What leaves is a note for the person who watches (`say`), or part of what was asked for (`show`). --quiet lets
+only the latter through; with --json it is one object, and standard output holds nothing else.
 """
 
 from __future__ import annotations
@@ -11,18 +14,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import count, pairwise
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 LANGUAGES = ("en", "es")
 CATALOGUE = Path(__file__).with_name("terminal.es.json")
 _WORDS = Path(__file__).with_name("report") / "locales/es/words.json"
 _CHOSEN = "PNEUMO_TF_LANG"  # an environment variable, so that processes follow the one that starts them
+_FEW = 4  # letters that may as well stand between the words of a path
 _SIGNS = {"en": {}, "es": {",": "\u202f", ".": ","}}  # a narrow space that no line breaks at
 
 
@@ -69,6 +75,46 @@ def written(number: str, code: str = "") -> str:
     return number.translate(str.maketrans(_SIGNS[code or current()]))
 
 
+@dataclass
+class Manner:
+    """How much is said, and whether results are one object in JSON."""
+
+    quiet: bool = False
+    json: bool = False
+
+
+manner = Manner()
+
+
+@contextmanager
+def told(*, quiet: bool, json: bool) -> Iterator[None]:
+    """Say as little, and give results in the form, that a command line asks for."""
+    before = replace(manner)
+    manner.quiet, manner.json = quiet, json
+    try:
+        yield
+    finally:
+        manner.quiet, manner.json = before.quiet, before.json
+
+
+def say(note: str, *, aside: bool = False) -> None:
+    """A note for the person who watches, in the language in use; `aside` puts it on standard error."""
+    if not manner.quiet:
+        print(translated(note), file=sys.stderr if aside or manner.json else sys.stdout, flush=True)
+
+
+def show(result: str) -> None:
+    """A line of what was asked for, in the language in use; JSON has it in its object."""
+    if not manner.json:
+        print(translated(result), flush=True)
+
+
+def show_json(result: Any) -> None:
+    """What was asked for, as the one object that --json promises; without it nothing."""
+    if manner.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False), flush=True)
+
+
 class _Gap(str):
     """What stands in a gap, which writes itself as the translation asks for."""
 
@@ -93,7 +139,9 @@ class Template:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        parts = (re.escape(literal) + ("" if gap is None else "(.*?)")
+        is_terse = 0 < sum(map(str.isalpha, "".join(self.literals))) <= _FEW
+        later = r"([^/\\]*?)" if is_terse else "(.*?)"  # the path "films of one/two" is no "{0} of {1}"
+        parts = (re.escape(literal) + ("" if gap is None else "(.*?)" if gap == "0" else later)
                  for literal, gap, *_ in Formatter().parse(self.english))
         return re.compile("".join(parts), re.DOTALL)
 

@@ -1,21 +1,13 @@
-"""What is said while something is done, and what comes of it.
-
-Stages and bars are shown on standard error, where a person is watching; notes are lines for that person;
-results are what was asked for. --quiet leaves the results alone; with --json they are one object, and standard
-output holds nothing else.
-"""
+"""What is being done, on standard error and only where a person is watching: stages, and bars; no chatter."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -29,49 +21,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from pneumo_tf.language import translated
+from pneumo_tf.language import manner, translated
 
 Advance = Callable[[int], None]
-
-
-@dataclass
-class _Manner:
-    """How much is said, and whether results are one object in JSON."""
-
-    quiet: bool = False
-    json: bool = False
-
-
-_manner = _Manner()
-
-
-@contextmanager
-def told(*, quiet: bool, json: bool) -> Iterator[None]:
-    """Say as little, and give results in the form, that a command line asks for."""
-    before = replace(_manner)
-    _manner.quiet, _manner.json = quiet, json
-    try:
-        yield
-    finally:
-        _manner.quiet, _manner.json = before.quiet, before.json
-
-
-def say(note: str, *, aside: bool = False) -> None:
-    """A note for the person who watches, in the language in use; `aside` puts it on standard error."""
-    if not _manner.quiet:
-        print(translated(note), file=sys.stderr if aside or _manner.json else sys.stdout, flush=True)
-
-
-def show(result: str) -> None:
-    """A line of what was asked for, in the language in use; JSON has it in its object."""
-    if not _manner.json:
-        print(translated(result), flush=True)
-
-
-def show_json(result: Any) -> None:
-    """What was asked for, as the one object that --json promises; without it nothing."""
-    if _manner.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False), flush=True)
 
 
 @contextmanager
@@ -80,7 +32,7 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn(translated("left")), _TimeLeft())
-    is_shown = bool(total) and console.is_terminal and not _manner.quiet
+    is_shown = bool(total) and console.is_terminal and not manner.quiet
     with Progress(*columns, console=console, disable=not is_shown) as progress:
         task = progress.add_task(translated(description), total=total, stepped=0.0)
 
@@ -104,7 +56,7 @@ class _TimeLeft(ProgressColumn):
 
 def announce(stage: str) -> None:
     """Say that a stage begins which takes seconds and has no bar."""
-    if sys.stderr.isatty() and not _manner.quiet:
+    if sys.stderr.isatty() and not manner.quiet:
         print(f"{translated(stage)} …", file=sys.stderr, flush=True)
 
 

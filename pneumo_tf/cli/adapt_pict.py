@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
-from pneumo_tf.progress import say, show, show_json
+from pneumo_tf.language import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.report.words import Language

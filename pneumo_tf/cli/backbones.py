@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import translated, written
-from pneumo_tf.progress import say, show_json
+from pneumo_tf.language import say, show_json, translated, written
 
 if TYPE_CHECKING:
     from pneumo_tf.models.published import Published

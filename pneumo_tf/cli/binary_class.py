@@ -9,9 +9,8 @@ from typing import Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import find_existing
-from pneumo_tf.progress import say, show, show_json
 from pneumo_tf.storage import read_json
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "

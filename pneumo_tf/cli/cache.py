@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
-from pneumo_tf.language import translated
+from pneumo_tf.language import say, show, show_json, translated
 from pneumo_tf.places import CACHE_FOLDER, output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.training.store import Cache, Kept

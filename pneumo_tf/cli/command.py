@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pneumo_tf import language, progress
+from pneumo_tf import language
 from pneumo_tf.errors import OptionError, PneumoError, closest
 from pneumo_tf.language import translated
 
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises its errors, so that they are said like every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}.", remedy=f"See {self.prog} --help.")
+        raise UsageError(f"{translated(message)}.", remedy=f"See {self.prog} --help.")
 
     def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As argparse, but an option that doesn't exist is answered with the one that was meant."""
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _meant(near: str) -> str:
-    return f" (did you mean {near}?)" if near else ""
+    return translated(f" (did you mean {near}?)") if near else ""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -74,7 +74,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         told = super()._get_help_string(action) or ""
         about = told.removesuffix(_DEFAULT)
-        return translated(about) + (translated(_DEFAULT) if about != told else "")
+        has_default = about != told and action.default is not False  # of a flag it says nothing
+        return translated(about) + (translated(_DEFAULT) if has_default else "")
 
 
 def build(prog: str, description: str, *, epilog: str = "", has_json: bool = False) -> Parser:
@@ -86,8 +87,8 @@ def build(prog: str, description: str, *, epilog: str = "", has_json: bool = Fal
     parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Help)
     group = parser.add_argument_group("what is said")
     group.add_argument("--lang", choices=language.LANGUAGES, default=argparse.SUPPRESS,
-                       help="language of what is said and written (default: the locale's, as in LANG; of what "
-                       "is added to a run, the run's)")
+                       help="language of what is said and written (default: the locale's, as in LANG; what "
+                       "is added to a Spanish run is Spanish)")
     group.add_argument("--quiet", action="store_true", help="say nothing but errors and what was asked for")
     if has_json:
         group.add_argument("--json", action="store_true",
@@ -124,10 +125,10 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
             with _ended_politely():
                 options = parser.parse_args(arguments)
                 options.command = ("python", f"scripts/{parser.prog}", *arguments)
-                with progress.told(quiet=options.quiet, json=getattr(options, "json", False)):
+                with language.told(quiet=options.quiet, json=getattr(options, "json", False)):
                     following = act(options)
                     if following and leads_on:
-                        progress.say(f"Next: {following}")
+                        language.say(f"Next: {following}")
         except PneumoError as error:
             print(f"{parser.prog}:", translated("error:"), error, *_notes(error), file=sys.stderr)
             return 2

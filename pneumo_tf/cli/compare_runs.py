@@ -20,9 +20,9 @@ from pneumo_tf.cli import binary_class, command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.cli.grid import Cell, add_row_options, expand
 from pneumo_tf.errors import OptionError, PneumoError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
-from pneumo_tf.progress import announce, say, show, show_json
+from pneumo_tf.progress import announce
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
     In a process of its own, since Keras would keep its memory for as long as the rows train.
     """
+
     if rows:
         announce("Checking the rows")
         # Ctrl-C reaches the process, too; what there is to say of it is said here.
@@ -234,8 +235,9 @@ def _table(content: dict[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=translated(f"Validation: {counted(content['films'], 'film|films')} of "
-                                   f"{counted(content['patients'], 'patient|patients')}"), title_justify="left")
+    films, patients = counted(content["films"], "film|films"), content["patients"]
+    table = Table(title=translated(f"Validation: {films} of {counted(patients, 'patient|patients')}"),
+                  title_justify="left")
     for heading in ("row", "AUC ± SD (seeds)", "difference to the best, 95 %", "accuracy", "under stress",
                     "log loss", "epochs", "seconds"):
         table.add_column(translated(heading), justify="left" if heading == "row" else "right")

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 
 from pneumo_tf.cli import binary_class, command, get_labels, options, prepare_pict
-from pneumo_tf.language import counted
+from pneumo_tf.language import counted, say
 from pneumo_tf.places import output_path
-from pneumo_tf.progress import say
 
 _DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write "
                 "its report. The three commands behind it are printed as they run.")

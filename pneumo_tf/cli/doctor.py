@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
 from pneumo_tf.errors import PneumoError
-from pneumo_tf.language import translated
-from pneumo_tf.progress import show, show_json
+from pneumo_tf.language import show, show_json, translated
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.doctor import Finding
@@ -33,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or int(bool(missing))
 
 
-def act(typed: argparse.Namespace, missing: list[Finding]) -> None:
-    """Examine the machine, and collect what is missing."""
+def act(typed: argparse.Namespace, missing: list[Finding]) -> str:
+    """Examine the machine, and collect what is missing; what to do next."""
     from pneumo_tf.studies.doctor import State, on_this_machine
 
     findings = list(on_this_machine())
@@ -47,7 +46,8 @@ def act(typed: argparse.Namespace, missing: list[Finding]) -> None:
     advice = sum(finding.state is State.ADVICE for finding in findings)
     show("")
     show(f"{len(missing)} missing, {advice} to think about, "
-          f"{len(findings) - len(missing) - advice} in order.")
+         f"{len(findings) - len(missing) - advice} in order.")
+    return "" if missing else command.line("demo")
 
 
 def _computing() -> list[Finding]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError
-from pneumo_tf.language import translated, written
+from pneumo_tf.language import current, say, show, show_json, translated, written
 from pneumo_tf.places import find_existing, output_path
-from pneumo_tf.progress import say, show, show_json
 from pneumo_tf.storage import read_json
+
+if TYPE_CHECKING:
+    from pneumo_tf.report.words import Language
 
 _DESCRIPTION = ("Put a finished run to the test. Alone: its test films again, perturbed and as several views "
                 "of each. With --path and --labels: films from elsewhere. With --repeat: other splits.")
@@ -97,6 +99,7 @@ def act(typed: argparse.Namespace) -> str:
 def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
     """The run's own test films."""
     start_keras(common.get("threads"))
+    from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import ROBUSTNESS
     from pneumo_tf.studies.stress import Rescoring, rescore_run
 
@@ -108,25 +111,26 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
     report = rescore_run(run, Rescoring(**own, **common))
     content = read_json(run / ROBUSTNESS)
     show_json(content)
-    show(f"{content['films']} of {content['of']} test films, called otherwise after each change:")
+    words = language(current())
+    show(f"{content['films']} of {content['of']} test films: how many are called otherwise after each "
+         "change, and what it does to the area under the ROC curve:")
     for row in content["perturbations"]:
         area = row["auc"]["value"]
-        show(f"  {translated(row['name']):<22}" + written(f"{row['changed']['value']:>7.1%}")
-             + ("" if area is None else
-                f"   {translated('area under the ROC curve')} {written(f'{area:+.3f}')}"))
-    _show_stress(content["stress"])
+        numbers = f"{row['changed']['value']:>7.1%}" + (" " * 8 if area is None else f"{area:+8.3f}")
+        show(f"{written(numbers)}  {words.named('robust', row['name'])}")
+    _show_stress(content["stress"], words)
     say(f"Report: {report}")
 
 
-def _show_stress(stress: dict[str, Any]) -> None:
+def _show_stress(stress: dict[str, Any], words: Language) -> None:
     """The two headline figures of the stressed films."""
     show(f"Balanced accuracy under stress (which acted on {stress['acts_on']}):")
-    worst = f"{translated('worst')}, {translated(stress['worst']['name'])}"
+    worst = f"{translated('worst')}: {words.named('robust', stress['worst']['name'])}"
     for name, figure in ((translated("mean"), stress["mean"]["balanced_accuracy"]),
                          (worst, stress["worst"]["balanced_accuracy"])):
         if figure["value"] is not None:
-            known = "" if figure["low"] is None else f"   {figure['low']:.3f} – {figure['high']:.3f}"
-            show(f"  {name:<26}" + written(f"{figure['value']:>6.3f}{known}"))
+            known = "" if figure["low"] is None else f" ({figure['low']:.3f} – {figure['high']:.3f})"
+            show(written(f"{figure['value']:>7.3f}{known}") + f"  {name}")
 
 
 def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:

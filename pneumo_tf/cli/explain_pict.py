@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError, WeightsError
-from pneumo_tf.language import translated, written
+from pneumo_tf.language import say, show, show_json, translated, written
 from pneumo_tf.places import find_existing, output_path
-from pneumo_tf.progress import progress_bar, say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.explain.films import Chosen
@@ -106,6 +105,7 @@ def act(typed: argparse.Namespace) -> str | None:
 def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | None) -> None:
     from pneumo_tf.explain.films import explain_films
     from pneumo_tf.explain.methods import Explainer
+    from pneumo_tf.progress import progress_bar
     from pneumo_tf.report.page import rewrite_report
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import EXPLANATIONS, read_run

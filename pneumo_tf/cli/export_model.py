@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.exports import Parity
@@ -70,7 +69,7 @@ def act(typed: argparse.Namespace) -> str:
                           received=", ".join(f"{row.format} with {row.changed} of {row.films} otherwise"
                                              for row in refused),
                           remedy="Leave it out of --to, or keep it with --force.")
-    return command.line("predict_pict", "--run", run, "film.jpeg")
+    return command.line("evaluate_model", "--run", run)
 
 
 def _show(rows: Sequence[Parity]) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command, options
-from pneumo_tf.language import translated
-from pneumo_tf.progress import say, show, show_json
+from pneumo_tf.language import say, show, show_json, translated
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.plan import StudyOptions

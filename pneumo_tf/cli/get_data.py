@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.get_labels import counts, films_and_patients, say_history
 from pneumo_tf.errors import OptionError, choose_from
-from pneumo_tf.language import counted, translated
+from pneumo_tf.language import counted, say, show, show_json, translated
 from pneumo_tf.places import output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.cohort import Cohort

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command
 from pneumo_tf.cli.options import add_patients, find_films, patients_of
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted, translated, written
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, output_path
-from pneumo_tf.progress import say, show, show_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,8 +61,8 @@ def act(options: argparse.Namespace) -> str:
         Console().print(class_table(cohort))
     say_history(cohort)
     if unknown:
-        show(f"The patient is unknown for {unknown} of {counted(len(cohort), 'film|films')}: each will be split "
-             "as a patient of its own, so films of one person may end up on both sides.")
+        show(f"The patient is unknown for {unknown} of {counted(len(cohort), 'film|films')}: each will be "
+             "split as a patient of its own, so films of one person may end up on both sides.")
     say(f"Written: {output}")
     table = ["-l", options.output] if "output" in options else []
     network = ["--backbone", here] if (here := usable([DEFAULT])[0]) != DEFAULT else []

@@ -132,16 +132,16 @@ def find_run(typed: argparse.Namespace) -> Path:
 
 
 def language_of(typed: argparse.Namespace, run: Path | None = None) -> str:
-    """The language of what is written: the one that was typed, else that of the run that it is added to, else the
-    one in use. A broken record is told of later."""
+    """The language of what is written: the one in use, but what is added to a Spanish run stays Spanish where
+    no other is typed. A broken record is told of later."""
     from pneumo_tf.runs.folder import RUN
 
-    if "lang" not in typed and run is not None:
-        try:
-            return str(read_json(run / RUN)["options"]["lang"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-    return getattr(typed, "lang", current())
+    try:
+        facts = {} if run is None else read_json(run / RUN)
+        is_spanish = facts.get("options", {}).get("lang") == "es"
+    except (OSError, ValueError, AttributeError):
+        is_spanish = False
+    return "es" if is_spanish and "lang" not in typed else current()
 
 
 def find_films(typed: str) -> Path:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf import cluster
 from pneumo_tf.cli import command, options
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import say
 from pneumo_tf.places import MODEL_FOLDER, output_path
-from pneumo_tf.progress import announce, progress_bar, say
 
 if TYPE_CHECKING:
     from pneumo_tf.reading.batch import Batch
@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or int(bool(refused))
 
 
-def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
-    """Read films, and count those that are refused by the codes of their refusals."""
+def act(typed: argparse.Namespace, refused: Counter[str]) -> str:
+    """Read films, and count those that are refused by the codes of their refusals; what to do next."""
     run_path = options.find_run(typed)
     from pneumo_tf.reading.incoming import find_given
     from pneumo_tf.runs.folder import read_run
@@ -90,6 +90,17 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
         refused.update(_read_many(typed, given, run, reader, engine))
     if later:
         _keep(run, later)
+    return _next(typed, given, run_path)
+
+
+def _next(typed: argparse.Namespace, given: Sequence[Given], run: Path) -> str:
+    """Where the network looks on a single film, or the order in which to read those of a folder."""
+    own = ["--run", run] if "run" in typed else []
+    if len(given) > 1 or getattr(typed, "output", "") == "-":
+        return ""
+    if given[0].path.is_dir():
+        return command.line("triage_pict", given[0].path, *own)
+    return command.line("explain_pict", given[0].path, *own) if given[0].is_film else ""
 
 
 def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) -> tuple[str, str]:
@@ -139,6 +150,7 @@ def _read_one(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder,
 def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder, reader: Reader,
                engine: str) -> Counter[str]:
     """Write a table, and say what it holds on standard error."""
+    from pneumo_tf.progress import progress_bar
     from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
     from pneumo_tf.reading.predict import answers_of_cluster
@@ -240,5 +252,4 @@ def _keep(run: RunFolder, engine: str) -> None:
     from pneumo_tf.runs.graphs import keep_graph
     from pneumo_tf.runs.predictor import load_network
 
-    announce("Keeping the network as a graph, which answers sooner the next time")
     keep_graph(run, engine, load_network(run))

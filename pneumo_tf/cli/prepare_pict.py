@@ -12,7 +12,7 @@ from pneumo_tf import cluster, places
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.get_labels import class_table, counts, say_history
 from pneumo_tf.errors import FilmError
-from pneumo_tf.progress import say, show_json
+from pneumo_tf.language import say, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.data.preparation.prepare import PrepareOptions

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.predict_pict import add_put_right, choose_engine, reader_of, terms_of
 from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.language import say, show, show_json
 from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
-from pneumo_tf.progress import say, show
 from pneumo_tf.storage import make_folder
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _SERVERS = ("starlette", "uvicorn", "multipart")
 
 def build_parser() -> command.Parser:
     """The options of triage_pict.py."""
-    parser = command.build("triage_pict.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("triage_pict.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS
     parser.add_argument("folder", metavar="DIR", help="folder that films come into")
     options.add_run(parser)
@@ -91,8 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(build_parser(), act, argv)
 
 
-def act(typed: argparse.Namespace) -> None:
-    """Answer the films of the folder, and keep on where it is to be followed."""
+def act(typed: argparse.Namespace) -> str:
+    """Answer the films of the folder, and keep on where it is to be followed; what to do next."""
+    live = [name for name in ("serve", "watch", "listen") if name in typed]
+    if live and typed.json:
+        raise OptionError("JSON is of a worklist that is finished.", received=f"--json and --{live[0]}",
+                          remedy="Leave one of them out.")
     if "serve" in typed and not all(map(find_spec, _SERVERS)):
         raise OptionError("--serve needs a web server.", received="no starlette, uvicorn, python-multipart",
                           remedy="Install them with: pip install 'pneumo_tf[serve]', or take --watch.")
@@ -123,6 +127,11 @@ def act(typed: argparse.Namespace) -> None:
         else:
             triage.refresh()
             _tell(triage)
+            show_json([{"id": film.answer.id, "group": film.group, "call": film.answer.call,
+                        "probability": film.answer.probability, "refusal": film.answer.refusal}
+                       for film in triage.films])
+    return "" if live else command.line("triage_pict", typed.folder, "--watch",
+                                        *(["--run", run_path] if "run" in typed else []))
 
 
 def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path,

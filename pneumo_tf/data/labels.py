@@ -195,7 +195,7 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
 def _suffix(extension: str) -> str:
     suffix = "." + extension.strip().lstrip(".").lower()
     if suffix not in SUFFIXES:
-        raise OptionError("The extension must be an image's.", received=extension or "nothing",
+        raise OptionError("The extension must be an image's.", received=extension or "no extension",
                           remedy=f"Use one of {', '.join(SUFFIXES)}.")
     return suffix
 

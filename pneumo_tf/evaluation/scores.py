@@ -145,7 +145,7 @@ class Scores:
         if not self.is_binary:
             return np.argmax(self.values, axis=1)
         if threshold is None:
-            raise OptionError("Two classes are told apart by a threshold.", received="none",
+            raise OptionError("Two classes are told apart by a threshold.", received="no threshold",
                               remedy="Choose one on the validation split, or give a number between 0 and 1.")
         negative = 1 - self.positive_index
         return np.where(self.positive_scores >= threshold, self.positive_index, negative).astype(np.intp)
@@ -170,7 +170,7 @@ def _indices(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.intp]:
 def _check_classes(classes: tuple[str, ...], positive: str) -> None:
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise ScoreError("Scores need at least two classes with different names.",
-                         received=", ".join(classes) or "none", remedy="Check the labels table.")
+                         received=", ".join(classes) or "no class", remedy="Check the labels table.")
     if positive not in classes:
         raise ScoreError("The positive class must be one of the classes.",
                          received=f"{positive!r}, where the classes are {', '.join(classes)}",

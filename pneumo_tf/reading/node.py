@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.data.dicom import is_uid, read_header
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
-from pneumo_tf.progress import say
+from pneumo_tf.language import say
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import MAKER
 from pneumo_tf.reading.outbox import CAPTURE, Outbox, checked_title, pynetdicom

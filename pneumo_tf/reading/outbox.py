@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pneumo_tf.data.dicom import ABSENT
 from pneumo_tf.errors import OptionError, PneumoError
-from pneumo_tf.progress import say
+from pneumo_tf.language import say
 from pneumo_tf.storage import make_folder, replacing
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from pneumo_tf.data.shards import is_file
 from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.language import say
 from pneumo_tf.places import project_root
-from pneumo_tf.progress import say
 from pneumo_tf.storage import from_csv, read_json, replacing
 
 # Every name in a run's folder: what its training leaves,

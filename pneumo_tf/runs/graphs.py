@@ -19,6 +19,7 @@ import numpy as np
 from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.errors import StorageError
 from pneumo_tf.models.formats import FORMATS, write_network
+from pneumo_tf.progress import announce
 from pneumo_tf.runs.folder import COMPLETE, GRAPHS, RunError, RunFolder
 from pneumo_tf.storage import read_arrays, replacing
 from pneumo_tf.training.engine import COARSE, EXACT, KERAS, compare
@@ -115,6 +116,7 @@ def keep_graph(run: RunFolder, engine: str, model: keras.Model) -> None:
 
     from pneumo_tf.models.folding import fold_batch_norm
 
+    announce("Keeping the network as a graph, which answers sooner the next time")
     everything, folder = everything_of(model), _folder(run, engine)
     films = _pictures(*everything.inputs[0].shape[1:3])
     outputs = keras.ops.convert_to_numpy(everything(films.astype("float32"), training=False))

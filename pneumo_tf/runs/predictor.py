@@ -23,6 +23,7 @@ from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.progress import announce
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.runs.graphs import KeptEngine, everything_of, is_kept, keep_graph
 from pneumo_tf.runs.operating_points import point_of
@@ -153,6 +154,7 @@ def load_network(run: RunFolder) -> keras.Model:
     from pneumo_tf.runs.export import read_exported
 
     path = run.path / COMPLETE
+    announce("Network")
     pin_numbers()
     try:
         model = read_exported(path)

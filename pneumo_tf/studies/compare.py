@@ -22,7 +22,7 @@ from pneumo_tf.evaluation.intervals import bootstrap
 from pneumo_tf.evaluation.scores import Scores
 from pneumo_tf.evaluation.statistics import less, mean_of
 from pneumo_tf.evaluation.stressed import BALANCED
-from pneumo_tf.progress import say
+from pneumo_tf.language import say
 from pneumo_tf.report.page import write_comparison_page
 from pneumo_tf.runs.folder import RunFolder, read_run
 from pneumo_tf.storage import make_folder, read_json, write_csv, write_json

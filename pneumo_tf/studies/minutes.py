@@ -18,8 +18,8 @@ import numpy as np
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import OptionError
-from pneumo_tf.language import counted
-from pneumo_tf.progress import say
+from pneumo_tf.language import counted, say
+from pneumo_tf.progress import announce
 from pneumo_tf.studies.plan import Pace, Plan, StudyOptions, settle
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.machine import StageRecorder
@@ -135,6 +135,7 @@ def _quick_seconds(plan: Plan, films: int, learnt: int, rate: float) -> float:
 def films_per_second(plan: Plan) -> float:
     """How many films the recipe learns from in a second, by a few steps on noise."""
     assert isinstance(plan.recipe, Phased)
+    announce("Measuring this machine")
     with _throw_away():
         ready = plan.recipe.prepare(plan.task(*_noise(plan), StageRecorder()))
         ready.phases[-1].compile_for_test()

@@ -27,9 +27,10 @@ from pneumo_tf.evaluation.external_validation import REPEATS, check_labelled, dr
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.language import say
 from pneumo_tf.names import fold
 from pneumo_tf.places import folder_name
-from pneumo_tf.progress import announce, progress_bar, say
+from pneumo_tf.progress import announce, progress_bar
 from pneumo_tf.report.page import write_external_report
 from pneumo_tf.runs.folder import EXTERNAL, METRICS, PREDICTIONS, RunFolder, read_run
 from pneumo_tf.runs.predictor import Film, FilmReader, Predictor, predictor_of

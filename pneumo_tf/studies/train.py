@@ -27,7 +27,8 @@ from pneumo_tf.evaluation.calibration.choice import choose_calibrator, cross_fit
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import STRESSED, choose
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.progress import announce, say
+from pneumo_tf.language import say
+from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish

@@ -131,6 +131,7 @@ class Fast:
 
     def extract(self, task: Task, backbone: Backbone, weights: Weights) -> Extracted:
         """The features of every film, and of the views of the training films."""
+        announce("Network")
         with task.stages.measure("network"):
             whole = build_backbone(backbone, task.size)
             load_weights(whole, backbone, weights)

@@ -21,8 +21,8 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.evaluation.statistics import macro_auc
-from pneumo_tf.language import translated, written
-from pneumo_tf.progress import Advance, progress_bar, say
+from pneumo_tf.language import say, translated, written
+from pneumo_tf.progress import Advance, progress_bar
 from pneumo_tf.storage import read_arrays, replacing
 from pneumo_tf.training.optimizers import Rates
 

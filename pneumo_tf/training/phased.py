@@ -15,6 +15,7 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, check_known
 from pneumo_tf.evaluation.operating_point import DEFAULT
+from pneumo_tf.language import say
 from pneumo_tf.models.classifier import (
     HEAD_GROUP,
     attach_head,
@@ -26,7 +27,7 @@ from pneumo_tf.models.classifier import (
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
-from pneumo_tf.progress import say
+from pneumo_tf.progress import announce
 from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
 from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
@@ -167,6 +168,7 @@ class Phased:
 
     def build(self, task: Task) -> tuple[keras.Model, keras.Model]:
         """The backbone with its weights, and the same with the new head."""
+        announce("Network")
         with task.stages.measure("network"), _precision(self.mixed and task.device.bfloat16):
             network = build_backbone(task.backbone, task.size, scaling=self.scaling)
             load_weights(network, task.backbone, task.weights)

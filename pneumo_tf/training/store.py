@@ -28,7 +28,7 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pneumo_tf.progress import say
+from pneumo_tf.language import say
 from pneumo_tf.storage import guarded, make_folder, read_json
 
 FORMAT = 1  # of an array's files; those of another one are made again

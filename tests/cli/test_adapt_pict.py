@@ -101,7 +101,7 @@ def test_it_is_told_in_the_language_of_the_run(run: Path, clinic: tuple[str, ...
                                                capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*clinic, *FEW]) == 0
     said = capsys.readouterr().out
-    assert "56 radiografías de 56 pacientes" in said
+    assert "56 imágenes de 56 pacientes" in said
     assert "se juzga en pacientes que no había visto" in said
 
 

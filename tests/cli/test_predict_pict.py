@@ -75,7 +75,7 @@ def test_scores_and_calls_are_those_of_predictions_csv(run: Path, prepared_films
         assert float(row["score"]) == pytest.approx(film.p_PNEUMONIA, abs=1e-6)
         assert row["call"] == film.predicted
         assert float(row["threshold"]) == pytest.approx(threshold)
-        assert ("misma radiografía" in row["reason"]) is (film.split == "train")
+        assert ("misma imagen" in row["reason"]) is (film.split == "train")
 
 
 def test_originals_are_prepared_on_the_way_from_a_folder_and_from_a_zip(

@@ -27,9 +27,9 @@ from pneumo_tf.data.preparation.tasks import (
 from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import say
 from pneumo_tf.names import clean
 from pneumo_tf.processes import in_processes
-from pneumo_tf.progress import say
 
 _ASKED = 40  # films that are asked whether they show lungs
 _NEARLY_ALL = 0.9
