@@ -22,7 +22,6 @@ from pneumo_tf.cli.grid import Cell, add_row_options, expand
 from pneumo_tf.errors import OptionError, PneumoError
 from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
-from pneumo_tf.progress import announce
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
@@ -68,6 +67,7 @@ def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
     from pneumo_tf import cluster
     from pneumo_tf.processes import in_processes
+    from pneumo_tf.progress import announce
 
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
@@ -121,6 +121,8 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
     In a process of its own, since Keras would keep its memory for as long as the rows train.
     """
+
+    from pneumo_tf.progress import announce
 
     if rows:
         announce("Checking the rows")
