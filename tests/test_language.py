@@ -72,9 +72,10 @@ def spoken(path: Path) -> Iterator[tuple[int, str]]:
     tables = _assigned(tree, {})
     for scope in _scopes(tree):
         names = tables | _assigned(scope, tables)
-        for call in _calls(scope):
-            for node in _said(call):
-                yield from ((node.lineno, key) for key in _keys(node, names))
+        said = [node for call in _calls(scope) for node in _said(call)]
+        if getattr(scope, "name", "") == "act":  # what it gives back is what to do next
+            said += [node.value for node in ast.walk(scope) if isinstance(node, ast.Return) and node.value]
+        yield from ((node.lineno, key) for node in said for key in _keys(node, names))
 
 
 @cache
@@ -325,6 +326,25 @@ def test_no_english_is_left_in_help(name: str, capsys: pytest.CaptureFixture[str
     assert "--quiet" in said
     assert not re.search(r"\b(the|of|with|which|default|films? (?!only|solo)\w+ed)\b",
                          said.replace("por defecto", "").replace("film solo", "")), said
+
+
+def test_whole_commands_are_in_spanish(phantom_films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared, spanish = str(tmp_path / "clasificacion"), ["--lang", "es"]
+    source = ["--source", str(phantom_films), "--target", prepared]
+    assert COMMANDS["prepare_pict"].main([*source, *spanish]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"clase .* imágenes .* pacientes", said)
+    assert "encontradas en el origen: 48" in said
+    assert f"Escrito en {prepared}\nSiguiente: python " in said
+    labels = ["--path", prepared, "--output", str(tmp_path / "labels.csv"), *spanish]
+    assert COMMANDS["get_labels"].main([*labels, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["films"] == 48
+    assert "Siguiente: python scripts/binary_class.py -e 60" in said.err
+    assert COMMANDS["get_labels"].main([*labels, "--quiet"]) == 0
+    assert "Siguiente" not in capsys.readouterr().out
 
 
 def test_quiet_leaves_results_and_json_leaves_one_object(capsys: pytest.CaptureFixture[str]) -> None:
