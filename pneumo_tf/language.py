@@ -29,7 +29,7 @@ CATALOGUE = Path(__file__).with_name("terminal.es.json")
 _WORDS = Path(__file__).with_name("report") / "locales/es/words.json"
 _CHOSEN = "PNEUMO_TF_LANG"  # an environment variable, so that processes follow the one that starts them
 _FEW = 4  # letters that may as well stand between the words of a path
-_SIGNS = {"en": {}, "es": {",": "\u202f", ".": ","}}  # a narrow space that no line breaks at
+_SIGNS = {"en": str.maketrans({}), "es": str.maketrans({",": "\u202f", ".": ","})}  # no line breaks at U+202F
 
 
 def current() -> str:
@@ -72,7 +72,7 @@ def counted(number: int, noun: str) -> str:
 
 def written(number: str, code: str = "") -> str:
     """A number that Python wrote ("1,024.5"), with the signs of a language or of the one in use."""
-    return number.translate(str.maketrans(_SIGNS[code or current()]))
+    return number.translate(_SIGNS[code or current()])
 
 
 @dataclass
@@ -122,7 +122,9 @@ class _Gap(str):
         if "|" in form:
             one, other = form.split("|")
             return one if self == "1" else other
-        return {"t": translated, "n": written}.get(form, str)(str(self))
+        if form == "t":
+            return translated(str(self))
+        return written(str(self)) if form == "n" else str(self)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ from pneumo_tf.storage import _REASONS
 from pneumo_tf.studies.doctor import EXTRAS, State
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pneumo_tf"
+OF_THE_REPORT = re.compile(r"[a-z_]+(\.[a-z_{}0-9]+)+")  # keys of the report's catalogues
+REFUSALS = {key.removeprefix("refusal.") for key in json.loads(
+    (PACKAGE / "report/locales/es/refusal.json").read_text(encoding="utf-8"))}
 _GAP = None
 Parts = tuple[str | None, ...]
 Names = dict[str, list[ast.expr]]
@@ -34,10 +37,11 @@ _SPEAKERS: dict[str, tuple[int | str, ...]] = {
     "say": (0,), "show": (0,), "translated": (0,), "announce": (0,), "progress_bar": (0,), "tell": (0,),
     "add_note": (0,), "counted": (1,), "Finding": (0, 2, 3, "remedy"), "check_known": (0,),
     "find_existing": ("what", "remedy"), "folder_name": ("what",), "in_processes": ("description",),
-    "map": (1,)}
+    "map": (1,), "_refused": (0,), "_unreadable": (0,), "_damaged": (1,), "_other_films": (0,),
+    "_inconstant": (1,), "_not_found": (1,), "Outcome": ("why",)}
 _ERROR: tuple[int | str, ...] = (0, "received", "remedy")
+KNOWN = [*catalogue()[0].values(), *catalogue()[1]]
 SPANISH: dict[str, str] = json.loads(CATALOGUE.read_text(encoding="utf-8"))
-OF_THE_REPORT = re.compile(r"[a-z_]+(\.[a-z_{}0-9]+)+")  # keys of the report's catalogues
 # What argparse says, and how it and the grid end the help of an option.
 ARGPARSE = ["positional arguments", "options", "show this help message and exit", "argument {0}: {1}",
             "expected one argument", "expected at least one argument", "expected at most one argument",
@@ -72,9 +76,10 @@ def spoken(path: Path) -> Iterator[tuple[int, str]]:
     tables = _assigned(tree, {})
     for scope in _scopes(tree):
         names = tables | _assigned(scope, tables)
-        for call in _calls(scope):
-            for node in _said(call):
-                yield from ((node.lineno, key) for key in _keys(node, names))
+        said = [node for call in _calls(scope) for node in _said(call)]
+        if getattr(scope, "name", "") == "act":  # what it gives back is what to do next
+            said += [node.value for node in ast.walk(scope) if isinstance(node, ast.Return) and node.value]
+        yield from ((node.lineno, key) for node in said for key in _keys(node, names))
 
 
 @cache
@@ -112,7 +117,7 @@ def _said(call: ast.Call) -> Iterator[ast.expr]:
         places = (1, "remedy")
     if name == "map" and getattr(call.args[0], "id", "") != "translated":
         return
-    for place in (*places, "description"):
+    for place in {*places, "description", "remedy"}:
         if isinstance(place, int):
             yield from call.args[place:place + 1]
         else:
@@ -206,10 +211,12 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.as_posix())
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")),
+                         ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_that_a_person_may_read_is_missing(path: Path) -> None:
+    known = REFUSALS | {template.english for template in KNOWN}
     missing = {f"{line}: {key}" for line, key in spoken(path)
-               if key not in SPANISH and not OF_THE_REPORT.fullmatch(key)}
+               if not {key, re.sub(r"\d+", "{0}", key)} & known and not OF_THE_REPORT.fullmatch(key)}
     assert missing == set()
 
 
@@ -232,8 +239,7 @@ def test_both_languages_are_about_the_same() -> None:
 
 def test_no_sentence_is_taken_for_another() -> None:
     confused = []
-    for template in [template for part in catalogue() for template in (
-            part.values() if isinstance(part, dict) else part)]:
+    for template in KNOWN:
         numbers = count(7)
         filled = template.english.format(*(f"q{next(numbers)}" for _ in range(9)))
         found, _ = next(matches(filled))
@@ -325,6 +331,25 @@ def test_no_english_is_left_in_help(name: str, capsys: pytest.CaptureFixture[str
     assert "--quiet" in said
     assert not re.search(r"\b(the|of|with|which|default|films? (?!only|solo)\w+ed)\b",
                          said.replace("por defecto", "").replace("film solo", "")), said
+
+
+def test_whole_commands_are_in_spanish(phantom_films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared, spanish = str(tmp_path / "clasificacion"), ["--lang", "es"]
+    source = ["--source", str(phantom_films), "--target", prepared]
+    assert COMMANDS["prepare_pict"].main([*source, *spanish]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"clase .* imágenes .* pacientes", said)
+    assert "encontradas en el origen: 48" in said
+    assert f"Escrito en {prepared}\nSiguiente: python " in said
+    labels = ["--path", prepared, "--output", str(tmp_path / "labels.csv"), *spanish]
+    assert COMMANDS["get_labels"].main([*labels, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["films"] == 48
+    assert "Siguiente: python scripts/binary_class.py -e 60" in said.err
+    assert COMMANDS["get_labels"].main([*labels, "--quiet"]) == 0
+    assert "Siguiente" not in capsys.readouterr().out
 
 
 def test_quiet_leaves_results_and_json_leaves_one_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pneumo_tf import language
 from pneumo_tf.errors import OptionError, PneumoError, closest
-from pneumo_tf.language import translated
+from pneumo_tf.language import LANGUAGES, asked_for, say, speaking, told, translated
 
 _DEFAULT = " (default: %(default)s)"  # as argparse ends the help of an option
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -72,9 +71,9 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         super().add_text(text and translated(text))
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        told = super()._get_help_string(action) or ""
-        about = told.removesuffix(_DEFAULT)
-        has_default = about != told and action.default is not False  # of a flag it says nothing
+        whole = super()._get_help_string(action) or ""
+        about = whole.removesuffix(_DEFAULT)
+        has_default = about != whole and action.default is not False  # of a flag it says nothing
         return translated(about) + (translated(_DEFAULT) if has_default else "")
 
 
@@ -86,7 +85,7 @@ def build(prog: str, description: str, *, epilog: str = "", has_json: bool = Fal
     """
     parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Help)
     group = parser.add_argument_group("what is said")
-    group.add_argument("--lang", choices=language.LANGUAGES, default=argparse.SUPPRESS,
+    group.add_argument("--lang", choices=LANGUAGES, default=argparse.SUPPRESS,
                        help="language of what is said and written (default: the locale's, as in LANG; what "
                        "is added to a Spanish run is Spanish)")
     group.add_argument("--quiet", action="store_true", help="say nothing but errors and what was asked for")
@@ -120,15 +119,15 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
     """
     speak_plainly()
     arguments = sys.argv[1:] if argv is None else argv
-    with language.speaking(language.asked_for(arguments)):
+    with speaking(asked_for(arguments)):
         try:
             with _ended_politely():
                 options = parser.parse_args(arguments)
                 options.command = ("python", f"scripts/{parser.prog}", *arguments)
-                with language.told(quiet=options.quiet, json=getattr(options, "json", False)):
+                with told(quiet=options.quiet, json=getattr(options, "json", False)):
                     following = act(options)
                     if following and leads_on:
-                        language.say(f"Next: {following}")
+                        say(f"Next: {following}")
         except PneumoError as error:
             print(f"{parser.prog}:", translated("error:"), error, *_notes(error), file=sys.stderr)
             return 2

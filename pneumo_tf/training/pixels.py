@@ -141,7 +141,7 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
         channels = 3 if any(file.colour for file in files) else 1
         depth = max((file.depth for file in files if file.depth), default=None)
         key = _key(files, size, channels, depth)
-        what = f"{len(files):,} films of {size} pixels in {'colour' if channels == 3 else 'grey'}"
+        what = f"{len(files):,} {'colour' if channels == 3 else 'grey'} films of {size} pixels"
         with open_rows(cache, "pixels", key, shape=(len(files), size, size, channels), dtype="uint8",
                        what=what) as rows:
             _decode_missing(rows, files, pool, size=size, channels=channels, depth=depth)
