@@ -3,9 +3,9 @@
     python benchmarks/reliability/faults.py
 
 Each fault must end in exit code 0, where the command gets by (predict_pict.py: 1 where it refused films), or
-in one line that says what is wrong and exit code 2; no traceback, no broken file, and nothing lost that was finished before. Disks that fill or can't be
-written are mounted, which takes root on Linux; reads and writes that fail, and a clock that jumps, come from
-shim.c, which takes a C compiler. What can't be done here is said to be left out.
+in one line that says what is wrong and exit code 2; no traceback, no broken file, and nothing lost that was
+finished before. Disks that fill or can't be written are mounted, which takes root on Linux; reads and writes
+that fail, and a clock that jumps, come from shim.c, which takes a C compiler. What can't be done is left out.
 """
 
 from __future__ import annotations
