@@ -314,6 +314,10 @@ def _damage_refused() -> Iterator[None]:
         yield
     except (*_DAMAGE, *_library_errors()) as failure:
         raise _refused(_DAMAGED) from failure
+    except BaseException as failure:
+        if type(failure).__name__ != "PanicException":  # of decoders in Rust, which has no class to import
+            raise
+        raise _refused(_DAMAGED) from failure
 
 
 def _library_errors() -> tuple[type[Exception], ...]:
