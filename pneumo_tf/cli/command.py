@@ -6,6 +6,7 @@ import argparse
 import codecs
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 from pneumo_tf.errors import OptionError, PneumoError, closest
 
 _BACKENDS = ("tensorflow", "jax", "torch")
+_UNMAPPED = re.compile("failed to map segment|cannot allocate memory", re.IGNORECASE)  # of a library's file
 # What stands for a sign that a terminal can't show; of other letters the accents go.
 _PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "−": "-", "·": "-", "•": "-", "≥": ">=", "≤": "<=",
                         "±": "+/-", "×": "x", "≈": "~", "’": "'", "‘": "'", "“": '"', "”": '"'})
@@ -74,8 +76,8 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
         leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
 
-    Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What the error's notes say, such as how
-    to go on, ends the line.
+    So does memory that is used up; Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What the
+    error's notes say, such as how to go on, ends the line.
 
     Args:
         parser: Of the command.
@@ -93,6 +95,12 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
             following = act(options)
     except PneumoError as error:
         print(" ".join([f"{parser.prog}: error: {error}", *_notes(error)]), file=sys.stderr)
+        return 2
+    except (MemoryError, ImportError) as failure:
+        if not isinstance(failure, MemoryError) and not _UNMAPPED.search(str(failure)):
+            raise
+        print(f"{parser.prog}: error: A command needs more memory than it may take. Close other programs, "
+              "raise the limit, or take smaller films and batches.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         advice = _notes(stop) or ["Run the same command again to go on."]
