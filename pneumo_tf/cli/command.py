@@ -76,8 +76,8 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
         leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
 
-    So does memory that is used up; Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What the
-    error's notes say, such as how to go on, ends the line.
+    So does memory that is used up; Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What
+    the error's notes say, such as how to go on, ends the line.
 
     Args:
         parser: Of the command.
