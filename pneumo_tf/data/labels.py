@@ -151,11 +151,11 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
                 project: Path | None = None) -> Cohort:
     """The films of a labels table, each with its file in `films_folder` and what is known of its patient.
 
-    They come in the order of their files, so that nothing hangs on the order of the table's rows. A film is
-    found by its column `file` if there is one, else by its id, which may be a DICOM film's instance, and
-    extension. What the table doesn't tell comes from the folder's manifest where the ids match, and patients
-    at last from DICOM headers, hashed, or from the names; each patient gets one key. The history of a prepared
-    folder is restored, and it says what else lies there.
+    They come in the order of their files, so that nothing hangs on the order of the table's rows. A film
+    is found by its column `file` if there is one, else by its id, which may be a DICOM film's instance,
+    and extension. What the table doesn't tell comes from the folder's manifest where the ids match, and
+    patients at last from DICOM headers, hashed, or from the names; each patient gets one key. The history
+    of a prepared folder is restored, and it says what else lies there.
 
     Args:
         labels_csv: A table that `Cohort.read_csv` accepts.
