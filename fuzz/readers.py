@@ -8,10 +8,10 @@ import shutil
 import socket
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,8 @@ def harmless(read: Read) -> Read:
     return reading
 
 
-def in_file(name: str, use: Callable[[Path], object]) -> Read:
+def in_file(path: Path, use: Callable[[Path], object]) -> Read:
     """A reader of bytes for one of a file."""
-    path = _work() / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-
     def reading(data: bytes) -> None:
         path.write_bytes(data)
         use(path)
@@ -66,10 +63,14 @@ def in_file(name: str, use: Callable[[Path], object]) -> Read:
     return reading
 
 
-@cache
-def _work() -> Path:
+def _folder() -> Path:
+    """A new folder, in memory where the system has such, for as long as this process lives."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     return Path(_open.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory)))
+
+
+def _films(place: Path) -> Path:
+    return shutil.copytree(place / "clasificacion", _folder() / "films")
 
 
 # JSON of any kind, and what a record must not hold.
@@ -125,7 +126,7 @@ def of_record(good: Any, read: Read) -> Read:
 def _image(_: Path) -> Read:
     from pneumo_tf.data.images import film_facts, open_film, read_film, refuse_blank, thumbnail
 
-    drawn = in_file("film", lambda path: thumbnail(path, (32, 32)))
+    drawn = in_file(_folder() / "film", lambda path: thumbnail(path, (32, 32)))
 
     def reading(data: bytes) -> None:
         harmless(drawn)(data)
@@ -152,38 +153,33 @@ def _dicom(_: Path) -> Read:
 def _labels(place: Path) -> Read:
     from pneumo_tf.data.labels import load_cohort
 
-    return in_file("labels.csv", lambda path: load_cohort(path, place / "clasificacion", extension=None))
+    films = place / "clasificacion"
+    return in_file(_folder() / "labels.csv", lambda path: load_cohort(path, films, extension=None))
 
 
 def _manifest(place: Path) -> Read:
     from pneumo_tf.data.labels import read_folder
 
-    folder = _work() / "films"
-    shutil.copytree(place / "clasificacion", folder)
-    return in_file("films/manifest.csv", lambda path: read_folder(path.parent))
+    return in_file(_films(place) / "manifest.csv", lambda path: read_folder(path.parent))
 
 
 def _prepared(place: Path) -> Read:
     from pneumo_tf.data.labels import read_folder
     from pneumo_tf.data.preparation.record import read_prepared
 
-    folder = _work() / "films"
-    shutil.copytree(place / "clasificacion", folder)
+    record = _films(place) / "prepared.json"
 
     def use(path: Path) -> None:
         if (prepared := read_prepared(path.parent)) is not None:
             prepared.to_json()
         read_folder(path.parent)
 
-    return of_record(json.loads((folder / "prepared.json").read_text()), in_file("films/prepared.json", use))
+    return of_record(json.loads(record.read_text(encoding="utf-8")), in_file(record, use))
 
 
-@cache
 def _copy_of_run(place: Path) -> Path:
-    run = _work() / "run"
-    shutil.copytree(place / "model/runs/first", run, ignore=shutil.ignore_patterns(
+    return shutil.copytree(place / "model/runs/first", _folder() / "run", ignore=shutil.ignore_patterns(
         "figures", "*.html", "*.h5", "*.keras", "graphs", "exports"))
-    return run
 
 
 def _use_run(folder: Path) -> None:
@@ -208,7 +204,7 @@ def _use_run(folder: Path) -> None:
 def _of_run(name: str) -> Callable[[Path], Read]:
     def make(place: Path) -> Read:
         folder = _copy_of_run(place)
-        read = in_file(f"run/{name}", lambda _: _use_run(folder))
+        read = in_file(folder / name, lambda _: _use_run(folder))
         good = place / "model/runs/first" / name
         return of_record(json.loads(good.read_text()), read) if good.suffix == ".json" else read
 
@@ -221,8 +217,9 @@ _POINT = {"name": "place", "run": "", "threshold": 0.5, "rule": "youden",
 
 def _point(place: Path) -> Read:
     folder = _copy_of_run(place)
-    name = "run/operating_points/place.json"
-    return of_record(_the_point(place), in_file(name, lambda _: _use_run(folder)))
+    (folder / "operating_points").mkdir(exist_ok=True)
+    path = folder / "operating_points/place.json"
+    return of_record(_the_point(place), in_file(path, lambda _: _use_run(folder)))
 
 
 def _the_point(place: Path) -> dict[str, Any]:
@@ -239,7 +236,7 @@ def _repeated(place: Path) -> Read:
         typed.command = ("python", "scripts/binary_class.py", *command)
         _repeated(typed)
 
-    return of_record(_run_json(place), in_file("origin.json", use))
+    return of_record(_run_json(place), in_file(_folder() / "origin.json", use))
 
 
 def _run_json(place: Path) -> Any:
@@ -251,8 +248,8 @@ def _network(_: Path) -> Read:
 
     from pneumo_tf.runs.predictor import load_network
 
-    run: Any = SimpleNamespace(path=_work())
-    return in_file("modelo.keras", lambda _: load_network(run))
+    run: Any = SimpleNamespace(path=_folder())
+    return in_file(run.path / "modelo.keras", lambda _: load_network(run))
 
 
 def _weights(suffix: str) -> Callable[[Path], Read]:
@@ -262,7 +259,7 @@ def _weights(suffix: str) -> Callable[[Path], Read]:
         from pneumo_tf.models.weights.keras_file import load_keras_weights
 
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="dense")])
-        return in_file(f"weights{suffix}", lambda path: load_keras_weights(model, path))
+        return in_file(_folder() / f"weights{suffix}", lambda path: load_keras_weights(model, path))
 
     return make
 
@@ -270,13 +267,13 @@ def _weights(suffix: str) -> Callable[[Path], Read]:
 def _checkpoint(_: Path) -> Read:
     from pneumo_tf.models.weights.torch_file import read_tensors
 
-    return in_file("weights.pth", lambda path: read_tensors(path, first="fc.weight"))
+    return in_file(_folder() / "weights.pth", lambda path: read_tensors(path, first="fc.weight"))
 
 
 def _safetensors(_: Path) -> Read:
     from pneumo_tf.models.weights.torch_file import read_tensors
 
-    return in_file("model.safetensors", lambda path: read_tensors(path, first="fc.weight"))
+    return in_file(_folder() / "model.safetensors", lambda path: read_tensors(path, first="fc.weight"))
 
 
 def _dinov2_config(_: Path) -> Read:
@@ -286,8 +283,8 @@ def _dinov2_config(_: Path) -> Read:
 
     inputs = keras.Input((384,))
     model = keras.Model(inputs, keras.layers.LayerNormalization(name="norm")(inputs))
-    return of_record(_CONFIG, in_file("config.json",
-                                      lambda path: _check_config(model, path.with_name("model.safetensors"))))
+    return of_record(_CONFIG, in_file(
+        _folder() / "config.json", lambda path: _check_config(model, path.with_name("model.safetensors"))))
 
 
 _CONFIG = {"model_type": "dinov2", "patch_size": 14, "hidden_size": 384, "num_hidden_layers": 12,
@@ -310,15 +307,14 @@ def _archive(_: Path) -> Read:
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
-    return in_file("films.zip", use)
+    return in_file(_folder() / "films.zip", use)
 
 
 def _worklist(_: Path) -> Read:
     from pneumo_tf.reading.triage import Triage
     from pneumo_tf.report.words import language
 
-    folder = _work() / "films"
-    folder.mkdir()
+    folder = _folder()
     (folder / "film.png").write_bytes(b"")
 
     def use(path: Path) -> None:
@@ -327,7 +323,7 @@ def _worklist(_: Path) -> Read:
         with triage.claimed():
             triage.refresh()
 
-    return of_record(_WORKLIST, in_file("worklist/worklist.json", use))
+    return of_record(_WORKLIST, in_file(_folder() / "worklist.json", use))
 
 
 _ANSWER = {"id": "film.png", "call": "ILL", "probability": 0.9, "low": 0.8, "high": 1.0, "score": 0.9,
@@ -346,19 +342,19 @@ def _answers(_: Path) -> Read:
         with table_at(path, terms=terms) as table:
             table.has("film.png")
 
-    return in_file("answers.csv", use)
+    return in_file(_folder() / "answers.csv", use)
 
 
 def _training(_: Path) -> Read:
     from pneumo_tf.training.loop import Checkpoint
 
-    return in_file("checkpoint.npz", lambda path: Checkpoint(path).read())
+    return in_file(_folder() / "checkpoint.npz", lambda path: Checkpoint(path).read())
 
 
 def _a_checkpoint() -> bytes:
     from pneumo_tf.training.loop import Checkpoint, TrainingState
 
-    path = _work() / "good.npz"
+    path = _folder() / "good.npz"
     Checkpoint(path).write(TrainingState(epochs=1, model=[np.zeros(3, np.float32)]))
     return path.read_bytes()
 
@@ -367,10 +363,9 @@ def _graph(place: Path) -> Read:
     """A graph that a run keeps: what lies beside it is read first, and nothing is opened that was changed."""
     from pneumo_tf.runs.graphs import _read_probe
 
-    folder = _work() / "graph"
-    folder.mkdir()
+    folder = _folder()
     (folder / "model.onnx").write_bytes(b"graph")
-    return in_file("graph/probe.npz", lambda path: _read_probe(path.parent))
+    return in_file(folder / "probe.npz", lambda path: _read_probe(path.parent))
 
 
 def _node(_: Path) -> Read:
@@ -378,8 +373,15 @@ def _node(_: Path) -> Read:
     from pneumo_tf.reading.node import Limits, Receiver
 
     failures: list[BaseException] = []
-    threading.excepthook = lambda told: failures.append(told.exc_value or AssertionError())
-    receiver = Receiver(folder=_work() / "films", tell=lambda _: None,
+
+    def ended(told: threading.ExceptHookArgs) -> None:
+        # An association of pynetdicom's that ends in an error of its own takes no other with it.
+        if told.exc_value and any("/pneumo_tf/" in frame.filename
+                                  for frame in traceback.extract_tb(told.exc_traceback)):
+            failures.append(told.exc_value)
+
+    threading.excepthook = ended
+    receiver = Receiver(folder=_folder(), tell=lambda _: None,
                         limits=Limits(idle_seconds=0.3, free_bytes=0, object_bytes=2**20))
     port = _open.enter_context(receiver.listening(0))
 
@@ -422,7 +424,6 @@ def _association() -> bytes:
     asked = A_ASSOCIATE()
     asked.application_context_name = "1.2.840.10008.3.1.1.1"
     asked.calling_ae_title, asked.called_ae_title = "FUZZ", "PNEUMO_TF"
-    asked.calling_presentation_address = asked.called_presentation_address = ("127.0.0.1", 104)
     contexts = [build_context("1.2.840.10008.1.1"), build_context("1.2.840.10008.5.1.4.1.1.1")]
     for number, context in enumerate(contexts):
         context.context_id = 2 * number + 1
@@ -484,16 +485,17 @@ READERS: dict[str, Reader] = {
 def _a_probe() -> Path:
     from pneumo_tf.runs.graphs import _hashes
 
-    path = _work() / "good-probe.npz"
-    np.savez_compressed(path, films=np.zeros((1, 4, 4, 3), np.uint8), outputs=np.zeros((1, 2), np.float32),
-                        files=_hashes(_work() / "graph"))
-    return path
+    folder = _folder()
+    (folder / "model.onnx").write_bytes(b"graph")
+    np.savez_compressed(folder / "probe.npz", films=np.zeros((1, 4, 4, 3), np.uint8),
+                        outputs=np.zeros((1, 2), np.float32), files=_hashes(folder))
+    return folder / "probe.npz"
 
 
 def _small_network(_: Path) -> Path:
     import keras
 
-    path = _work() / "good.keras"
+    path = _folder() / "good.keras"
     keras.Sequential([keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(2, 3), keras.layers.Flatten(),
                       keras.layers.Dense(2)]).save(path)
     return path

@@ -2,10 +2,10 @@
 
     python benchmarks/reliability/faults.py
 
-Each fault must end in exit code 0, where the command gets by, or in one line that says what is wrong and exit
-code 2; no traceback, no broken file, and nothing lost that was finished before. Disks that fill or can't be
-written are mounted, which takes root on Linux; reads and writes that fail, and a clock that jumps, come from
-shim.c, which takes a C compiler. What can't be done here is said to be left out.
+Each fault must end in exit code 0, where the command gets by (predict_pict.py: 1 where it refused films), or
+in one line that says what is wrong and exit code 2; no traceback, no broken file, and nothing lost that was
+finished before. Disks that fill or can't be written are mounted, which takes root on Linux; reads and writes
+that fail, and a clock that jumps, come from shim.c, which takes a C compiler. What can't be done is left out.
 """
 
 from __future__ import annotations
@@ -206,7 +206,8 @@ def inflict(fault: Fault, folder: Path) -> Outcome:
     for code, words in zip(outcome.codes, ended, strict=True):
         lines = [line for line in words.splitlines() if "error:" in line]
         outcome.said = outcome.said or (lines[-1].replace(str(folder), "…") if lines else "")
-        if code not in (0, 2) or "Traceback" in words or (code == 2 and len(lines) != 1):
+        refused = code == 1 and fault.command[0] == "predict_pict"  # so it says that films were refused
+        if not (code in (0, 2) or refused) or "Traceback" in words or (code == 2 and len(lines) != 1):
             outcome.faults.append(f"exit code {code}: {words.strip()[-1500:]}")
     now = kills.meaning(folder)
     outcome.faults += [f"{name} is lost" for name in before if now.get(name) != before[name]

@@ -380,13 +380,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--place", type=Path, help="a folder to work in (default: a temporary one)")
+    parser.add_argument("--ready", type=Path, help="a folder as an earlier call made it, to begin from")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON that the counts are added to")
     typed = parser.parse_args()
     with_run = not all(SCENARIOS[name].absent for name in typed.only)
     if with_run:
         import_the_slow()
     place = (typed.place or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
-    ready, tallies = make_ready(place, with_run=with_run), read_tallies(typed.results)
+    place.mkdir(parents=True, exist_ok=True)
+    ready, tallies = typed.ready or make_ready(place, with_run=with_run), read_tallies(typed.results)
     archive = Path(shutil.make_archive(str(place / "served/films"), "zip", ready / "films"))
     with served(archive.parent) as address:
         given = {"URL": f"{address}/films.zip", "SHA256": hashlib.sha256(archive.read_bytes()).hexdigest()}

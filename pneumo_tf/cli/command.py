@@ -6,6 +6,7 @@ import argparse
 import codecs
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -21,6 +22,7 @@ from pneumo_tf.language import LANGUAGES, asked_for, say, speaking, told, transl
 
 _DEFAULT = " (default: %(default)s)"  # as argparse ends the help of an option
 _BACKENDS = ("tensorflow", "jax", "torch")
+_UNMAPPED = re.compile("failed to map segment|cannot allocate memory", re.IGNORECASE)  # of a library's file
 # What stands for a sign that a terminal can't show; of other letters the accents go.
 _PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "−": "-", "·": "-", "•": "-", "≥": ">=", "≤": "<=",
                         "±": "+/-", "×": "x", "≈": "~", "’": "'", "‘": "'", "“": '"', "”": '"'})
@@ -107,8 +109,8 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
         leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
 
-    Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What the error's notes say, such as how
-    to go on, ends the line.
+    So does memory that is used up; Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What
+    the error's notes say, such as how to go on, ends the line.
 
     Args:
         parser: Of the command.
@@ -130,6 +132,13 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
                         say(f"Next: {following}")
         except PneumoError as error:
             print(f"{parser.prog}:", translated("error:"), error, *_notes(error), file=sys.stderr)
+            return 2
+        except (MemoryError, ImportError) as failure:
+            if not isinstance(failure, MemoryError) and not _UNMAPPED.search(str(failure)):
+                raise
+            error = PneumoError("A command needs more memory than it may take.", remedy="Close other programs, "
+                                "raise the limit, or take smaller films and batches.")
+            print(f"{parser.prog}:", translated("error:"), error, file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:
             advice = _notes(stop) or [translated("Run the same command again to go on.")]

@@ -132,6 +132,20 @@ def read_header(file: IO[bytes]) -> Dataset:
         return _dataset(file, pixels=False)
 
 
+def silent_pydicom() -> Any:
+    """The library, which would quote values of a header in its warnings.
+
+    Raises:
+        ImportError: It isn't installed.
+    """
+    import pydicom
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    return pydicom
+
+
 def _dataset(file: IO[bytes], *, pixels: bool) -> Dataset:
     """The data set of a file, without its pixels unless they are asked for.
 
@@ -139,13 +153,9 @@ def _dataset(file: IO[bytes], *, pixels: bool) -> Dataset:
         FilmError: There is no library to read it.
     """
     try:
-        import pydicom
+        pydicom = silent_pydicom()
     except ImportError as failure:
         raise _refused(ABSENT, remedy="Install it, or export the film as PNG.") from failure
-    # What pydicom warns of quotes values of the header.
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     file.seek(HEAD)
     meta = pydicom.filereader.read_dataset(cast(BinaryIO, file), is_implicit_VR=False, is_little_endian=True,
                                            stop_when=lambda tag, vr, length: tag.group != 2)  # PS3.10 7.1
@@ -328,6 +338,10 @@ def _damage_refused() -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, *_library_errors()) as failure:
+        raise _refused(_DAMAGED) from failure
+    except BaseException as failure:
+        if type(failure).__name__ != "PanicException":  # of decoders in Rust, which has no class to import
+            raise
         raise _refused(_DAMAGED) from failure
 
 

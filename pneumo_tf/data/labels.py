@@ -15,7 +15,7 @@ from pathlib import Path
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.dicom import DicomFilm, Identity, identify
 from pneumo_tf.data.images import SUFFIXES
-from pneumo_tf.data.listing import ORIGINS, find_films
+from pneumo_tf.data.listing import ORIGINS, find_films, natural_order
 from pneumo_tf.data.patients import (
     SALT,
     patient_of,
@@ -153,9 +153,10 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
                 project: Path | None = None) -> Cohort:
     """The films of a labels table, each with its file in `films_folder` and what is known of its patient.
 
-    A film is found by its column `file` if there is one, else by its id, which may be a DICOM film's
-    instance, and extension. What the table doesn't tell comes from the folder's manifest where the ids match,
-    and patients at last from DICOM headers, hashed, or from the names; each patient gets one key. The history
+    They come in the order of their files, so that nothing hangs on the order of the table's rows. A film
+    is found by its column `file` if there is one, else by its id, which may be a DICOM film's instance,
+    and extension. What the table doesn't tell comes from the folder's manifest where the ids match, and
+    patients at last from DICOM headers, hashed, or from the names; each patient gets one key. The history
     of a prepared folder is restored, and it says what else lies there.
 
     Args:
@@ -188,8 +189,9 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
     _refuse_missing(cohort, files, films_folder)
     _refuse_unlabelled(sorted(films.keys() - set(files)), films_folder)
     located = _with_dicom_patients(cohort.with_column("file", files), dicom, project)
-    complete = tuple(_complete(film, known.get(row.id)) for film, row in zip(located, cohort, strict=True))
-    return with_one_key_each(_listing_left_out(Cohort(complete, _history(films_folder)), others))
+    complete = sorted((_complete(film, known.get(row.id)) for film, row in zip(located, cohort, strict=True)),
+                      key=lambda film: natural_order(film.file))
+    return with_one_key_each(_listing_left_out(Cohort(tuple(complete), _history(films_folder)), others))
 
 
 def _suffix(extension: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from pneumo_tf.data.dicom import ABSENT
+from pneumo_tf.data.dicom import ABSENT, silent_pydicom
 from pneumo_tf.errors import OptionError, PneumoError
 from pneumo_tf.language import say
 from pneumo_tf.storage import make_folder, replacing
@@ -227,6 +227,7 @@ def pynetdicom() -> Any:
         OptionError: It isn't installed.
     """
     try:
+        silent_pydicom()
         import pynetdicom as library
     except ImportError as failure:
         raise OptionError("DICOM's network is spoken by pynetdicom.", received=ABSENT,

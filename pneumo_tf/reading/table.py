@@ -146,9 +146,13 @@ def _whole_rows(path: Path) -> Iterator[tuple[str, str]]:
     with guarded(path):
         with path.open("rb+") as file:
             file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
-        with path.open(encoding="utf-8", newline="\n") as text:
-            rows = map(json.loads, text) if _is_json(path) else csv.DictReader(text)
-            yield from ((row["id"], row["refusal"]) for row in rows)
+        try:
+            with path.open(encoding="utf-8", newline="\n") as text:
+                rows = map(json.loads, text) if _is_json(path) else csv.DictReader(text)
+                yield from ((str(row["id"]), str(row["refusal"])) for row in rows)
+        except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as failure:
+            raise OptionError("A table is gone on with as it was written.", received=f"{path} ({failure})",
+                              remedy="Name another file with --output, or move that one.") from failure
 
 
 def _is_json(path: Path) -> bool:

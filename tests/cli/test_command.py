@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,6 +79,18 @@ def test_what_is_kept_ends_the_line(
 
     assert command.run(parser_with(), act, []) in (2, 130)
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("failure", [
+    MemoryError(), ImportError("cv2.abi3.so: failed to map segment from shared object")])
+def test_memory_that_is_used_up_is_one_line_and_two(
+        failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def act(_: argparse.Namespace) -> None:
+        raise failure
+
+    assert command.run(parser_with(), act, []) == 2
+    assert re.fullmatch(r"film\.py: error: A command needs more memory than it may take\..*\n",
+                        capsys.readouterr().err)
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:

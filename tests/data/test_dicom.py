@@ -357,3 +357,16 @@ def test_no_value_of_a_header_reaches_a_log_or_a_warning(dicom_film: Make, tmp_p
 def test_lungs_are_found_on_real_chests_and_not_on_a_leg(name: str, lungs: bool, shared: Path) -> None:
     film = read_film_file(shared / f"data/dicom/{name}.dcm")
     assert (lungs_box(np.asarray(film)) is not None) is lungs
+
+
+def test_a_decoder_that_panics_is_a_film_that_cant_be_read(monkeypatch: pytest.MonkeyPatch,
+                                                           dicom_film: Make) -> None:
+    """Decoders in Rust raise what no `except Exception` hears."""
+    class PanicException(BaseException):
+        pass
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicException
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", panic)
+    assert refused(dicom_film(RAMP, BitsStored=12)) == "truncated or damaged image"

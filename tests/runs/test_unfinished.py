@@ -151,3 +151,13 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path: Path) -> None:
             assert not any(folder.iterdir())
             (folder / "run.json").write_text("whole")
     assert (tmp_path / "1/run.json").read_text() == "whole"
+
+
+def test_a_folder_of_unfinished_runs_that_wont_go_costs_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may begin in it at that moment, or a disk be mounted there."""
+    def busy(_: Path) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+    assert stopped(tmp_path, epochs=0) == []

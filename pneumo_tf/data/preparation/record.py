@@ -93,11 +93,13 @@ def read_prepared(target: Path) -> Prepared | None:
         return None
     try:
         content = read_json(path)
-        return Prepared(tuple(Part.from_json(part) for part in content.get("parts", [content])))
+        prepared = Prepared(tuple(Part.from_json(part) for part in content.get("parts", [content])))
+        _ = prepared.filters, prepared.steps  # which fail here where something is of another kind
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as failure:
         raise FilmError(f"{RECORD} must be as prepare_pict.py wrote it.",
                         received=f"{path} ({type(failure).__name__}: {failure})",
                         remedy="Delete it and prepare the films again with --force.") from failure
+    return prepared
 
 
 def _flow(steps: Sequence[Step]) -> dict[str, Any]:
