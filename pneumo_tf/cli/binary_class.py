@@ -37,6 +37,7 @@ def build_parser() -> command.Parser:
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
     options.add_lang(parser)
+    options.add_track(parser)
     options.add_cluster(parser, what="the outputs of frozen networks")
     return parser
 
@@ -50,6 +51,7 @@ def act(typed: argparse.Namespace) -> str:
     """Train; what to do next."""
     if "origin" in typed:
         typed = _repeated(typed)
+    options.check_track(typed)
     options.start_study(typed)
     from pneumo_tf import cluster
     from pneumo_tf.studies.train import run_study
@@ -57,6 +59,10 @@ def act(typed: argparse.Namespace) -> str:
     with cluster.joined(getattr(typed, "cluster", None)):
         run = run_study(options.study_of(typed))
     _show(run)
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import track
+
+        print(f"Told:   {track(run, typed.track, run.parents[1])}")
     return command.line("evaluate_model", "--run", run)
 
 

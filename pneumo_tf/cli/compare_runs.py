@@ -53,6 +53,7 @@ def build_parser() -> command.Parser:
                         help="what the rows are ordered by: their validation AUC, or their mean balanced "
                              "accuracy on stressed validation films")
     options.add_lang(parser, of="the reports")
+    options.add_track(parser)
     options.add_cluster(parser, what="the rows, each on a machine of its own,")
     add_row_options(parser)
     return parser
@@ -68,6 +69,7 @@ def act(typed: argparse.Namespace) -> str:
     from pneumo_tf import cluster
     from pneumo_tf.processes import in_processes
 
+    options.check_track(typed)
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
@@ -79,6 +81,10 @@ def act(typed: argparse.Namespace) -> str:
     with cluster.joined(getattr(typed, "cluster", None)):
         runs = in_processes(partial(_run, folder=folder, lang=typed.lang), rows, workers=1,
                             description="Rows", whole_machine=True)
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import track
+
+        print(f"Told: {[track(run, typed.track, folder) for run in runs][-1]}")
     best = _compare(cells, dict(zip((cell.key for cell in cells), runs, strict=True)), folder,
                     rank=typed.rank, lang=typed.lang)
     return command.line("evaluate_model", "--run", best)
