@@ -22,7 +22,7 @@ from results import command, describe_machine, draw_phantoms, scratch
 
 FORMULA = """hours = N · (c / (M · k) + d) / 3600 / u        money = hours · M · k · price
 N films, M machines of k cores, busy a share u of the time;
-c = prepare + network + v · view (with the network in the views' precision), seconds of a core, spread over all;
+c = prepare + network + v · view (its network in the views' precision), seconds of a core, spread over all;
 d = read / k + keep + tables, seconds a film that the first machine takes alone."""
 
 
@@ -108,8 +108,8 @@ def main() -> None:
     print("Milliseconds of a core a film: " + ", ".join(
         f"{name} {1000 * value:.2f}" for name, value in vars(costs).items())
         + " (`view` with the network, a view).  ")
-    print(f"k = {typed.cores}, v = {typed.views}, u = {typed.busy}, price = {typed.price} an hour of a core.\n")
-    print("| films | " + " | ".join(f"{number} machine{'s' * (number > 1)}" for number in (1, 2, 4, 8)) + " |")
+    print(f"k = {typed.cores}, v = {typed.views}, u = {typed.busy}, price = {typed.price} an hour of a core.")
+    print("\n| films | " + " | ".join(f"M = {number}" for number in (1, 2, 4, 8)) + " |")
     print("|---:|" + "---:|" * 4)
     for films in (10_000, 100_000, 1_000_000, 10_000_000):
         cells = []

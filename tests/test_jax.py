@@ -40,7 +40,8 @@ def train_on(devices: int, films: Path, labels: Path, output: Path) -> tuple[pd.
     """A run's history and scores, of a training on so many virtual processors."""
     command = [sys.executable, "-m", "pneumo_tf", "binary_class", "-p", films, "-l", labels, "-o", output,
                "--cache", output / "cache", "--backbone", "resnet18", "--weights", "none", "--image-size",
-               "32", "--recipe", "full", "-e", "2", "--batch-size", "5", "--devices", devices, "--optimizer", "sgd"]
+               "32", "--recipe", "full", "-e", "2", "--batch-size", "5", "--devices", devices,
+               "--optimizer", "sgd"]
     flags = {"KERAS_BACKEND": "jax", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     said = subprocess.run([str(part) for part in command], env={**os.environ, **flags}, capture_output=True,
                           text=True, timeout=300, check=False)
