@@ -137,7 +137,8 @@ def _likely(details: Halves) -> Iterator[Pair]:
     found = np.unique(np.concatenate([_on_one_side(table) for table in sides]), axis=0)
     for start in range(0, len(found), _BLOCK):
         first, second = found[start : start + _BLOCK].T
-        likeness = np.einsum("ij,ij->i", details[first].astype(np.float32), details[second].astype(np.float32))
+        pair = (details[rows].astype(np.float32) for rows in (first, second))
+        likeness = np.einsum("ij,ij->i", *pair)
         for place in np.flatnonzero(likeness >= ALIKE):
             yield Pair(int(first[place]), int(second[place]), min(float(likeness[place]), 1.0))
 
