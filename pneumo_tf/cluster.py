@@ -140,30 +140,36 @@ class _Holder:
     """A process of the cluster that holds a part."""
 
     def __init__(self, make: bytes, home: str) -> None:
-        os.chdir(home)
-        self._part = pickle.loads(make)()
+        self._part = _made(make, home)
 
     def ask(self, function: bytes) -> bytes:
         return pickle.dumps(pickle.loads(function)(self._part))
 
 
 class _Worker:
-    """A process of the cluster, which makes its task once."""
+    """A process of the cluster, which makes its task with the first items."""
 
     def __init__(self, make: bytes, home: str, cores: int) -> None:
-        if not Path(home).is_dir():
-            raise ClusterError("Every machine of a cluster must see the same folders.",
-                               received=f"one without {home}", remedy="Share it, and start there.")
-        os.chdir(home)  # where relative paths begin
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(cores)  # before anything that computes is imported
-        self._task: Callable[[Any], Any] = pickle.loads(make)()
+        self._make, self._home = make, home
+        self._task: Callable[[Any], Any] | None = None
 
     def __call__(self, table: pyarrow.Table) -> dict[str, Any]:
         return {"work": [self._done(piece.as_py()) for piece in table.column("work")]}
 
     def _done(self, piece: bytes) -> bytes:
         try:
-            return pickle.dumps([(place, self._task(item)) for place, item in pickle.loads(piece)])
+            task = self._task = self._task or _made(self._make, self._home)
+            return pickle.dumps([(place, task(item)) for place, item in pickle.loads(piece)])
         except PneumoError as failure:
             return pickle.dumps(failure)
+
+
+def _made(make: bytes, home: str) -> Any:
+    """What was pickled on the first machine, made here, where relative paths begin as they do there."""
+    if not Path(home).is_dir():
+        raise ClusterError("Every machine of a cluster must see the same folders.",
+                           received=f"one without {home}", remedy="Share it, and start there.")
+    os.chdir(home)
+    return pickle.loads(make)()

@@ -38,6 +38,7 @@ def build_parser() -> command.Parser:
                         "healthy, such as NORMAL, sano, benign, control or no_finding)")
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
+    options.add_track(parser)
     options.add_cluster(parser, what="the outputs of frozen networks")
     return parser
 
@@ -51,6 +52,7 @@ def act(typed: argparse.Namespace) -> str:
     """Train; what to do next."""
     if "origin" in typed:
         typed = _repeated(typed)
+    options.check_track(typed)
     options.start_study(typed)
     from pneumo_tf import cluster
     from pneumo_tf.studies.train import run_study
@@ -64,6 +66,10 @@ def act(typed: argparse.Namespace) -> str:
     if not typed.json:
         _show(facts, metrics["test"])
     _say_where(run, facts)
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import track
+
+        say(f"Told:   {track(run, typed.track, run.parents[1])}")
     return command.line("evaluate_model", "--run", run)
 
 

@@ -53,6 +53,7 @@ def build_parser() -> command.Parser:
     parser.add_argument("--rank", choices=("auc", "stress"), default="auc",
                         help="what the rows are ordered by: their validation AUC, or their mean balanced "
                              "accuracy on stressed validation films")
+    options.add_track(parser)
     options.add_cluster(parser, what="the rows, each on a machine of its own,")
     add_row_options(parser)
     return parser
@@ -69,6 +70,7 @@ def act(typed: argparse.Namespace) -> str:
     from pneumo_tf.processes import in_processes
     from pneumo_tf.progress import announce
 
+    options.check_track(typed)
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
@@ -81,6 +83,10 @@ def act(typed: argparse.Namespace) -> str:
     with cluster.joined(getattr(typed, "cluster", None)):
         runs = in_processes(partial(_run, folder=folder, lang=lang), rows, workers=1,
                             description="Rows", whole_machine=True)
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import track
+
+        say(f"Told: {[track(run, typed.track, folder) for run in runs][-1]}")
     from pneumo_tf.studies.compare import (  # only now: little memory while rows train
         compare,
         write_comparison,

@@ -19,7 +19,7 @@ from pneumo_tf.errors import LabelError, OptionError
 from pneumo_tf.places import CACHE_FOLDER, output_path
 
 # What a comparison sets itself for each of its rows.
-_OWN = ("help", "output", "lang", "quiet", "json", "resume", "publish", "cluster")
+_OWN = ("help", "output", "lang", "quiet", "json", "resume", "publish", "cluster", "track")
 # Paths, which may hold a comma; and what decides the split, which all rows share.
 _PLACES = ("path", "labels", "cache", "patients")
 _SPLIT = ("ext", "split_seed", "test_fraction", "validation_fraction", "split_by", "keep_test", "positive")

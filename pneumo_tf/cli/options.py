@@ -97,6 +97,26 @@ def add_cluster(parser: Parser | argparse._ArgumentGroup, *, what: str) -> None:
                         "auto: the one that this machine is in (pip install 'pneumo_tf[cluster]')")
 
 
+def devices(text: str) -> int | str:
+    """An argparse type: how many devices, or "all"."""
+    return text if text == "all" else whole_number(at_least=1)(text)
+
+
+def add_track(parser: Parser) -> None:
+    """Which other program is told of a finished run."""
+    parser.add_argument("--track", choices=("tensorboard", "mlflow"), default=_UNSET,
+                        help="tell it of each run: options, curves, figures with intervals, report; on this "
+                        "machine, in the output folder (pip install 'pneumo_tf[track]')")
+
+
+def check_track(typed: argparse.Namespace) -> None:
+    """Raise a TrackingError where what is to be told of the runs isn't installed."""
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import check_tracker
+
+        check_tracker(typed.track)
+
+
 def add_engine(parser: Parser, *, default: str, purpose: str = "what computes the network") -> None:
     """The engine; `default` says in words which one it is."""
     parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default=_UNSET,
@@ -331,6 +351,9 @@ def _add_running(parser: Parser) -> None:
     parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default="keras",
                         help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]', onnx: "
                         "'pneumo_tf[onnx]'; auto: openvino where it is installed and there is no GPU")
+    parser.add_argument("--devices", type=devices, metavar="N|all", default=_UNSET,
+                        help="divide each training step among so many GPUs or other devices, in recipes that "
+                        "train every layer (KERAS_BACKEND=jax)")
     parser.add_argument("--cache", metavar="DIR", default=_UNSET,
                         help="folder for pixels and activations that later runs reuse (default: cache "
                         "in the output folder)")

@@ -24,6 +24,7 @@ from pneumo_tf.evaluation.statistics import macro_auc
 from pneumo_tf.language import say, translated, written
 from pneumo_tf.progress import Advance, progress_bar
 from pneumo_tf.storage import read_arrays, replacing
+from pneumo_tf.training.devices import Devices
 from pneumo_tf.training.optimizers import Rates
 
 _CHECK_EVERY = 20  # batches between two checks of the loss; each waits for the device
@@ -209,6 +210,7 @@ class Loop:
     batches: Batches
     validation: Batches
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    devices: Devices = field(default_factory=Devices)
     diverged_in: int | None = None  # the epoch whose loss was no number
 
     def run(self, phases: Sequence[LoopPhase]) -> list[Row]:
@@ -322,7 +324,7 @@ class _BetweenEpochs(keras.callbacks.Callback):
         state, model = self._state, self._loop.model
         trained = {name: float((logs or {})[name]) for name in ("loss", "accuracy")}
         with _averaged(model):
-            judged = validate(model, self._loop.validation, advance=self._advance)
+            judged = validate(model, self._loop.validation, self._loop.devices, advance=self._advance)
         row = {"epoch": len(state.history) + 1, "phase": self._phase.name, **trained, **judged,
                "rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
                "seconds": round(time.perf_counter() - self._start, 3)}
@@ -365,12 +367,13 @@ def _averaged(model: keras.Model) -> Iterator[None]:
     assign(model.trainable_variables, learning)
 
 
-def validate(model: keras.Model, validation: Batches, *, advance: Advance = lambda _: None) -> Row:
+def validate(model: keras.Model, validation: Batches, devices: Devices | None = None, *,
+             advance: Advance = lambda _: None) -> Row:
     """Loss (weighted as the batches say), accuracy, error rate and AUC (macro one-vs-rest) of validation."""
-    parts = []
+    parts, devices = [], devices or Devices()
     for index in range(len(validation)):
         inputs, labels, weights = validation[index]
-        parts.append((labels, weights, np.asarray(model.predict_on_batch(inputs), "float64")))
+        parts.append((labels, weights, devices.predict(model, inputs).astype("float64")))
         advance(1)
     labels, weights, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     losses = keras.ops.convert_to_numpy(keras.losses.get(model.loss)(labels.astype("float64"), scores))

@@ -140,9 +140,10 @@ class Phased:
 
     def train(self, task: Task) -> Trained:
         """Train all phases and score every film."""
-        ready = self.prepare(task)
-        with task.stages.measure("training"):
-            history = ready.loop.run(ready.phases)
+        with task.devices.shared():
+            ready = self.prepare(task)
+            with task.stages.measure("training"):
+                history = ready.loop.run(ready.phases)
         model = in_float32(ready.model)
         with task.stages.measure("scores"):
             scored = ready.score(model)
@@ -156,7 +157,7 @@ class Phased:
         batches = FilmBatches(task, "train", variant=variant, class_weights=weights, mixup=self.mixup,
                               smoothing=self.smoothing)
         loop = Loop(model, batches,
-                    FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
+                    FilmBatches(task, "validation", class_weights=weights), task.checkpoint, task.devices)
 
         def score(model: keras.Model) -> Scored:
             engine, classes = task.frozen(with_features(model)), len(task.classes)
