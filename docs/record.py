@@ -74,11 +74,12 @@ def take_pictures(model: Path, target: Path) -> None:
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
-    pages = {"report": model / "report.html", "worklist": next(model.glob("worklist/*/worklist.html"))}
+    pages = {"report": (model / "report.html", 1160),
+             "worklist": (next(model.glob("worklist/*/worklist.html")), 1440)}
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"))
-        for name, path in pages.items():
-            page = browser.new_page(viewport={"width": 1160, "height": 900})
+        for name, (path, width) in pages.items():
+            page = browser.new_page(viewport={"width": width, "height": 900})
             page.goto(path.as_uri())
             with Image.open(io.BytesIO(page.screenshot())) as picture:
                 picture.convert("RGB").save(target / f"{name}.webp", quality=80, method=6)
