@@ -362,7 +362,8 @@ def costs(bench: Bench, found: Mapping[str, Seen]) -> None:
     trained = Trained(model=bench.model, scores=kept["both"], history=[], features=kept["features"])
     (seconds["fitting"],) = in_turns([lambda: fit_reference(bench.task, trained)], 1)
     seen = found["test films, as prepared"]
-    some = [read_film_file(bench.films / film.file) for film in bench.run.cohort if film.split == "test"][:100]
+    tested = [film for film in bench.run.cohort if film.split == "test"][:100]
+    some = [read_film_file(bench.films / film.file) for film in tested]
     (looking,) = in_turns([lambda: [bench.judge.look(film) for film in some]], 2)
     (judging,) = in_turns([lambda: [bench.judge.judge(*film) for film in
                                     zip(seen.pixels[:100], seen.features[:100], strict=True)]], 2)

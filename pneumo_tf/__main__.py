@@ -10,7 +10,8 @@ from types import ModuleType
 
 from pneumo_tf import cli
 from pneumo_tf.cli.command import speak_plainly
-from pneumo_tf.errors import choose_from
+from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.language import asked_for, speaking, translated
 
 
 def _commands() -> dict[str, ModuleType]:
@@ -27,21 +28,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     speak_plainly()
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0].removesuffix(".py") if arguments else "--help"
-    if name in ("-h", "--help"):
-        print(_usage())
-        return 0
-    if name not in COMMANDS:
-        print(f"pneumo_tf: error: The command must be one that exists. Received: {name}. "
-              f"{choose_from(COMMANDS, name)}", file=sys.stderr)
-        return 2
-    return int(COMMANDS[name].main(arguments[1:]))
+    if name in COMMANDS:
+        return int(COMMANDS[name].main(arguments[1:]))
+    with speaking(asked_for(arguments)):
+        if name.startswith(("-h", "--help", "--lang")):
+            print(_usage())
+            return 0
+        failure = OptionError("The command must be one that exists.", received=name,
+                              remedy=choose_from(COMMANDS, name))
+        print("pneumo_tf:", translated("error:"), failure, file=sys.stderr)
+    return 2
 
 
 def _usage() -> str:
-    """Each command with the first line of its module, which begins with the command's name."""
-    lines = "\n".join(f"  {name:<16}{(module.__doc__ or '').partition(': ')[2].splitlines()[0].rstrip('.')}"
+    """Each command with what it is for."""
+    lines = "\n".join(f"  {name:<16}{translated(purpose(module)).rstrip('.')}"
                       for name, module in COMMANDS.items())
-    return f"usage: python -m pneumo_tf COMMAND [OPTIONS]\n\n{lines}\n\nCOMMAND --help lists its options."
+    return (f"{translated('usage: ')}python -m pneumo_tf {translated('COMMAND [OPTIONS]')}\n\n{lines}\n\n"
+            f"{translated('COMMAND --help lists its options.')}")
+
+
+def purpose(module: ModuleType) -> str:
+    """What a command is for: the first line of its module behind the command's name."""
+    return (module.__doc__ or "").partition(": ")[2].splitlines()[0]
 
 
 if __name__ == "__main__":

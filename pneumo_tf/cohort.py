@@ -11,14 +11,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pneumo_tf.errors import LabelError
+from pneumo_tf.language import translated, written
 from pneumo_tf.names import clean
-from pneumo_tf.storage import from_csv, write_csv
+from pneumo_tf.storage import each_cell, from_csv, write_csv
 
 LABEL_COLUMNS = ("id", "clase")
 _MAKE = "Make it with get_labels.py, or save it as UTF-8 CSV with the header id,clase."
@@ -84,12 +86,13 @@ class Step:
         return dict(Counter(dropped.reason for dropped in self.dropped).most_common())
 
     def lines(self) -> list[str]:
-        """The step for a terminal: what it kept, then each reason with its number and one example."""
-        lines = [f"{self.stage}: {self.kept:,}"]
+        """The step in the language in use: what it kept, then each reason with its number and one example."""
+        lines = [f"{translated(self.stage)}: {written(f'{self.kept:,}')}"]
         for what, files in (("dropped", self.dropped), ("noted", self.noted)):
             for reason, times in Counter(one.reason for one in files).most_common():
                 example = next(one.file for one in files if one.reason == reason)
-                lines.append(f"  {what} {times:,}: {reason}, e.g. {example}")
+                lines.append(f"  {translated(what)} {written(f'{times:,}')}: {translated(reason)}, "
+                             f"{translated('e.g.')} {example}")
         return lines
 
 
@@ -151,12 +154,12 @@ class Cohort:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per radiograph: `id,clase` first, then the fields and facts that any row has."""
-        rows = [{"id": r.id, "clase": r.label, **{f: getattr(r, f) for f in _FIELDS}, **r.facts}
-                for r in self.radiographs]
-        frame = pd.DataFrame(rows, dtype=str) if rows else pd.DataFrame(columns=list(LABEL_COLUMNS))
-        frame = frame.fillna("")
-        empty = [c for c in frame.columns if c not in LABEL_COLUMNS and not frame[c].any()]
-        return frame.drop(columns=empty)
+        columns = {"id": self.ids, "clase": self.labels,
+                   **{name: [getattr(film, name) for film in self] for name in _FIELDS}}
+        facts = dict.fromkeys(name for film in self for name in film.facts)
+        columns |= {name: [film.facts.get(name, "") for film in self] for name in facts}
+        return pd.DataFrame({name: values for name, values in columns.items()
+                             if name in LABEL_COLUMNS or any(values)}, dtype=str)
 
     def write_csv(self, path: Path) -> None:
         """Write the table as UTF-8 CSV, atomically."""
@@ -174,11 +177,10 @@ class Cohort:
             LabelError: Not UTF-8, wrong header, a blank id or class, repeated ids, no rows.
         """
         frame = _read_table(path)
-        rows = [_radiograph(row) for row in frame.to_dict("records")]
-        if not rows:
+        if frame.empty:
             raise LabelError("A labels table must have at least one row.", received=f"{path}, which is empty",
                              remedy="Make it with get_labels.py.")
-        return cls(tuple(rows))
+        return cls(tuple(_radiographs(frame)))
 
 
 def table_sha256(path: Path) -> str:
@@ -230,7 +232,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     if tuple(frame.columns[:2]) != LABEL_COLUMNS:
         raise LabelError("The first two columns of a labels table must be id,clase.",
                          received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=_MAKE)
-    return _without_blanks(from_csv(frame.fillna("").map(str.strip)), path, first_line=3 if told else 2)
+    stripped = frame.fillna("").apply(lambda column: each_cell(column, str.strip))
+    return _without_blanks(from_csv(stripped), path, first_line=3 if told else 2)
 
 
 def _without_blanks(frame: pd.DataFrame, path: Path, *, first_line: int) -> pd.DataFrame:
@@ -243,9 +246,14 @@ def _without_blanks(frame: pd.DataFrame, path: Path, *, first_line: int) -> pd.D
     return frame
 
 
-def _radiograph(row: Mapping[Any, str]) -> Radiograph:
+def _radiographs(frame: pd.DataFrame) -> Iterator[Radiograph]:
     # A path stays as it is on the disk.
-    row = {name: value if name == "file" else clean(value) for name, value in row.items()}
-    known = {name: row[name] for name in _FIELDS if name in row}
-    facts = {name: value for name, value in row.items() if name not in (*LABEL_COLUMNS, *_FIELDS) and value}
-    return Radiograph(id=row["id"], label=row["clase"], facts=facts, **known)
+    columns = {str(name): list(frame[name] if name == "file" else each_cell(frame[name], clean))
+               for name in frame}
+    ids, labels = (columns.pop(name) for name in LABEL_COLUMNS)
+    known = {name: columns.pop(name) for name in _FIELDS if name in columns}
+    rows = zip(*known.values(), strict=True) if known else repeat(())
+    facts = zip(*columns.values(), strict=True) if columns else repeat(())
+    for film, label, fields_of, facts_of in zip(ids, labels, rows, facts, strict=False):
+        yield Radiograph(film, label, **dict(zip(known, fields_of, strict=True)),
+                         facts={name: fact for name, fact in zip(columns, facts_of, strict=True) if fact})

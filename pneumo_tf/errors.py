@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
+from pneumo_tf.language import translated
+
 # Options whose names aren't those of the values that they set.
 _OPTIONS = {"films": "--path", "extension": "--ext", "rates": "--lr", "phases": "--phase",
             "weighted": "--class-weights", "prevalences": "--prevalence"}
@@ -46,8 +48,15 @@ class PneumoError(Exception):
         self.rule = rule
         self.received = received
         self.remedy = remedy
-        parts = [rule, f"Received: {received}." if received else "", remedy]
-        super().__init__(" ".join(" ".join(part.split()) for part in parts if part))
+        super().__init__(rule)
+
+    def __str__(self) -> str:
+        """All three in one line, in the language in use."""
+        rule, received, remedy = (" ".join(part.split()) for part in (self.rule, self.received, self.remedy))
+        # A single word is a name that was typed.
+        told = translated(received) if " " in received else received
+        told = f"{translated('Received:')} {told}." if received else ""
+        return " ".join(part for part in (translated(rule), told, translated(remedy)) if part)
 
 
 class OptionError(PneumoError):

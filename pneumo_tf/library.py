@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo_tf.language import current
 from pneumo_tf.progress import quiet
 
 with quiet():  # the backend greets when it is loaded and when it computes for the first time
@@ -118,7 +119,7 @@ def gallery(pictures: Sequence[tuple[NDArray[np.uint8] | None, str]]) -> Drawing
     return Drawing(draw)
 
 
-def learn(films: str | Path, *, output: str | Path = "model", lang: str = "en", color: bool = False,
+def learn(films: str | Path, *, output: str | Path = "model", lang: str | None = None, color: bool = False,
           **options: Any) -> Run:
     """Prepare and label films where nobody has, train a network on them, and test it.
 
@@ -126,7 +127,7 @@ def learn(films: str | Path, *, output: str | Path = "model", lang: str = "en", 
         films: A folder that prepare_pict.py filled; or class folders or a .zip of them, which are prepared
             into `clasificacion` within the output.
         output: Folder of the runs.
-        lang: "en" or "es", of report and figures.
+        lang: "en" or "es", of report and figures; None takes the locale's.
         color: Keep the colours of films that are prepared here.
         options: Anything else of `StudyOptions`, e.g. `recipe`, `epochs`, `backbone`, `positive`, `seed`.
 
@@ -140,13 +141,13 @@ def learn(films: str | Path, *, output: str | Path = "model", lang: str = "en", 
         films = prepared
     labels = output / "labels.csv"
     read_folder(films).write_csv(labels)
-    return open_run(run_study(StudyOptions(films=films, labels=labels, output=output, lang=lang, **options)),
-                    lang=lang)
+    return open_run(run_study(StudyOptions(films=films, labels=labels, output=output, lang=lang or current(),
+                                           **options)), lang=lang)
 
 
-def open_run(folder: str | Path, *, lang: str = "en") -> Run:
+def open_run(folder: str | Path, *, lang: str | None = None) -> Run:
     """A finished run; a RunError where there is none."""
-    return Run(read_run(Path(folder)), language(lang))
+    return Run(read_run(Path(folder)), language(lang or current()))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from pneumo_tf.language import manner, translated
+
 Advance = Callable[[int], None]
 
 
@@ -29,9 +31,10 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
     """Yield a function that moves the bar on by so many steps of equal work; without any there is no bar."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), _TimeLeft())
-    with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as progress:
-        task = progress.add_task(description, total=total, stepped=0.0)
+               TextColumn(translated("left")), _TimeLeft())
+    is_shown = bool(total) and console.is_terminal and not manner.quiet
+    with Progress(*columns, console=console, disable=not is_shown) as progress:
+        task = progress.add_task(translated(description), total=total, stepped=0.0)
 
         def advance(steps: int) -> None:
             progress.update(task, advance=steps, stepped=progress.tasks[0].elapsed or 0.0)
@@ -53,8 +56,8 @@ class _TimeLeft(ProgressColumn):
 
 def announce(stage: str) -> None:
     """Say that a stage begins which takes seconds and has no bar."""
-    if sys.stderr.isatty():
-        print(f"{stage} …", file=sys.stderr, flush=True)
+    if sys.stderr.isatty() and not manner.quiet:
+        print(f"{translated(stage)} …", file=sys.stderr, flush=True)
 
 
 @contextmanager

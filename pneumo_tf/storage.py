@@ -6,14 +6,23 @@ In tables no cell is left that a spreadsheet would run as a formula.
 from __future__ import annotations
 
 import errno
+import glob
 import json
+import os
+import platform
 import re
 import shutil
+import struct
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from lzma import LZMAError
+from math import isfinite
 from pathlib import Path
+from tokenize import TokenError  # of a header in NumPy's format
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from filelock import FileLock, Timeout
 
@@ -21,6 +30,7 @@ from pneumo_tf.errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space or name a folder on another disk."),
@@ -33,6 +43,11 @@ _REASONS = {
     errno.EISDIR: ("a folder of that name is in the way", "Name another file, or move that folder."),
     errno.EEXIST: ("a file of that name is in the way", "Name another folder, or move that file."),
 }
+# What the standard library raises for a damaged zip, an unknown compression and a missing password.
+DAMAGED_ZIP = (BadZipFile, zlib.error, LZMAError, EOFError, LookupError, ValueError, OverflowError,
+               RuntimeError, struct.error)
+_DENSE, _DENSE_FROM = 200, 10 * 2**20  # small members may well shrink that much: a file of zeros
+_LARGEST_JSON = 2**28  # bytes; the record of a million films has fewer
 # What spreadsheets compute (OWASP, CSV injection), behind apostrophes that are ours or another program's.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -94,29 +109,133 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: Where the disk refuses.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    with temporary(path) as new:
+        yield new
+        put(new, path)
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """Yield a hidden name beside `path` for a file or a folder, which is gone afterwards.
+
+    It tells its process, so that the next one that writes `path` removes what a killed one left.
+
+    Raises:
+        StorageError: Where the disk refuses.
+    """
+    process = f"{zlib.crc32(platform.node().encode()):08x}-{os.getpid():x}"
+    new = path.with_name(f".{process}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
+            for left in path.parent.glob(f".{process[:9]}*-????????-{glob.escape(path.name)}"):
+                if _is_over(int(left.name.split("-")[1], 16)):
+                    _discard(left)
+            yield new
     finally:
-        _discard(temporary)
+        _discard(new)
 
 
-def _discard(temporary: Path) -> None:
+def put(new: Path, path: Path) -> None:
+    """Rename a file or a folder to `path`; where both are folders, the old one gives way as a whole.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    if not (new.is_dir() and path.is_dir()):
+        new.replace(path)
+        return
+    with temporary(path) as old:
+        path.rename(old)
+        new.rename(path)
+
+
+def _is_over(process: int) -> bool:
+    import psutil  # seldom needed
+
+    return not psutil.pid_exists(process)
+
+
+def _discard(left: Path) -> None:
     # What can't be tidied up must not hide the error that led here, e.g. a parent that is a file.
     with suppress(OSError):
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
+        if left.is_dir():
+            shutil.rmtree(left)
         else:
-            temporary.unlink(missing_ok=True)
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, *, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """The content of a JSON file, whoever wrote it.
+
+    Args:
+        path: Of a file that a person or a program may have changed.
+        hook: Is given every object, as `json.loads` does.
+
+    Raises:
+        OSError: It can't be opened.
+        ValueError: No UTF-8, no JSON, NaN or an infinite number, which JSON doesn't have, nested deeper than
+            Python can follow, or larger than any file of ours.
+    """
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"more than {_LARGEST_JSON:,} bytes")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=hook, parse_constant=_no_number,
+                          parse_float=_finite)
+    except RecursionError as failure:
+        raise ValueError("nested too deeply") from failure
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    return number if isfinite(number := float(digits)) else _no_number(digits)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file, whoever wrote it; nothing in it is executed.
+
+    Raises:
+        OSError: It can't be opened.
+        ValueError: It is damaged, holds something else than arrays, or unpacks to far more than it is.
+    """
+    import numpy as np
+
+    try:
+        with ZipFile(path) as archive:
+            refuse_dense(archive)
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (*DAMAGED_ZIP, TypeError, MemoryError, SyntaxError, TokenError) as failure:
+        raise ValueError(str(failure) or type(failure).__name__) from failure
+    if foreign := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{foreign[0]} is no array")
+    return arrays
+
+
+def is_dense(member: ZipInfo) -> bool:
+    """Whether a member of an archive unpacks to more than 10 MiB, and to over 200 times its packed size."""
+    return member.file_size > max(_DENSE_FROM, _DENSE * member.compress_size)
+
+
+def refuse_dense(archive: ZipFile) -> None:
+    """Refuse an archive of which a few bytes unpack to very many.
+
+    Raises:
+        ValueError: It has a member that `is_dense`.
+    """
+    for member in archive.infolist():
+        if is_dense(member):
+            raise ValueError(f"{member.filename!r}, {member.compress_size:,} bytes that unpack to "
+                             f"{member.file_size:,}")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -126,8 +245,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as UTF-8 CSV, atomically; `from_csv` gives its cells back."""
-    with replacing(path) as temporary:
-        _each_cell(frame, harmless).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    with replacing(path) as new:
+        _each_cell(frame, harmless).to_csv(new, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def from_csv(frame: pd.DataFrame) -> pd.DataFrame:
@@ -148,4 +267,15 @@ def _as_it_was(cell: Any) -> Any:
 
 def _each_cell(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
     text = frame.select_dtypes(exclude=["number", "bool"])
-    return frame.assign(**{str(name): text[name].map(change) for name in text}).rename(columns=change)
+    return frame.assign(**{str(name): each_cell(text[name], change) for name in text}).rename(columns=change)
+
+
+def each_cell(column: pd.Series, change: Callable[[Any], Any]) -> pd.Series:
+    """A column with every cell changed; equal texts become one object, as a million rows need it."""
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(column) != "string":
+        return column.map(change)
+    codes, texts = pd.factorize(column)
+    changed = pd.Series([change(text) for text in texts], dtype=object)
+    return pd.Series(changed.to_numpy()[codes], index=column.index, name=column.name, dtype=object)

@@ -15,7 +15,15 @@ import pytest
 from PIL import Image
 
 from pneumo_tf import places
-from pneumo_tf.cli import binary_class, evaluate_model, explain_pict, get_labels, prepare_pict
+from pneumo_tf.cli import (
+    binary_class,
+    evaluate_model,
+    explain_pict,
+    get_labels,
+    predict_pict,
+    prepare_pict,
+    triage_pict,
+)
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.runs.folder import read_run
@@ -82,6 +90,9 @@ def project(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         assert binary_class.main(["-e", "2", "-p", "clasificacion", *FAST]) == 0
         assert evaluate_model.main(["-p", str(films), "-l", str(labels), "--allow-known"]) == 0
         assert explain_pict.main([str(film), "--methods", "gradcam"]) == 0
+        assert predict_pict.main([str(export), "-o", "answers.csv", "--explain"]) == 1
+        assert predict_pict.main([str(film)]) in (0, 1)
+        assert triage_pict.main([str(export), "-o", "worklist", "--explain", "3"]) == 0
         (root / "said.txt").write_text(said.getvalue())
         yield root
 
@@ -106,6 +117,8 @@ def test_every_command_keeps_the_patients_to_itself(project: Path) -> None:
     assert list((project / "model/runs").glob("*/external/elsewhere/report.html"))
     assert list(project.rglob("1.2.3.4.*/panel.png"))
     assert len((project / "said.txt").read_text()) > 1000
+    tables = [pd.read_csv(project / name) for name in ("answers.csv", "worklist/worklist.csv")]
+    assert len(tables[0]) == len(tables[1]) > 36
     assert_nobody_is_named(project)
 
 

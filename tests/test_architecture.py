@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
-    "errors": 0,
-    "storage": 1, "progress": 1, "names": 1,
+    "language": 0, "errors": 0,
+    "storage": 1, "progress": 1, "names": 1, "cluster": 1,
     "places": 2, "cohort": 2, "processes": 2,
     "data": 3, "evaluation": 3, "phantoms": 4,
     "models": 5,

@@ -2,9 +2,14 @@
 
 import errno
 import json
+import struct
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,6 +18,8 @@ from pneumo_tf.storage import (
     from_csv,
     guarded,
     make_folder,
+    read_arrays,
+    read_json,
     replacing,
     write_csv,
     write_json,
@@ -42,6 +49,38 @@ def test_a_killed_folder_leaves_no_litter(tmp_path: Path) -> None:
         (temporary / "part").write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from pneumo_tf.storage import replacing
+with replacing(Path(sys.argv[1])) as begun:
+    begun.mkdir()
+    (begun / "part").write_text("half")
+    os._exit(9)
+"""
+
+
+def test_what_a_killed_process_left_goes_when_the_same_is_written_again_and_no_other(tmp_path: Path) -> None:
+    for name in ("export", "other"):
+        subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / name)], check=False)
+    with replacing(tmp_path / "export") as ours, replacing(tmp_path / "export") as another:
+        left = [path.name for path in tmp_path.iterdir()]
+        assert [name.rpartition("-")[2] for name in left] == ["other"]
+        another.mkdir()
+        ours.mkdir()
+    assert {path.name.rpartition("-")[2] for path in tmp_path.iterdir()} == {"export", "other"}
+
+
+def test_a_folder_gives_way_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/old").write_text("")
+    with replacing(tmp_path / "export") as begun:
+        begun.mkdir()
+        (begun / "new").write_text("")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "export", "export/new"]
 
 
 @pytest.mark.parametrize("name", ["modelo.h5", "modelo.weights.h5", "labels.csv", "export"])
@@ -123,3 +162,38 @@ def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": ["a"], "p": pd.Series([-0.1], dtype="float32"), "is": [True], "n": [3]})
     write_csv(tmp_path / "table.csv", frame)
     assert (tmp_path / "table.csv").read_text() == "id,p,is,n\na,-0.1,True,3\n"
+
+
+@pytest.mark.parametrize("text", [
+    b"[" * 100_000, b'{"a":' * 100_000, b"NaN", b"[-Infinity]", b"1e999", b"1" * 10_000, b"\xff", b"", b"{]"])
+def test_what_is_no_json_of_ours_is_a_value_error_whatever_it_is(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(ValueError):  # noqa: PT011  (each has its own words)
+        read_json(tmp_path / "a.json")
+
+
+def _npz(path: Path, header: bytes, compression: int = ZIP_STORED) -> None:
+    with ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header)
+
+
+@pytest.mark.parametrize("header", [
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }",
+    b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"(" * 500, b"0" * 9000, b"\x80", b"["])
+def test_arrays_that_lie_or_hold_objects_are_a_value_error(tmp_path: Path, header: bytes) -> None:
+    _npz(tmp_path / "a.npz", header)
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_that_unpack_without_end_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.npz", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(2**24))
+    with pytest.raises(ValueError, match="that unpack to 16,777,216"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.arange(3), b=np.array("text"))
+    kept = read_arrays(tmp_path / "a.npz")
+    assert (kept["a"].tolist(), str(kept["b"])) == ([0, 1, 2], "text")

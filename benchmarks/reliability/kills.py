@@ -4,7 +4,8 @@
 
 After each kill every file with a name of its own must be whole, and nothing may have changed that was
 finished before. Started again (with --resume where a training left epochs), the command must end with
-what the undisturbed one gave. Commands are forks of a process that has imported what takes long, so that
+what the undisturbed one gave. Counts are kept in results/kills.json after every round; the same call goes on
+with the kills that are missing. Commands are forks of a process that has imported what takes long, so that
 the moments fall into the work; it takes a system that can fork.
 """
 
@@ -14,24 +15,35 @@ import argparse
 import csv
 import hashlib
 import json
+import math
 import os
 import random
 import re
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from pneumo_tf.storage import read_json, write_json  # noqa: E402
+
+RESULTS = HERE / "results/kills.json"
 
 SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "--threads", "1",
          "-p", "clasificacion", "-l", "labels/labels.csv", "-o", "model", "--no-publish")
@@ -39,7 +51,7 @@ RUN = "model/runs/first"
 IN_A_ROW = 3  # kills before the command may finish
 # What differs between two runs that give the same: moments, durations, what was typed.
 _FREE = {"created", "command", "commands", "stages", "seconds", "ms", "moment", "since", "name", "pace",
-         "minutes", "folder", "device", "films_per_second"}
+         "minutes", "folder", "device", "films_per_second", "resume"}
 _STAMPED = re.compile(r"\d{8}-\d{6}-[\w+-]+")
 
 
@@ -48,7 +60,8 @@ class Scenario:
     """A command that is killed.
 
     Attributes:
-        command: Name and options, typed in a folder with phantoms, prepared films, labels and a finished run.
+        command: Name and options, typed in a folder with phantoms, prepared films, labels, films from
+            elsewhere and a finished run; URL and SHA256 are those of an archive on this machine.
         absent: What of that folder isn't there yet; what takes away films or labels needs no run.
         resumes: Whether a training that left epochs goes on with --resume.
     """
@@ -62,6 +75,7 @@ _PREPARE = ("prepare_pict", "--source", "films", "--target", "clasificacion", "-
 SCENARIOS = {
     "prepare": Scenario((*_PREPARE, "1"), ("clasificacion",)),
     "prepare, two processes": Scenario((*_PREPARE, "2"), ("clasificacion",)),
+    "prepare into shards": Scenario((*_PREPARE, "2", "--shards", "10"), ("clasificacion",)),
     "labels": Scenario(("get_labels", "--path", "clasificacion", "--output", "labels/labels.csv"),
                        ("labels",)),
     "train fast": Scenario(("binary_class", "--recipe", "fast", "-e", "5", *SMALL)),
@@ -74,6 +88,9 @@ SCENARIOS = {
     "predict": Scenario(("predict_pict", "films", "--run", RUN, "-o", "answers.csv", "--engine", "keras")),
     "triage": Scenario(("triage_pict", "films", "--run", RUN, "-o", "worklist", "--engine", "keras")),
     "export": Scenario(("export_model", "--run", RUN, "--to", "onnx")),
+    "adapt": Scenario(("adapt_pict", "--run", RUN, "-p", "place", "-l", "place.csv", "--name", "place",
+                       "--engine", "keras", "--threads", "1")),
+    "get data": Scenario(("get_data", "URL", "--sha256", "SHA256", "-o", "fetched", "--workers", "1")),
     "cache": Scenario(("cache", "--cache", "model/cache", "--clear")),
 }
 
@@ -84,9 +101,10 @@ class Tally:
 
     kills: int = 0
     rounds: int = 0
-    faults: list[str] = field(default_factory=list)
-    litter: int = 0  # bytes under temporary names, once the command has finished
+    faults: Counter[str] = field(default_factory=Counter)
+    litter: int = 0  # most bytes under temporary names, once the command has finished
     seconds: float = 0.0  # of the undisturbed command
+    measured: str = ""
 
 
 def start(arguments: tuple[str, ...], folder: Path) -> int:
@@ -96,7 +114,7 @@ def start(arguments: tuple[str, ...], folder: Path) -> int:
         return child
     code = 70
     try:
-        os.setsid()
+        os.setpgrp()  # Ctrl-C reaches this process alone; of a new session it would lose its low priority
         os.chdir(folder)
         log = os.open(folder.parent / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
@@ -128,12 +146,6 @@ def kill_at(arguments: tuple[str, ...], folder: Path, moment: float) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
-def going_on(scenario: Scenario, folder: Path) -> tuple[str, ...]:
-    """The command as the person types it the next time."""
-    kept = scenario.resumes and any(folder.glob("model/runs/.unfinished/*/checkpoint.npz"))
-    return (*scenario.command, "--resume") if kept else scenario.command
-
-
 def files(folder: Path) -> Iterator[Path]:
     """Every file that isn't under a temporary name."""
     for path in sorted(folder.rglob("*")):
@@ -154,7 +166,9 @@ def why_broken(path: Path) -> str:
             case ".html":
                 if not path.read_text(encoding="utf-8").rstrip().endswith("</html>"):
                     return "it is cut short"
-            case ".keras" | ".npz":
+            case ".onnx":
+                _answer_of(path)
+            case ".zip" | ".keras" | ".npz":
                 with zipfile.ZipFile(path) as archive:
                     return archive.testzip() or ""
             case ".h5":
@@ -200,7 +214,27 @@ def _content(path: Path, folder: Path) -> bytes:
     if path.suffix == ".keras":  # beside the moment, a zip of the same members
         with zipfile.ZipFile(path) as archive:
             return archive.read("model.weights.h5")
+    if path.suffix == ".onnx":  # TensorFlow's optimiser names and orders the same nodes anew every time
+        return _answer_of(path)
     return b"" if path.suffix in (".h5", ".md") else path.read_bytes()
+
+
+def _answer_of(path: Path) -> bytes:
+    """What an exported network gives for noise and tells of itself; ValueError where it is broken."""
+    import numpy as np
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # no threads in what is forked
+    try:
+        network = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as failure:  # its errors have no base of their own
+        raise ValueError(str(failure)) from failure
+    noise = np.random.default_rng(0).integers(0, 256, (1, 48, 40, 3), np.uint8)
+    told = network.get_modelmeta().custom_metadata_map
+    return network.run(None, {network.get_inputs()[0].name: noise})[0].tobytes() + json.dumps(
+        {name: value for name, value in sorted(told.items()) if name not in _FREE}).encode()
 
 
 def _without_the_free(content: Any) -> Any:
@@ -224,6 +258,11 @@ def make_ready(place: Path, *, with_run: bool) -> Path:
     folder = place / "ready"
     folder.mkdir(parents=True)
     write_phantoms(folder / "films", films=48, patients=36, seed=7)
+    write_phantoms(folder / "elsewhere", films=64, patients=64, seed=8)
+    for command in (("prepare_pict", "--source", "elsewhere", "--target", "place", "--workers", "1"),
+                    ("get_labels", "--path", "place", "--output", "place.csv")):
+        if finish(command, folder):
+            raise SystemExit((place / "said.txt").read_text())
     for scenario in ("prepare", "labels", *(["train fast"] if with_run else [])):
         if finish(SCENARIOS[scenario].command, folder):
             raise SystemExit((place / "said.txt").read_text())
@@ -232,47 +271,107 @@ def make_ready(place: Path, *, with_run: bool) -> Path:
     return folder
 
 
-def copy_of(ready: Path, place: Path, scenario: Scenario) -> Path:
-    """The folder as the scenario's command finds it."""
-    folder = place / "work"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ready, folder)
-    for name in scenario.absent:
-        shutil.rmtree(folder / name)
-    return folder
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which this machine serves a folder meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+                              cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
 
 
-def torment(scenario: Scenario, ready: Path, place: Path, *, kills: int, chance: random.Random) -> Tally:
-    """Kill one command so many times."""
-    tally, folder = Tally(), copy_of(ready, place, scenario)
-    before = meaning(folder)
-    began = time.monotonic()
-    if code := finish(scenario.command, folder):
-        raise SystemExit(f"{' '.join(scenario.command)} left with {code}:\n"
-                         + (place / "said.txt").read_text())
-    tally.seconds, wanted = time.monotonic() - began, meaning(folder)
-    stays = {name: digests for name, digests in before.items() if wanted.get(name) == digests}
-    while tally.kills < kills:
-        folder = copy_of(ready, place, scenario)
-        for _ in range(min(IN_A_ROW, kills - tally.kills)):
-            moment = chance.uniform(0, tally.seconds)
-            if not kill_at(going_on(scenario, folder), folder, moment):
+@dataclass
+class Torment:
+    """One command that is killed, and held against itself left alone.
+
+    Attributes:
+        scenario: The command.
+        ready: The folder that it is typed in, copied for every round.
+        place: Where the copy lies.
+        typed: What stands for capital words of the command.
+        tally: What became of it so far.
+        chance: Draws the moments.
+    """
+
+    scenario: Scenario
+    ready: Path
+    place: Path
+    typed: dict[str, str]
+    tally: Tally
+    chance: random.Random
+
+    @property
+    def folder(self) -> Path:
+        return self.place / "work"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """As the person types it, or types it the next time."""
+        kept = self.scenario.resumes and any(self.folder.glob("model/runs/.unfinished/*/checkpoint.npz"))
+        words = tuple(self.typed.get(word, word) for word in self.scenario.command)
+        return (*words, "--resume") if kept else words
+
+    def begin(self) -> None:
+        """Lay the folder as the command finds it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.ready, self.folder)
+        for name in self.scenario.absent:
+            shutil.rmtree(self.folder / name)
+
+    @cached_property
+    def undisturbed(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+        """What the command leaves, and what of it was there before."""
+        self.begin()
+        before, began = meaning(self.folder), time.monotonic()
+        if code := finish(self.command, self.folder):
+            raise SystemExit(f"{' '.join(self.command)} left with {code}:\n"
+                             + (self.place / "said.txt").read_text())
+        self.tally.seconds, wanted = time.monotonic() - began, meaning(self.folder)
+        stays = {name: digests for name, digests in before.items() if wanted.get(name) == digests}
+        return wanted, {} if "--clear" in self.scenario.command else stays
+
+    def round(self, kills: int) -> None:
+        """Kill the command at most so many times in a row, then let it finish."""
+        wanted, stays = self.undisturbed
+        self.begin()
+        for _ in range(min(IN_A_ROW, kills)):
+            if not kill_at(self.command, self.folder, self.chance.uniform(0, self.tally.seconds)):
                 break
-            tally.kills += 1
-            tally.faults += [f"{path.relative_to(folder)} is broken: {why}" for path in files(folder)
-                             if (why := why_broken(path))]
-            now = meaning(folder)
-            tally.faults += [f"{name} is lost" for name in stays if now.get(name) != stays[name]
-                             and "--clear" not in scenario.command]
-        tally.rounds += 1
-        if code := finish(going_on(scenario, folder), folder):
-            tally.faults.append(f"started again it left with {code}")
-        now = meaning(folder)
-        tally.faults += [f"{name} differs from the undisturbed run's"
-                         for name in sorted(set(now) | set(wanted)) if now.get(name) != wanted.get(name)]
-        tally.litter = max(tally.litter, sum(path.stat().st_size for path in folder.rglob(".*")
-                                             if path.is_file()))
-    return tally
+            self.tally.kills += 1
+            self._count(f"{path.relative_to(self.folder)} is broken: {why}" for path in files(self.folder)
+                        if (why := why_broken(path)))
+            now = meaning(self.folder)
+            self._count(f"{name} is lost" for name in stays if now.get(name) != stays[name])
+        self.tally.rounds += 1
+        if code := finish(self.command, self.folder):
+            self._count([f"started again it left with {code}"])
+        now = meaning(self.folder)
+        self._count(f"{name} differs from the undisturbed run's"
+                    for name in sorted(set(now) | set(wanted)) if now.get(name) != wanted.get(name))
+        self.tally.litter = max(self.tally.litter, litter(self.folder))
+        self.tally.measured = date.today().isoformat()
+
+    def _count(self, faults: Iterable[str]) -> None:
+        for fault in faults:
+            self.tally.faults[_STAMPED.sub("RUN", fault)] += 1
+            print(f"    {fault}", file=sys.stderr, flush=True)
+
+
+def litter(folder: Path) -> int:
+    """Bytes of files under temporary names, or in folders of such."""
+    return sum(path.stat().st_size for path in folder.rglob("*")
+               if path.is_file() and any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def read_tallies(path: Path) -> dict[str, Tally]:
+    """What an earlier call has counted; nothing where there was none."""
+    kept = read_json(path) if path.is_file() else {}
+    return {name: Tally(**{**tally, "faults": Counter(tally["faults"])}) for name, tally in kept.items()}
 
 
 def main() -> int:
@@ -281,26 +380,30 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--place", type=Path, help="a folder to work in (default: a temporary one)")
+    parser.add_argument("--ready", type=Path, help="a folder as an earlier call made it, to begin from")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON that the counts are added to")
     typed = parser.parse_args()
     with_run = not all(SCENARIOS[name].absent for name in typed.only)
     if with_run:
         import_the_slow()
     place = (typed.place or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
-    chance, ready = random.Random(typed.seed), make_ready(place, with_run=with_run)
-    print("| command | undisturbed | kills | started again | broken, lost or different | left-over bytes |\n"
-          "|---|---|---|---|---|---|")
-    total: Counter[str] = Counter()
-    for number, name in enumerate(typed.only):
-        kills = typed.kills * (number + 1) // len(typed.only) - typed.kills * number // len(typed.only)
-        tally = torment(SCENARIOS[name], ready, place, kills=kills, chance=chance)
-        print(f"| {name} | {tally.seconds:.1f} s | {tally.kills} | {tally.rounds} | {len(tally.faults)} | "
-              f"{tally.litter:,} |", flush=True)
-        for fault, times in Counter(tally.faults).most_common():
-            print(f"    {times} × {fault}", file=sys.stderr, flush=True)
-        total.update(kills=tally.kills, faults=len(tally.faults))
-    print(f"\n{total['kills']} kills, {total['faults']} faults.")
+    place.mkdir(parents=True, exist_ok=True)
+    ready, tallies = typed.ready or make_ready(place, with_run=with_run), read_tallies(typed.results)
+    archive = Path(shutil.make_archive(str(place / "served/films"), "zip", ready / "films"))
+    with served(archive.parent) as address:
+        given = {"URL": f"{address}/films.zip", "SHA256": hashlib.sha256(archive.read_bytes()).hexdigest()}
+        torments = [Torment(SCENARIOS[name], ready, place, given, tallies.setdefault(name, Tally()),
+                            random.Random(f"{typed.seed}, {name}, {tallies[name].rounds}"))
+                    for name in typed.only]
+        while unfinished := [one for one in torments if one.tally.kills < typed.kills / len(torments)]:
+            for one in unfinished:  # in turn, so that a call that is stopped has killed all alike
+                one.round(math.ceil(typed.kills / len(torments)) - one.tally.kills)
+                write_json(typed.results, {name: vars(tally) for name, tally in tallies.items()})
+    kills, faults = (sum(tally.kills for tally in tallies.values()),
+                     sum(tally.faults.total() for tally in tallies.values()))
+    print(f"{kills} kills, {faults} faults; {typed.results}")
     shutil.rmtree(place)
-    return int(bool(total["faults"]))
+    return int(bool(faults))
 
 
 if __name__ == "__main__":

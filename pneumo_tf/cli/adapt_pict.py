@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
+from pneumo_tf.language import say, show, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.report.words import Language
@@ -23,7 +24,7 @@ _EPILOG = ("The run keeps the result under the place's name; predict_pict.py, tr
 
 def build_parser() -> command.Parser:
     """The options of adapt_pict.py."""
-    parser = command.build("adapt_pict.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("adapt_pict.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS
     parser.add_argument("-p", "--path", metavar="DIR", required=True, default=unset,
                         help="folder of films from the place")
@@ -40,7 +41,6 @@ def build_parser() -> command.Parser:
     options.add_engine(parser, default="auto")
     options.add_threads(parser)
     options.add_seed(parser, purpose="of folds and resamples")
-    options.add_lang(parser, of="what is printed", default="the run's")
     return parser
 
 
@@ -53,7 +53,6 @@ def act(typed: argparse.Namespace) -> str:
     """Fit; what to do next."""
     run, given = options.find_run(typed), vars(typed)
     films, labels = options.find_films(typed.path), options.find_labels(typed.labels)
-    lang = given.get("lang") or options.language_of(run)
     start_keras(given.get("threads"))
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import OPERATING_POINTS
@@ -65,9 +64,10 @@ def act(typed: argparse.Namespace) -> str:
         films=films, labels=labels, extension=given.get("ext"), patients=options.patients_of(typed),
         replace="force" in given, seed=typed.seed, command=typed.command, **own),
         rule=given.get("operating_point"))
-    print("\n".join(_told(point, language(lang))))
-    print(language(lang).say("adaptation.kept", path=run / OPERATING_POINTS / f"{point.name}.json",
-                             name=point.name))
+    words = language(options.language_of(typed, run))
+    show("\n".join(_told(point, words)))
+    show_json({"name": point.name, "threshold": point.threshold, **point.record})
+    say(words.say("adaptation.kept", path=run / OPERATING_POINTS / f"{point.name}.json", name=point.name))
     return command.line("export_model", "--run", run, "--at", point.name)
 
 

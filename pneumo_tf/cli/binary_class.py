@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import find_existing
+from pneumo_tf.storage import read_json
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
-_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume")  # what a repeated run doesn't repeat
+# What a repeated run doesn't repeat.
+_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume", "cluster")
 _EPILOG = ("The split is made by patient. More than two classes in the labels simply work. Each run keeps a "
            "folder of its own in model/runs/.")
 
 
 def build_parser() -> command.Parser:
     """The options of binary_class.py."""
-    parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("binary_class.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     options.add_study(parser, writes="the run, the model and the report")
     options.add_minutes(parser)
     parser.add_argument("--from", dest="origin", metavar="RUN.JSON", default=argparse.SUPPRESS,
@@ -35,7 +38,8 @@ def build_parser() -> command.Parser:
                         "healthy, such as NORMAL, sano, benign, control or no_finding)")
     options.add_judgement(parser)
     parser.add_argument("--synthetic", action="store_true", help="the films are phantoms: the report says so")
-    options.add_lang(parser)
+    options.add_track(parser)
+    options.add_cluster(parser, what="the outputs of frozen networks")
     return parser
 
 
@@ -48,11 +52,24 @@ def act(typed: argparse.Namespace) -> str:
     """Train; what to do next."""
     if "origin" in typed:
         typed = _repeated(typed)
+    options.check_track(typed)
     options.start_study(typed)
+    from pneumo_tf import cluster
     from pneumo_tf.studies.train import run_study
 
-    run = run_study(options.study_of(typed))
-    _show(run)
+    with cluster.joined(getattr(typed, "cluster", None)):
+        run = run_study(options.study_of(typed))
+    from pneumo_tf.runs.folder import METRICS, RUN
+
+    facts, metrics = (read_json(run / name) for name in (RUN, METRICS))
+    show_json({"run": str(run), "positive": facts["positive"], **metrics["test"]})
+    if not typed.json:
+        _show(facts, metrics["test"])
+    _say_where(run, facts)
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import track
+
+        say(f"Told:   {track(run, typed.track, run.parents[1])}")
     return command.line("evaluate_model", "--run", run)
 
 
@@ -67,7 +84,7 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
     record = find_existing(typed.origin, what="record", error=OptionError,
                            remedy="Name the run.json in a run's folder.")
     try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
+        facts = read_json(record)
         typed_then = [str(word) for word in facts["command"][2:] if word != "--resume"]
         data, pace = facts["data"], facts.get("pace") or {}
         settled = ["--path", data["films"], "--labels", data["labels"], "--recipe", facts["recipe"],
@@ -93,31 +110,33 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
     return again
 
 
-def _show(run: Path) -> None:
-    """Print the headline figures of a finished run and where its report lies."""
+def _show(facts: dict[str, Any], test: dict[str, Any]) -> None:
+    """The headline figures of the test, and how far they can be believed."""
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.runs.folder import METRICS, REPORT, RUN
-
-    facts = json.loads((run / RUN).read_text(encoding="utf-8"))
-    test = json.loads((run / METRICS).read_text(encoding="utf-8"))["test"]
-    table = Table(title=f"Test: {test['films']} films of {test['patients']} patients", title_justify="left")
+    table = Table(title=translated(f"Test: {counted(test['films'], 'film|films')} of "
+                                   f"{counted(test['patients'], 'patient|patients')}"), title_justify="left")
     for heading in ("figure", "value", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "figure" else "right")
+        table.add_column(translated(heading), justify="left" if heading == "figure" else "right")
     for name, figure in test["figures"].items():
         if figure["value"] is not None:
             known = figure.get("low") is not None
-            table.add_row(name.replace("_", " "), f"{figure['value']:.3f}",
-                          f"{figure['low']:.3f} – {figure['high']:.3f}" if known else "")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+            table.add_row(translated(name.replace("_", " ")), written(f"{figure['value']:.3f}"),
+                          written(f"{figure['low']:.3f} – {figure['high']:.3f}") if known else "")
+    Console(highlight=False, soft_wrap=True).print(table)
     if len(facts["classes"]) == 2:
-        console.print(f"Looked for: {facts['positive']}", markup=False)
+        show(f"Looked for: {facts['positive']}")
     if facts["split_by"] == "film" or facts["films_without_patient"]:
-        console.print("The same patient may be on both sides of the split: these figures may be too good.")
+        show("The same patient may be on both sides of the split: these figures may be too good.")
+
+
+def _say_where(run: Path, facts: dict[str, Any]) -> None:
+    """What the run took, and where it lies."""
+    from pneumo_tf.runs.folder import REPORT
+
     seconds = sum(stage["seconds"] for stage in facts["stages"])
     memory = max(stage["peak_memory_bytes"] for stage in facts["stages"])
-    console.print(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB", markup=False)
-    console.print(f"Run:    {run}", markup=False)
-    console.print(f"Report: {run / REPORT}", markup=False)
+    say(f"Time: {seconds:.0f} s, peak memory {memory / 2**30:.2f} GiB")
+    say(f"Run:    {run}")
+    say(f"Report: {run / REPORT}")

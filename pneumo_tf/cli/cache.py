@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
+from pneumo_tf.language import say, show, show_json, translated
 from pneumo_tf.places import CACHE_FOLDER, output_path
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _EPILOG = "Nothing is lost by removing it but time. Whatever else lies in the fo
 
 def build_parser() -> command.Parser:
     """The options of cache.py."""
-    parser = command.build("cache.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("cache.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     parser.add_argument("--cache", metavar="DIR", default=argparse.SUPPRESS,
                         help=f"folder of the cache (default: {CACHE_FOLDER} in the project)")
     parser.add_argument("--clear", action="store_true", help="remove all of it")
@@ -39,37 +40,43 @@ def act(typed: argparse.Namespace) -> None:
     if typed.clear:
         _clear(cache)
     else:
-        _list(cache, typed=hasattr(typed, "cache"))
+        _list(cache, typed)
 
 
 def _clear(cache: Cache) -> None:
     from pneumo_tf.training.store import amount
 
     freed, in_use = cache.clear()
-    print(f"Freed {amount(freed)} in {cache.folder}")
+    show_json({"folder": str(cache.folder), "freed_bytes": freed, "kept": [entry.what for entry in in_use]})
+    show(f"Freed {amount(freed)} in {cache.folder}")
     for entry in in_use:
-        print(f"Kept, because a process is making it: {entry.what}")
+        show(f"Kept, because a process is making it: {entry.what}")
 
 
-def _list(cache: Cache, *, typed: bool) -> None:
+def _list(cache: Cache, typed: argparse.Namespace) -> None:
     entries = cache.entries()
+    show_json({"folder": str(cache.folder), "entries": [
+        {"kind": entry.kind, "what": entry.what, "bytes": entry.bytes, "written": entry.written}
+        for entry in entries]})
+    if typed.json:
+        return
     if not entries:
-        print(f"Nothing is kept in {cache.folder}")
+        show(f"Nothing is kept in {cache.folder}")
         return
     from rich.console import Console
     from rich.table import Table
 
     from pneumo_tf.training.store import amount
 
-    table = Table("kind", "what", "size", "age")
+    table = Table(*map(translated, ("kind", "what", "size", "age")))
     for column in table.columns[2:]:
         column.justify, column.no_wrap = "right", True
     for entry in sorted(entries, key=lambda entry: entry.written):
-        table.add_row(entry.kind, entry.what, amount(entry.bytes), _age(entry))
+        table.add_row(translated(entry.kind), translated(entry.what), amount(entry.bytes), _age(entry))
     Console().print(table)
-    print(f"Together {amount(cache.size())} in {cache.folder}")
-    elsewhere = ["--cache", cache.folder] if typed else []
-    print(f"Remove it with: {command.line('cache', '--clear', *elsewhere)}")
+    show(f"Together {amount(cache.size())} in {cache.folder}")
+    elsewhere = ["--cache", cache.folder] if "cache" in typed else []
+    say(f"Remove it with: {command.line('cache', '--clear', *elsewhere)}")
 
 
 def _age(entry: Kept) -> str:

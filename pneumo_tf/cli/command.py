@@ -6,6 +6,7 @@ import argparse
 import codecs
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -17,8 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pneumo_tf.errors import OptionError, PneumoError, closest
+from pneumo_tf.language import LANGUAGES, asked_for, say, speaking, told, translated
 
+_DEFAULT = " (default: %(default)s)"  # as argparse ends the help of an option
 _BACKENDS = ("tensorflow", "jax", "torch")
+_UNMAPPED = re.compile("failed to map segment|cannot allocate memory", re.IGNORECASE)  # of a library's file
 # What stands for a sign that a terminal can't show; of other letters the accents go.
 _PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "−": "-", "·": "-", "•": "-", "≥": ">=", "≤": "<=",
                         "±": "+/-", "×": "x", "≈": "~", "’": "'", "‘": "'", "“": '"', "”": '"'})
@@ -32,7 +36,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises its errors, so that they are said like every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}.", remedy=f"See {self.prog} --help.")
+        raise UsageError(f"{translated(message)}.", remedy=f"See {self.prog} --help.")
 
     def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As argparse, but an option that doesn't exist is answered with the one that was meant."""
@@ -53,13 +57,44 @@ class Parser(argparse.ArgumentParser):
 
 
 def _meant(near: str) -> str:
-    return f" (did you mean {near}?)" if near else ""
+    return translated(f" (did you mean {near}?)") if near else ""
 
 
-def build(prog: str, description: str, *, epilog: str = "") -> Parser:
-    """A parser that shows each option's default."""
-    return Parser(prog=prog, description=description, epilog=epilog,
-                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that shows each option's default, in the language in use."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, translated("usage: "))
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and translated(heading))
+
+    def add_text(self, text: str | None) -> None:
+        super().add_text(text and translated(text))
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        whole = super()._get_help_string(action) or ""
+        about = whole.removesuffix(_DEFAULT)
+        has_default = about != whole and action.default is not False  # of a flag it says nothing
+        return translated(about) + (translated(_DEFAULT) if has_default else "")
+
+
+def build(prog: str, description: str, *, epilog: str = "", has_json: bool = False) -> Parser:
+    """A parser that shows each option's default, with the options that every command has.
+
+    Args:
+        has_json: Whether the command has figures to give as JSON.
+    """
+    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Help)
+    group = parser.add_argument_group("what is said")
+    group.add_argument("--lang", choices=LANGUAGES, default=argparse.SUPPRESS,
+                       help="language of what is said and written (default: the locale's, as in LANG; what "
+                       "is added to a Spanish run is Spanish)")
+    group.add_argument("--quiet", action="store_true", help="say nothing but errors and what was asked for")
+    if has_json:
+        group.add_argument("--json", action="store_true",
+                           help="the figures as one JSON object on standard output, and nothing else there")
+    return parser
 
 
 class _StoppedError(KeyboardInterrupt):
@@ -74,8 +109,8 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
         leads_on: bool = True) -> int:
     """Parse `argv`, act, and turn a PneumoError into one line on standard error and exit code 2.
 
-    Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What the error's notes say, such as how
-    to go on, ends the line.
+    So does memory that is used up; Ctrl-C and SIGTERM end in one line too, with exit code 130 or 143. What
+    the error's notes say, such as how to go on, ends the line.
 
     Args:
         parser: Of the command.
@@ -86,41 +121,54 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
     """
     speak_plainly()
     arguments = sys.argv[1:] if argv is None else argv
-    try:
-        with _ended_politely():
-            options = parser.parse_args(arguments)
-            options.command = ("python", f"scripts/{parser.prog}", *arguments)
-            following = act(options)
-    except PneumoError as error:
-        print(" ".join([f"{parser.prog}: error: {error}", *_notes(error)]), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        advice = _notes(stop) or ["Run the same command again to go on."]
-        print(" ".join([f"{parser.prog}: interrupted.", *advice]), file=sys.stderr)
-        return 128 + getattr(stop, "number", signal.SIGINT)
-    if following and leads_on:
-        print(f"Next: {following}")
+    with speaking(asked_for(arguments)):
+        try:
+            with _ended_politely():
+                options = parser.parse_args(arguments)
+                options.command = ("python", f"scripts/{parser.prog}", *arguments)
+                with told(quiet=options.quiet, json=getattr(options, "json", False)):
+                    following = act(options)
+                    if following and leads_on:
+                        say(f"Next: {following}")
+        except PneumoError as error:
+            print(f"{parser.prog}:", translated("error:"), error, *_notes(error), file=sys.stderr)
+            return 2
+        except (MemoryError, ImportError) as failure:
+            if not isinstance(failure, MemoryError) and not _UNMAPPED.search(str(failure)):
+                raise
+            error = PneumoError("A command needs more memory than it may take.", remedy=(
+                "Close other programs, raise the limit, or take smaller films and batches."))
+            print(f"{parser.prog}:", translated("error:"), error, file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as stop:
+            advice = _notes(stop) or [translated("Run the same command again to go on.")]
+            print(f"{parser.prog}:", translated("interrupted."), *advice, file=sys.stderr)
+            return 128 + getattr(stop, "number", signal.SIGINT)
     return 0
 
 
 @contextmanager
 def _ended_politely() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C is taken, so that what is half done is tidied up."""
+    """Hear Ctrl-C, and take SIGTERM as Ctrl-C is taken, so that what is half done is tidied up."""
     def stop(number: int, _: object) -> None:
         raise _StoppedError(number)
 
     if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, stop)
+    if before[signal.SIGINT] == signal.SIG_DFL:  # see cli/__init__.py; a shell's background job goes on deaf
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _notes(failure: BaseException) -> list[str]:
-    return getattr(failure, "__notes__", [])
+    return [translated(note) for note in getattr(failure, "__notes__", [])]
 
 
 def line(name: str, *arguments: object) -> str:

@@ -11,22 +11,23 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pneumo_tf.cli import binary_class, command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.cli.grid import Cell, add_row_options, expand
 from pneumo_tf.errors import OptionError, PneumoError
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import MODEL_FOLDER, folder_name, output_path
 from pneumo_tf.storage import guarded, make_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pneumo_tf.progress import Advance
-    from pneumo_tf.studies.compare import Rank, Row
+    from pneumo_tf.studies.compare import Row
 
 _DESCRIPTION = ("Train several ways on one split and compare them on its validation films: "
                 "compare_runs.py --batch-size 32,64,128,256, or any grid of options, over several seeds.")
@@ -41,7 +42,7 @@ class RowError(PneumoError):
 
 def build_parser() -> command.Parser:
     """The options of compare_runs.py: its own, and those of binary_class.py for the rows."""
-    parser = command.build("compare_runs.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("compare_runs.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS
     place = parser.add_mutually_exclusive_group()
     place.add_argument("-o", "--output", metavar="DIR", default=unset,
@@ -52,7 +53,8 @@ def build_parser() -> command.Parser:
     parser.add_argument("--rank", choices=("auc", "stress"), default="auc",
                         help="what the rows are ordered by: their validation AUC, or their mean balanced "
                              "accuracy on stressed validation films")
-    options.add_lang(parser, of="the reports")
+    options.add_track(parser)
+    options.add_cluster(parser, what="the rows, each on a machine of its own,")
     add_row_options(parser)
     return parser
 
@@ -64,19 +66,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
-    from pneumo_tf.progress import progress_bar
+    from pneumo_tf import cluster
+    from pneumo_tf.processes import in_processes
+    from pneumo_tf.progress import announce
 
+    options.check_track(typed)
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
               output_path(None, default=f"{MODEL_FOLDER}/comparisons/{_name(typed, cells)}"))
     missing = [cell.arguments for cell in cells if not _finished(folder / "rows" / cell.key)]
     _check(missing)
     make_folder(folder)
-    with progress_bar("Rows", len(missing)) as advance:
-        runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}",
-                               lang=typed.lang, advance=advance)
-                for number, cell in enumerate(cells, start=1)}
-    best = _compare(cells, runs, folder, rank=typed.rank, lang=typed.lang)
+    rows = [_RowToRun(cell, f"row {number} of {len(cells)}: {cell.title}")
+            for number, cell in enumerate(cells, start=1)]
+    lang = options.language_of(typed)
+    with cluster.joined(getattr(typed, "cluster", None)):
+        runs = in_processes(partial(_run, folder=folder, lang=lang), rows, workers=1,
+                            description="Rows", whole_machine=True)
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import track
+
+        say(f"Told: {[track(run, typed.track, folder) for run in runs][-1]}")
+    from pneumo_tf.studies.compare import (  # only now: little memory while rows train
+        compare,
+        write_comparison,
+    )
+
+    announce("Comparing")
+    by_key = dict(zip((cell.key for cell in cells), runs, strict=True))
+    content = compare(_rows(cells, by_key), name=folder.name, rank=typed.rank)
+    page = write_comparison(content, folder, lang=lang)
+    show_json(content)
+    if not typed.json:
+        _show(content)
+    say(f"Comparison: {page}")
+    best = content["rows"][0]["runs"][0]["folder"]
     return command.line("evaluate_model", "--run", best)
 
 
@@ -103,6 +127,7 @@ def _check(rows: Sequence[tuple[str, ...]]) -> None:
 
     In a process of its own, since Keras would keep its memory for as long as the rows train.
     """
+
     from pneumo_tf.progress import announce
 
     if rows:
@@ -132,14 +157,22 @@ def _settle(rows: Sequence[tuple[str, ...]]) -> None:
                            received=f"{shlex.join(arguments)} ({what})", remedy=failure.remedy) from failure
 
 
-def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -> Path:
+class _RowToRun(NamedTuple):
+    """A cell, and where it stands in the grid, in words."""
+
+    cell: Cell
+    place: str
+
+
+def _run(row: _RowToRun, *, folder: Path, lang: str) -> Path:
     """The folder of the cell's finished run, which is trained where there is none yet."""
+    cell, place = row
     output = folder / "rows" / cell.key
     if done := _finished(output):
-        print(f"{place} (done before)", file=sys.stderr, flush=True)
+        say(f"{place} (done before)", aside=True)
         return done
     resume = ["--resume"] if any(output.glob("runs/.unfinished/*/checkpoint.npz")) else []
-    print(place, file=sys.stderr, flush=True)
+    say(place, aside=True)
     log, began = folder / "logs" / f"{cell.key}.log", time.monotonic()
     code = _train([*cell.arguments, "--output", _shown(output), "--lang", lang, *resume], log)
     done = _finished(output)
@@ -148,8 +181,7 @@ def _run(cell: Cell, folder: Path, *, place: str, lang: str, advance: Advance) -
                        received=f"{place}, which left with code {code} after {cell.command(_shown(output))} "
                                 f"and said last: {_last_line(log)}",
                        remedy=f"Mend it and start the comparison again: finished rows stay. See {log}.")
-    print(f"    finished after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    advance(1)
+    say(f"    finished after {time.monotonic() - began:.0f} s", aside=True)
     return done
 
 
@@ -197,40 +229,32 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
             for group in settings.values()]
 
 
-def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, rank: Rank, lang: str) -> str:
-    """Write the comparison and print its table; the folder of the best row's first run."""
-    # Only now, so that little memory is held while the rows train.
+def _show(content: dict[str, Any]) -> None:
+    """Print the table of the rows."""
     from rich.console import Console
 
-    from pneumo_tf.progress import announce
-    from pneumo_tf.studies.compare import compare, write_comparison
-
-    announce("Comparing")
-    content = compare(_rows(cells, runs), name=folder.name, rank=rank)
-    page = write_comparison(content, folder, lang=lang)
     # A file has no width of its own; a table folded to 80 columns can't be read.
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(_table(content))
-    console.print("Test films are left out: choosing by them would spend them.")
-    console.print(f"Comparison: {page}", markup=False)
-    return str(content["rows"][0]["runs"][0]["folder"])
+    show("Test films are left out: choosing by them would spend them.")
 
 
 def _table(content: dict[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"Validation: {content['films']} films of {content['patients']} patients",
+    films, patients = counted(content["films"], "film|films"), content["patients"]
+    table = Table(title=translated(f"Validation: {films} of {counted(patients, 'patient|patients')}"),
                   title_justify="left")
     for heading in ("row", "AUC ± SD (seeds)", "difference to the best, 95 %", "accuracy", "under stress",
                     "log loss", "epochs", "seconds"):
-        table.add_column(heading, justify="left" if heading == "row" else "right")
+        table.add_column(translated(heading), justify="left" if heading == "row" else "right")
     for row in content["rows"]:
         means = {name: figure["mean"] for name, figure in row["figures"].items()}
-        table.add_row(Text(row["name"]), _area(row["figures"]["auc"]), _difference(row["difference"]),
-                      f"{means['accuracy']:.3f}", f"{means['stress']:.3f}" if "stress" in means else "–",
-                      f"{means['log_loss']:.3f}", f"{means['epochs']:.1f}",
-                      f"{means['seconds']:.0f}")
+        cells = (_area(row["figures"]["auc"]), _difference(row["difference"]), f"{means['accuracy']:.3f}",
+                 f"{means['stress']:.3f}" if "stress" in means else "–", f"{means['log_loss']:.3f}",
+                 f"{means['epochs']:.1f}", f"{means['seconds']:.0f}")
+        table.add_row(Text(row["name"]), *(written(cell) for cell in cells))
     return table
 
 
@@ -241,7 +265,7 @@ def _area(figure: dict[str, Any]) -> str:
 
 def _difference(figure: dict[str, Any] | None) -> str:
     if figure is None:
-        return "best"
+        return translated("best")
     if figure["low"] is None:  # too few patients
-        return f"{figure['value']:+.4f} (no interval)"
-    return f"{figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"
+        return f"{figure['value']:+.4f} ({translated('no interval')})"
+    return f"{figure['value']:+.4f} ({figure['low']:+.4f} {translated('to')} {figure['high']:+.4f})"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 from pneumo_tf.cli import binary_class, command, get_labels, options, prepare_pict
+from pneumo_tf.language import counted, say
 from pneumo_tf.places import output_path
 
 _DESCRIPTION = ("Draw synthetic chest films, prepare and label them, train a classifier on them and write "
@@ -17,7 +20,7 @@ _BACKBONE = "efficientnet_lite0"
 
 def build_parser() -> command.Parser:
     """The options of demo.py."""
-    parser = command.build("demo.py", _DESCRIPTION)
+    parser = command.build("demo.py", _DESCRIPTION, has_json=True)
     parser.add_argument("-o", "--output", metavar="DIR", default=argparse.SUPPRESS,
                         help="folder for everything it makes (default: demo in the project)")
     parser.add_argument("--films", type=options.whole_number(at_least=24), default=360, help="films to draw")
@@ -29,7 +32,6 @@ def build_parser() -> command.Parser:
     parser.add_argument("-e", "--epochs", type=options.whole_number(at_least=1), default=60,
                         help="most epochs of training")
     options.add_seed(parser)
-    options.add_lang(parser)
     return parser
 
 
@@ -56,27 +58,32 @@ def act(typed: argparse.Namespace) -> None:
     from pneumo_tf.storage import make_folder
 
     folder = make_folder(output_path(getattr(typed, "output", None), default="demo"))
-    print(f"Drawing {typed.films} synthetic films of {typed.patients} patients in {folder / 'phantoms'}")
+    say(f"Drawing {counted(typed.films, 'synthetic film|synthetic films')} of "
+        f"{counted(typed.patients, 'patient|patients')} in {folder / 'phantoms'}")
     films = write_phantoms(folder / "phantoms", films=typed.films, patients=typed.patients, seed=typed.seed,
                            workers=os.cpu_count() or 1)
     backbone = getattr(typed, "backbone", "")
     if not backbone:
         backbone = usable([_BACKBONE])[0] if typed.weights == "imagenet" else _BACKBONE
     prepared, labels = folder / "clasificacion", folder / "labels" / "labels.csv"
-    _run(prepare_pict, "--source", films, "--target", prepared, "--force")
-    _run(get_labels, "--path", prepared, "--output", labels)
-    _run(binary_class, "--epochs", typed.epochs, "--path", prepared, "--labels", labels, "--output",
+    _run(prepare_pict, typed, "--source", films, "--target", prepared, "--force")
+    _run(get_labels, typed, "--path", prepared, "--output", labels)
+    _run(binary_class, typed, "--epochs", typed.epochs, "--path", prepared, "--labels", labels, "--output",
          folder / "model", "--recipe", "fast", "--backbone", backbone, "--weights", typed.weights,
-         "--seed", typed.seed, "--lang", typed.lang, "--synthetic")
+         "--seed", typed.seed, "--synthetic")
 
 
-def _run(module: object, *arguments: object) -> None:
-    """Print a command and run it in this process."""
-    typed = [str(argument) for argument in arguments]
+def _run(module: object, typed: argparse.Namespace, *arguments: object) -> None:
+    """Print a command and run it in this process, in the manner of this one."""
+    manner = [*(["--lang", typed.lang] if "lang" in typed else []), *(["--quiet"] if typed.quiet else []),
+              *(["--json"] if typed.json else [])]
+    words = [*map(str, arguments), *manner]
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    print(f"\n$ {command.line(name, *typed)}", flush=True)
-    # What the first ones would do next is done here.
-    code = command.run(module.build_parser(), module.act, typed,  # type: ignore[attr-defined]
-                       leads_on=module is binary_class)
+    say(f"\n$ {command.line(name, *words)}")
+    # What the first ones would do next is done here, and JSON is the figures of the last.
+    aside = sys.stderr if typed.json and module is not binary_class else sys.stdout
+    with redirect_stdout(aside):
+        code = command.run(module.build_parser(), module.act, words,  # type: ignore[attr-defined]
+                           leads_on=module is binary_class)
     if code:
         raise _CommandError(code)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command
 from pneumo_tf.errors import PneumoError
+from pneumo_tf.language import show, show_json, translated
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.doctor import Finding
@@ -22,9 +22,7 @@ _WIDTH = 110
 
 def build_parser() -> command.Parser:
     """The options of doctor.py."""
-    parser = command.build("doctor.py", _DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    return parser
+    return command.build("doctor.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,22 +32,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or int(bool(missing))
 
 
-def act(typed: argparse.Namespace, missing: list[Finding]) -> None:
-    """Examine the machine, and collect what is missing."""
+def act(typed: argparse.Namespace, missing: list[Finding]) -> str:
+    """Examine the machine, and collect what is missing; what to do next."""
     from pneumo_tf.studies.doctor import State, on_this_machine
 
     findings = list(on_this_machine())
     if not any(finding.about == "packages" and finding.state is State.MISSING for finding in findings):
         findings += _computing()
     missing += [finding for finding in findings if finding.state is State.MISSING]
-    if typed.json:
-        print(json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False))
-        return
+    show_json([finding.to_json() for finding in findings])
     for finding in findings:
         _show(finding)
     advice = sum(finding.state is State.ADVICE for finding in findings)
-    print(f"\n{len(missing)} missing, {advice} to think about, "
-          f"{len(findings) - len(missing) - advice} in order.")
+    show("")
+    show(f"{len(missing)} missing, {advice} to think about, "
+         f"{len(findings) - len(missing) - advice} in order.")
+    return "" if missing else command.line("demo")
 
 
 def _computing() -> list[Finding]:
@@ -64,9 +62,9 @@ def _computing() -> list[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    head = f"{finding.state.value:<8} {finding.about:<14} "
+    head = f"{translated(finding.state.value):<8} {translated(finding.about):<14} "
     indent = " " * len(head)
     for text, first in ((finding.found, head), (finding.remedy, indent + "→ ")):
         if text:
-            print(textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=indent,
+            show(textwrap.fill(translated(text), _WIDTH, initial_indent=first, subsequent_indent=indent,
                                 break_long_words=False, break_on_hyphens=False))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.language import current, say, show, show_json, translated, written
 from pneumo_tf.places import find_existing, output_path
+from pneumo_tf.storage import read_json
+
+if TYPE_CHECKING:
+    from pneumo_tf.report.words import Language
 
 _DESCRIPTION = ("Put a finished run to the test. Alone: its test films again, perturbed and as several views "
                 "of each. With --path and --labels: films from elsewhere. With --repeat: other splits.")
@@ -27,7 +31,7 @@ _READERS = {_OWN: ("films", "originals", "views", "augment"), _REPEATED: ("cache
 
 def build_parser() -> command.Parser:
     """The options of evaluate_model.py."""
-    parser = command.build("evaluate_model.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("evaluate_model.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS
     options.add_run(parser)
     parser.add_argument("--films", type=options.whole_number(at_least=10), default=unset, metavar="N",
@@ -47,7 +51,6 @@ def build_parser() -> command.Parser:
     options.add_engine(parser, default="auto; with --repeat the run's")
     options.add_threads(parser)
     options.add_seed(parser)
-    options.add_lang(parser, default="the run's")
     return parser
 
 
@@ -82,10 +85,10 @@ def act(typed: argparse.Namespace) -> str:
     kind = _ELSEWHERE if "path" in given else _REPEATED if "repeat" in given else _OWN
     options.refuse_unused(typed, _READERS, [kind])
     common: dict[str, Any] = {
-        "seed": typed.seed, "lang": given.get("lang") or options.language_of(run),
+        "seed": typed.seed, "lang": options.language_of(typed, run),
         **{name: given[name] for name in ("threads", "engine") if name in given}}
     if kind in _RECORDS and (run / _RECORDS[kind]).is_file():
-        print(f"What {run / _RECORDS[kind]} holds of an earlier evaluation will be replaced.")
+        say(f"What {run / _RECORDS[kind]} holds of an earlier evaluation will be replaced.")
     evaluate = _elsewhere if kind == _ELSEWHERE else _repeat if kind == _REPEATED else _again
     evaluate(run, typed, common)
     if kind == _REPEATED:
@@ -96,6 +99,7 @@ def act(typed: argparse.Namespace) -> str:
 def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
     """The run's own test films."""
     start_keras(common.get("threads"))
+    from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import ROBUSTNESS
     from pneumo_tf.studies.stress import Rescoring, rescore_run
 
@@ -105,24 +109,28 @@ def _again(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None
         own["originals"] = find_existing(typed.originals, what="source of originals", error=FilmError,
                                          remedy="Name the folder or .zip that prepare_pict.py was given.")
     report = rescore_run(run, Rescoring(**own, **common))
-    content = json.loads((run / ROBUSTNESS).read_text(encoding="utf-8"))
-    print(f"{content['films']} of {content['of']} test films, called otherwise after each change:")
+    content = read_json(run / ROBUSTNESS)
+    show_json(content)
+    words = language(current())
+    show(f"{content['films']} of {content['of']} test films: how many are called otherwise after each "
+         "change, and what it does to the area under the ROC curve:")
     for row in content["perturbations"]:
         area = row["auc"]["value"]
-        print(f"  {row['name']:<14}{row['changed']['value']:>7.1%}"
-              + ("" if area is None else f"   area under the ROC curve {area:+.3f}"))
-    _show_stress(content["stress"])
-    print(f"Report: {report}")
+        numbers = f"{row['changed']['value']:>7.1%}" + (" " * 8 if area is None else f"{area:+8.3f}")
+        show(f"{written(numbers)}  {words.named('robust', row['name'])}")
+    _show_stress(content["stress"], words)
+    say(f"Report: {report}")
 
 
-def _show_stress(stress: dict[str, Any]) -> None:
+def _show_stress(stress: dict[str, Any], words: Language) -> None:
     """The two headline figures of the stressed films."""
-    print(f"Balanced accuracy under stress (which acted on {stress['acts_on']}):")
-    for name, figure in (("mean", stress["mean"]["balanced_accuracy"]),
-                         (f"worst, {stress['worst']['name']}", stress["worst"]["balanced_accuracy"])):
+    show(f"Balanced accuracy under stress (which acted on {stress['acts_on']}):")
+    worst = f"{translated('worst')}: {words.named('robust', stress['worst']['name'])}"
+    for name, figure in ((translated("mean"), stress["mean"]["balanced_accuracy"]),
+                         (worst, stress["worst"]["balanced_accuracy"])):
         if figure["value"] is not None:
-            known = "" if figure["low"] is None else f"   {figure['low']:.3f} – {figure['high']:.3f}"
-            print(f"  {name:<26}{figure['value']:>6.3f}{known}")
+            known = "" if figure["low"] is None else f" ({figure['low']:.3f} – {figure['high']:.3f})"
+            show(written(f"{figure['value']:>7.3f}{known}") + f"  {name}")
 
 
 def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
@@ -140,13 +148,14 @@ def _elsewhere(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> 
     report = evaluate_elsewhere(run, Elsewhere(
         films=films, labels=labels, extension=given.get("ext"), patients=options.patients_of(typed),
         replace="force" in given, **own, **common, command=typed.command))
-    content = json.loads((report.parent / METRICS).read_text(encoding="utf-8"))
-    print(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
+    content = read_json(report.parent / METRICS)
+    show_json(content)
+    show(f"{content['test']['films']} films from elsewhere, beside the run's own test films:")
     for name, row in content["drop"].items():
         here, there = (row[side]["value"] for side in ("internal", "external"))
         if None not in (here, there):
-            print(f"  {name:<14}{here:>7.3f} ->{there:>7.3f}")
-    print(f"Report: {report}")
+            show(f"  {translated(name.replace('_', ' ')):<22}" + written(f"{here:>7.3f} ->{there:>7.3f}"))
+    say(f"Report: {report}")
 
 
 def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> None:
@@ -157,8 +166,10 @@ def _repeat(run: Path, typed: argparse.Namespace, common: dict[str, Any]) -> Non
 
     cache = output_path(typed.cache, default="") if "cache" in typed else None
     report = repeat_study(run, repeats=typed.repeat, cache=cache, **common)
-    content = json.loads((run / REPEATS).read_text(encoding="utf-8"))
-    print(f"Mean of {content['repeats']} other splits, and the run's own:")
+    content = read_json(run / REPEATS)
+    show_json(content)
+    show(f"Mean of {content['repeats']} other splits, and the run's own:")
     for name, figure in content["figures"].items():
-        print(f"  {name:<14}{figure['value']:>7.3f} ± {figure['sd']:.3f}{figure['own']:>9.3f}")
-    print(f"Report: {report}")
+        numbers = f"{figure['value']:>7.3f} ± {figure['sd']:.3f}{figure['own']:>9.3f}"
+        show(f"  {translated(name.replace('_', ' ')):<22}{written(numbers)}")
+    say(f"Report: {report}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import FilmError, OptionError, WeightsError
+from pneumo_tf.language import say, show, show_json, translated, written
 from pneumo_tf.places import find_existing, output_path
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _READERS = {"a method of LIME": ("samples", "superpixels", *_CHOICES, "sigma", "
 
 def build_parser() -> command.Parser:
     """The options of explain_pict.py."""
-    parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("explain_pict.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     parser.add_argument("films", nargs="*", metavar="FILM", help="id in the run, or path of an image")
     parser.add_argument("--worst", type=options.whole_number(at_least=1), metavar="N",
                         default=argparse.SUPPRESS, help="explain the N gravest errors among the test films")
@@ -55,7 +56,6 @@ def build_parser() -> command.Parser:
     options.add_seed(parser, default=0)
     options.add_threads(parser)
     options.add_engine(parser, default="what the run was made with")
-    options.add_lang(parser, of="pictures and report", default="the run's")
     return parser
 
 
@@ -110,31 +110,33 @@ def _explain(typed: argparse.Namespace, run_path: Path | None, masks: Path | Non
     from pneumo_tf.report.words import language
     from pneumo_tf.runs.folder import EXPLANATIONS, read_run
 
-    network, films, run_lang = _subject(typed, run_path)
+    network, films = _subject(typed, run_path)
     if masks is not None and run_path is not None:
         preparation = read_run(run_path).facts.get("preparation") or {"options": {}}
         fit = preparation["options"].get("fit", "thumbnail")
         if fit not in ("thumbnail", "squash"):
             raise OptionError("Masks lie on films that were prepared whole.", received=f"--fit {fit}",
                               remedy="Prepare them with --fit thumbnail or squash, and train on those.")
-    lang = getattr(typed, "lang", run_lang)
+    lang = options.language_of(typed, run_path)
     explainer = Explainer(network, options=_lime_options(typed), count=getattr(typed, "superpixels", None))
     inside = (run_path or Path.cwd()) / EXPLANATIONS
     folder = output_path(getattr(typed, "output", None), default="") if hasattr(typed, "output") else inside
     with progress_bar("Explaining", len(films)) as advance:
         records = explain_films(explainer, films, typed.methods, folder=folder, words=language(lang),
                                 wanted=getattr(typed, "wanted", None), masks=masks, advance=advance)
-    _show(records, folder)
+    show_json(records)
+    _show(records)
+    say(f"Pictures and explanations.json: {folder}")
     failed = [f"{record['name']} ({record['error']})" for record in records if "error" in record]
     if run_path is not None and folder == inside and len(failed) < len(records):
-        print(f"Report: {rewrite_report(run_path, lang=lang)}")
+        say(f"Report: {rewrite_report(run_path, lang=lang)}")
     if failed:
         raise FilmError("Every film should be explained.", remedy="Replace those films or leave them out.",
                         received=f"{len(failed)} of {len(records)} that weren't: {'; '.join(failed)}")
 
 
-def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network, list[Chosen], str]:
-    """The network, the films, and the language of the run."""
+def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network, list[Chosen]]:
+    """The network and the films."""
     from pneumo_tf.explain.films import choose_films
     from pneumo_tf.explain.network import imagenet_network, network_of_run
     from pneumo_tf.runs.folder import read_run
@@ -144,10 +146,10 @@ def _subject(typed: argparse.Namespace, run_path: Path | None) -> tuple[Network,
         weights = find_existing(typed.imagenet, what="weights file", error=WeightsError,
                                 remedy="Name the InceptionV3 file of Keras with its top.")
         films = choose_films(typed.films, run=None)
-        return imagenet_network(weights, **computed), films, "en"
+        return imagenet_network(weights, **computed), films
     run = read_run(run_path)
     films = choose_films(typed.films, run=run, worst=getattr(typed, "worst", 0))
-    return network_of_run(run, **computed), films, (run.facts.get("options") or {}).get("lang") or "en"
+    return network_of_run(run, **computed), films
 
 
 def _lime_options(typed: argparse.Namespace) -> LimeOptions:
@@ -158,20 +160,19 @@ def _lime_options(typed: argparse.Namespace) -> LimeOptions:
     return LimeOptions(**(_ASSIGNED if "as_assigned" in typed else _DEFAULTS) | chosen)
 
 
-def _show(records: list[dict[str, Any]], folder: Path) -> None:
-    """One line per film and method, and where the pictures lie."""
+def _show(records: list[dict[str, Any]]) -> None:
+    """One line per film and method."""
     for record in records:
         if "explained" not in record:
-            print(f"{record['name']}: not explained")
+            show(f"{record['name']}: not explained")
             continue
-        print(f"{record['name']}: called {record['predicted']}; explained: {record['explained']}, "
-              f"uncalibrated score {record['score']:.4f}"
-              + ("" if record["threshold"] is None else f" (threshold {record['threshold']:.4f})")
-              + ("" if record["calibrated_probability"] is None
-                 else f", calibrated probability {record['calibrated_probability']:.4f}"))
+        threshold, probability = record["threshold"], record["calibrated_probability"]
+        show(f"{record['name']}: called {record['predicted']}; explained: {record['explained']}, "
+             f"uncalibrated score {record['score']:.4f}"
+             + ("" if threshold is None else f" (threshold {threshold:.4f})")
+             + ("" if probability is None else f", calibrated probability {probability:.4f}"))
         for method, numbers in record["methods"].items():
-            figures = "".join(f"{label} {numbers[key]:.3f}  " for label, key in _FIGURES.items()
-                              if numbers.get(key) is not None)
-            beside = "looks beside the lungs" if numbers.get("beside_lungs") else ""
-            print(f"  {method:<12}{numbers['verdict']:<12}{figures}{beside}".rstrip())
-    print(f"Pictures and explanations.json: {folder}")
+            figures = "".join(f"{translated(label)} {written(f'{numbers[key]:.3f}')}  "
+                              for label, key in _FIGURES.items() if numbers.get(key) is not None)
+            beside = translated("looks beside the lungs") if numbers.get("beside_lungs") else ""
+            show(f"  {method:<12}{translated(numbers['verdict']):<12} {figures}{beside}".rstrip())

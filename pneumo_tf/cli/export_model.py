@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.command import start_keras
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import output_path
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _FORMATS = (*_EXACT, "litert-float16", "litert-int8")
 
 def build_parser() -> command.Parser:
     """The options of export_model.py."""
-    parser = command.build("export_model.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("export_model.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS
     options.add_run(parser)
     parser.add_argument("--to", nargs="+", choices=_FORMATS, default=list(_EXACT), metavar="FORMAT",
@@ -47,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(build_parser(), act, argv)
 
 
-def act(typed: argparse.Namespace) -> None:
-    """Export."""
+def act(typed: argparse.Namespace) -> str:
+    """Export; what to do next."""
     from pneumo_tf.models.formats import check_installed
 
     run, given, formats = options.find_run(typed), vars(typed), list(dict.fromkeys(typed.to))
@@ -60,25 +62,30 @@ def act(typed: argparse.Namespace) -> None:
         formats=formats, at=given.get("at", ""), films=typed.films, force="force" in given,
         output=output_path(typed.output, default="") if "output" in given else None,
         threads=given.get("threads")))
+    show_json([asdict(row) | {"folder": row.folder and str(row.folder)} for row in rows])
     _show(rows)
     if refused := [row for row in rows if row.folder is None]:
         raise OptionError("An export must call every film as Keras does.",
                           received=", ".join(f"{row.format} with {row.changed} of {row.films} otherwise"
                                              for row in refused),
                           remedy="Leave it out of --to, or keep it with --force.")
+    return command.line("evaluate_model", "--run", run)
 
 
 def _show(rows: Sequence[Parity]) -> None:
     """The table of exports, and where they lie."""
     keras, *exports = rows
-    films = f"{exports[0].films} {'phantoms' if exports[0].phantoms else 'films of the run'}"
-    print(f"Held against Keras on {films}, one at a time:")
-    print(f"  {'':<15}{'MB':>7}{'films/s':>9}{'largest difference':>20}{'calls changed':>15}{'at risk':>9}")
-    print(f"  {keras.format:<15}{keras.size / 1e6:>7.1f}{keras.films_per_second:>9.0f}")
+    films = counted(exports[0].films, "phantom|phantoms" if exports[0].phantoms else
+                    "film of the run|films of the run")
+    show(f"Held against Keras on {films}, one at a time:")
+    show(f"  {'':<15}{'MB':>7}" + "".join(f"{translated(heading):>{width}}" for heading, width in (
+        ("films/s", 12), ("largest difference", 20), ("calls changed", 20), ("at risk", 13))))
+    show(f"  {keras.format:<15}" + written(f"{keras.size / 1e6:>7.1f}{keras.films_per_second:>12.0f}"))
     for row in exports:
-        print(f"  {row.format:<15}{row.size / 1e6:>7.1f}{row.films_per_second:>9.0f}{row.difference:>20.1e}"
-              f"{row.changed:>15}{row.near:>9}" + ("" if row.folder else "   refused"))
-    print(f"At risk: of the run's {exports[0].of} test films, those whose call such a difference could "
-          "change.")
+        show(f"  {row.format:<15}" + written(f"{row.size / 1e6:>7.1f}{row.films_per_second:>12.0f}"
+             f"{row.difference:>20.1e}{row.changed:>20}{row.near:>13}")
+             + ("" if row.folder else f"   {translated('refused')}"))
+    show(f"At risk: of the run's {exports[0].of} test films, those whose call such a difference could "
+         "change.")
     if kept := [row.folder for row in exports if row.folder]:
-        print(f"Kept in {kept[0].parent}: {', '.join(folder.name for folder in kept)}")
+        say(f"Kept in {kept[0].parent}: {', '.join(folder.name for folder in kept)}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command, options
+from pneumo_tf.language import say, show, show_json, translated
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.plan import StudyOptions
@@ -22,7 +23,7 @@ _MEANINGS = {"minimum": "a tenth of the rate with the least loss", "steep": "whe
 
 def build_parser() -> command.Parser:
     """The options of find_lr.py."""
-    parser = command.build("find_lr.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("find_lr.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     _add_test(parser)
     options.add_study(parser, writes="the drawings and the figures", recipe="fine-tune")
     return parser
@@ -50,10 +51,12 @@ def act(typed: argparse.Namespace) -> str:
 
     study = options.study_of(typed)
     found = try_rates(study, step=typed.step, low=typed.low, high=typed.high, steps=typed.batches)
+    show_json(found.to_json())
     for name, rate in found.to_json().items():
-        print(f"{name:<8}{rate:>10.2e}  {_MEANINGS[name]}")
-    for name, path in zip(("Curve", "Schedules"), pictures(study.output), strict=True):
-        print(f"{name}: {path}")
+        show(f"{name:<8}{rate:>10.2e}  {translated(_MEANINGS[name])}")
+    curve, schedules = pictures(study.output)
+    say(f"Curve: {curve}")
+    say(f"Schedules: {schedules}")
     return command.line("binary_class", *_training(typed, study, found.valley))
 
 
@@ -62,7 +65,7 @@ def _training(typed: argparse.Namespace, study: StudyOptions, rate: float) -> li
     from pneumo_tf.studies.plan import settle
     from pneumo_tf.training.phased import Phased
 
-    _add_test(own := command.build("find_lr.py", ""))
+    _add_test(own := command.build("find_lr.py", "", has_json=True))
     for option in ("--recipe", "--lr", "--phase"):  # which are written anew
         own.add_argument(option)
     _, rest = own.parse_known_args(typed.command[2:])

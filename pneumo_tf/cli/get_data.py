@@ -6,14 +6,16 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_tf.cli import command, options
+from pneumo_tf.cli.get_labels import counts, films_and_patients, say_history
 from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.language import counted, say, show, show_json, translated
 from pneumo_tf.places import output_path
 
 if TYPE_CHECKING:
+    from pneumo_tf.cohort import Cohort
     from pneumo_tf.data.download import Archive
 
 _DESCRIPTION = ("Fetch a public archive of films, compare its hash, unpack the films and say what is in it. "
@@ -26,7 +28,7 @@ _USUAL = "chest_xray"
 
 def build_parser() -> command.Parser:
     """The options of get_data.py."""
-    parser = command.build("get_data.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("get_data.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     parser.add_argument("archive", nargs="?", default=_USUAL, metavar="NAME|URL",
                         help=f"{_USUAL}, or the address of a .zip")
     parser.add_argument("--sha256", type=_sha256, default=argparse.SUPPRESS, metavar="HEX",
@@ -56,21 +58,25 @@ def _sha256(text: str) -> str:
 def act(typed: argparse.Namespace) -> str:
     """Fetch, check, unpack and audit; what to do next."""
     from pneumo_tf.data.download import fetch, published_hash, unpack
+    from pneumo_tf.data.preparation.prepare import audit_source
 
     archive = _archive(typed.archive, has_hash="sha256" in typed)
     folder = output_path(getattr(typed, "output", None), default=archive.name)
     path = folder.with_name(f"{folder.name}.zip")
     wanted = getattr(typed, "sha256", "") or published_hash(archive)
-    print(f"Checking {path}" if path.exists() else f"Fetching {archive.url}\n  to {path}", flush=True)
+    say(f"Checking {path}" if path.exists() else f"Fetching {archive.url} to {path}")
     told = fetch(archive, path, sha256=wanted)
-    print(f"SHA-256 {told}" + (", as it must be" if wanted else
-          "; nobody's hash was known to compare it with: keep it, and give it with --sha256 next time"))
+    say(f"SHA-256 {told}" + (", as it must be" if wanted else
+        "; nobody's hash was known to compare it with: keep it, and give it with --sha256 next time"))
     source = path
     if not typed.no_unpack:
         unpack(path, folder)
         source = folder
-    _say_audit(source, getattr(typed, "workers", os.cpu_count() or 1))
-    print(f"Written to {source}")
+    cohort = audit_source(source, workers=getattr(typed, "workers", os.cpu_count() or 1))
+    show_json({"source": str(source), "sha256": told, **counts(cohort)})
+    if not typed.json:
+        _show_audit(cohort)
+    say(f"Written to {source}")
     return command.line("prepare_pict", "--source", source)
 
 
@@ -89,27 +95,20 @@ def _archive(typed: str, *, has_hash: bool) -> Archive:
                       remedy=choose_from(ARCHIVES, typed))
 
 
-def _say_audit(source: Path, workers: int) -> None:
+def _show_audit(cohort: Cohort) -> None:
     """Films and patients by folder and class, and what speaks against using some of them."""
     from rich.console import Console
     from rich.table import Table
 
-    from pneumo_tf.data.preparation.prepare import audit_source
-
-    cohort = audit_source(source, workers=workers)
-    table = Table("folder", "class", "films", "patients")
+    table = Table(*map(translated, ("folder", "class", "films", "patients")))
     for column in table.columns[2:]:
         column.justify = "right"
     for origin, label in sorted({(film.origin, film.label) for film in cohort}):
         films = [film for film in cohort if (film.origin, film.label) == (origin, label)]
-        patients = {film.patient for film in films} - {""}
-        table.add_row(origin, label, f"{len(films):,}", f"{len(patients):,}" if patients else "unknown")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    for step in cohort.history:
-        for line in step.lines():
-            console.print(line, markup=False)
+        table.add_row(origin, label, *films_and_patients(films))
+    Console(highlight=False, soft_wrap=True).print(table)
+    say_history(cohort)
     train, test = ({film.patient for film in cohort if film.origin == name} - {""}
                    for name in ("train", "test"))
     if shared := train & test:
-        print(f"{len(shared)} patients lie in train and in test, e.g. {min(shared)}.")
+        show(f"{counted(len(shared), 'patient|patients')} in train and in test, e.g. {min(shared)}.")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli import command
 from pneumo_tf.cli.options import add_patients, find_films, patients_of
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import counted, say, show, show_json, translated, written
 from pneumo_tf.places import LABELS_FILE, PREPARED_FOLDER, output_path
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pneumo_tf.cohort import Cohort
+    from pneumo_tf.cohort import Cohort, Radiograph
 
 _DESCRIPTION = "Write the table of films and their classes that a training starts from."
 _EPILOG = ("Films may lie in the folder that prepare_pict.py filled, in one folder for each class, or in a "
@@ -23,7 +24,7 @@ _EPILOG = ("Films may lie in the folder that prepare_pict.py filled, in one fold
 
 def build_parser() -> command.Parser:
     """The options of get_labels.py."""
-    parser = command.build("get_labels.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("get_labels.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     parser.add_argument("-p", "--path", metavar="DIR", default=PREPARED_FOLDER,
                         help="folder of films, looked for here and in the project")
     parser.add_argument("-o", "--output", metavar="CSV", default=argparse.SUPPRESS,
@@ -54,17 +55,15 @@ def act(options: argparse.Namespace) -> str:
     check_two_classes(cohort)
     cohort.write_csv(output)
     unknown = cohort.patients.count("")
-    write_json(output.with_suffix(".json"), {
-        "classes": cohort.classes, "films": len(cohort), "patients": len(set(cohort.patients) - {""}),
-        "films_without_patient": unknown,
-        "per_class": {label: cohort.labels.count(label) for label in cohort.classes}})
-    Console().print(class_table(cohort))
-    for step in cohort.history:
-        print(*step.lines(), sep="\n")
+    write_json(output.with_suffix(".json"), counts(cohort))
+    show_json({"table": str(output), **counts(cohort)})
+    if not options.json:
+        Console().print(class_table(cohort))
+    say_history(cohort)
     if unknown:
-        print(f"The patient is unknown for {unknown} of {len(cohort)} films: each will be split as a patient "
-              "of its own, so films of one child may end up on both sides.")
-    print(f"Written: {output}")
+        show(f"The patient is unknown for {unknown} of {counted(len(cohort), 'film|films')}: each will be "
+             "split as a patient of its own, so films of one person may end up on both sides.")
+    say(f"Written: {output}")
     table = ["-l", options.output] if "output" in options else []
     network = ["--backbone", here] if (here := usable([DEFAULT])[0]) != DEFAULT else []
     return command.line("binary_class", "-e", 60, "-p", options.path.rstrip("/") + "/", *table, *network)
@@ -74,11 +73,29 @@ def class_table(cohort: Cohort) -> Table:
     """Films and patients, one row per class; patients that no name tells are said to be unknown."""
     from rich.table import Table
 
-    table = Table("class", "films", "patients")
+    table = Table(*map(translated, ("class", "films", "patients")))
     for column in table.columns[1:]:
         column.justify = "right"
     for label in cohort.classes:
-        films = [film for film in cohort if film.label == label]
-        patients = {film.patient for film in films} - {""}
-        table.add_row(label, f"{len(films):,}", f"{len(patients):,}" if patients else "unknown")
+        table.add_row(label, *films_and_patients([film for film in cohort if film.label == label]))
     return table
+
+
+def films_and_patients(films: Sequence[Radiograph]) -> tuple[str, str]:
+    """How many there are, as a table shows it."""
+    patients = {film.patient for film in films} - {""}
+    return written(f"{len(films):,}"), written(f"{len(patients):,}") if patients else translated("unknown")
+
+
+def counts(cohort: Cohort) -> dict[str, Any]:
+    """Its films, patients and classes, as JSON."""
+    return {"classes": cohort.classes, "films": len(cohort), "patients": len(set(cohort.patients) - {""}),
+            "films_without_patient": cohort.patients.count(""),
+            "per_class": {label: cohort.labels.count(label) for label in cohort.classes}}
+
+
+def say_history(cohort: Cohort) -> None:
+    """What was found, left out and noted, with the reasons."""
+    for step in cohort.history:
+        for line in step.lines():
+            say(line)

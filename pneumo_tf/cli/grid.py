@@ -19,13 +19,13 @@ from pneumo_tf.errors import LabelError, OptionError
 from pneumo_tf.places import CACHE_FOLDER, output_path
 
 # What a comparison sets itself for each of its rows.
-_OWN = ("help", "output", "lang", "resume", "publish")
+_OWN = ("help", "output", "lang", "quiet", "json", "resume", "publish", "cluster", "track")
 # Paths, which may hold a comma; and what decides the split, which all rows share.
 _PLACES = ("path", "labels", "cache", "patients")
 _SPLIT = ("ext", "split_seed", "test_fraction", "validation_fraction", "split_by", "keep_test", "positive")
 _NO = "--no-"  # begins the negative of a flag
 # What changes where a run lies or how long it takes, but not what comes out of it.
-_OUTCOMELESS = ("output", "cache", "lang", "resume", "publish", "threads")
+_OUTCOMELESS = ("output", "cache", "lang", "quiet", "json", "resume", "publish", "threads")
 _KEY_LENGTH = 12
 
 Pair = tuple[argparse.Action, str]

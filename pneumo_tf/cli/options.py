@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli.command import Parser, start_keras
 from pneumo_tf.errors import FilmError, LabelError, OptionError, option_of
+from pneumo_tf.language import current
 from pneumo_tf.places import (
     LABELS_FILE,
     MODEL_FOLDER,
@@ -19,6 +19,7 @@ from pneumo_tf.places import (
     find_existing,
     output_path,
 )
+from pneumo_tf.storage import read_json
 
 if TYPE_CHECKING:
     from pneumo_tf.studies.plan import StudyOptions
@@ -89,17 +90,37 @@ def add_threads(parser: Parser) -> None:
                         help="processor threads (default: all cores)")
 
 
+def add_cluster(parser: Parser | argparse._ArgumentGroup, *, what: str) -> None:
+    """Whether other machines help with `what`."""
+    parser.add_argument("--cluster", metavar="auto|HOST:PORT", default=_UNSET,
+                        help=f"compute {what} on a Ray cluster, whose machines all see the same folders; "
+                        "auto: the one that this machine is in (pip install 'pneumo_tf[cluster]')")
+
+
+def devices(text: str) -> int | str:
+    """An argparse type: how many devices, or "all"."""
+    return text if text == "all" else whole_number(at_least=1)(text)
+
+
+def add_track(parser: Parser) -> None:
+    """Which other program is told of a finished run."""
+    parser.add_argument("--track", choices=("tensorboard", "mlflow"), default=_UNSET,
+                        help="tell it of each run: options, curves, figures with intervals, report; on this "
+                        "machine, in the output folder (pip install 'pneumo_tf[track]')")
+
+
+def check_track(typed: argparse.Namespace) -> None:
+    """Raise a TrackingError where what is to be told of the runs isn't installed."""
+    if "track" in typed:
+        from pneumo_tf.studies.tracking import check_tracker
+
+        check_tracker(typed.track)
+
+
 def add_engine(parser: Parser, *, default: str, purpose: str = "what computes the network") -> None:
     """The engine; `default` says in words which one it is."""
     parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default=_UNSET,
                         help=f"{purpose} (default: {default})")
-
-
-def add_lang(parser: Parser, *, of: str = "the report", default: str = "en") -> None:
-    """The language; a `default` of other words than a language is for the command to find."""
-    known = default in ("en", "es")
-    parser.add_argument("--lang", choices=("en", "es"), default=default if known else _UNSET,
-                        help=f"language of {of}" + ("" if known else f" (default: {default})"))
 
 
 def add_run(parser: Parser) -> None:
@@ -130,15 +151,17 @@ def find_run(typed: argparse.Namespace) -> Path:
     return run
 
 
-def language_of(run: Path) -> str:
-    """The language that a run's report was written in; a broken record is told of later."""
+def language_of(typed: argparse.Namespace, run: Path | None = None) -> str:
+    """The language of what is written: the one in use, but what is added to a Spanish run stays Spanish where
+    no other is typed. A broken record is told of later."""
     from pneumo_tf.runs.folder import RUN
 
     try:
-        facts = json.loads((run / RUN).read_text(encoding="utf-8"))
-        return str(facts["options"]["lang"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "en"
+        facts = {} if run is None else read_json(run / RUN)
+        is_spanish = facts.get("options", {}).get("lang") == "es"
+    except (OSError, ValueError, AttributeError):
+        is_spanish = False
+    return "es" if is_spanish and "lang" not in typed else current()
 
 
 def find_films(typed: str) -> Path:
@@ -328,6 +351,9 @@ def _add_running(parser: Parser) -> None:
     parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default="keras",
                         help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]', onnx: "
                         "'pneumo_tf[onnx]'; auto: openvino where it is installed and there is no GPU")
+    parser.add_argument("--devices", type=devices, metavar="N|all", default=_UNSET,
+                        help="divide each training step among so many GPUs or other devices, in recipes that "
+                        "train every layer (KERAS_BACKEND=jax)")
     parser.add_argument("--cache", metavar="DIR", default=_UNSET,
                         help="folder for pixels and activations that later runs reuse (default: cache "
                         "in the output folder)")
@@ -359,7 +385,8 @@ def study_of(typed: argparse.Namespace) -> StudyOptions:
     output = output_path(getattr(typed, "output", None), default=MODEL_FOLDER)
     cache = output_path(getattr(typed, "cache", output / "cache"), default="")
     found = {"films": find_films(typed.path), "labels": find_labels(typed.labels), "extension": extension,
-             "output": output, "cache": cache, "settings": _settings(typed), "patients": patients_of(typed)}
+             "output": output, "cache": cache, "settings": _settings(typed), "patients": patients_of(typed),
+             "lang": language_of(typed)}
     known = {field.name for field in fields(StudyOptions)}
     return StudyOptions(**{name: value for name, value in vars(typed).items() if name in known} | found)
 

@@ -9,14 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo_tf import cluster
 from pneumo_tf.cli import command, options
+from pneumo_tf.errors import OptionError
+from pneumo_tf.language import say
 from pneumo_tf.places import MODEL_FOLDER, output_path
 
 if TYPE_CHECKING:
+    from pneumo_tf.reading.batch import Batch
     from pneumo_tf.reading.incoming import Given
     from pneumo_tf.reading.predict import Reader
     from pneumo_tf.reading.table import Table
@@ -51,7 +55,7 @@ def build_parser() -> command.Parser:
                         help="write a picture of where the network looks, beside the table or here")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
     options.add_threads(parser)
-    options.add_lang(parser, of="answer and reasons", default="the run's")
+    options.add_cluster(parser, what="the answers of many films")
     return parser
 
 
@@ -68,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or int(bool(refused))
 
 
-def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
-    """Read films, and count those that are refused by the codes of their refusals."""
+def act(typed: argparse.Namespace, refused: Counter[str]) -> str:
+    """Read films, and count those that are refused by the codes of their refusals; what to do next."""
     run_path = options.find_run(typed)
     from pneumo_tf.reading.incoming import find_given
     from pneumo_tf.runs.folder import read_run
@@ -77,7 +81,7 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
     given, run = find_given(typed.films), read_run(run_path)
     is_alone = len(given) == 1 and given[0].is_film and "output" not in typed
     typed.views = getattr(typed, "views", _VIEWS if is_alone else 1)
-    typed.lang = getattr(typed, "lang", (run.facts.get("options") or {}).get("lang") or "en")
+    typed.lang = options.language_of(typed, run_path)
     engine, later = choose_engine(typed, run, is_alone=is_alone)
     reader = reader_of(typed, run, engine)
     if is_alone:
@@ -86,6 +90,17 @@ def act(typed: argparse.Namespace, refused: Counter[str]) -> None:
         refused.update(_read_many(typed, given, run, reader, engine))
     if later:
         _keep(run, later)
+    return _next(typed, given, run_path)
+
+
+def _next(typed: argparse.Namespace, given: Sequence[Given], run: Path) -> str:
+    """Where the network looks on a single film, or the order in which to read those of a folder."""
+    own = ["--run", run] if "run" in typed else []
+    if len(given) > 1 or getattr(typed, "output", "") == "-":
+        return ""
+    if given[0].path.is_dir():
+        return command.line("triage_pict", given[0].path, *own)
+    return command.line("explain_pict", given[0].path, *own) if given[0].is_film else ""
 
 
 def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) -> tuple[str, str]:
@@ -138,6 +153,7 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     from pneumo_tf.progress import progress_bar
     from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
+    from pneumo_tf.reading.predict import answers_of_cluster
 
     path, passed = _table_path(typed, given), Counter[str]()
     reader = _explaining(typed, run, reader, Path.cwd() if path is None else path.with_suffix(""))
@@ -148,29 +164,47 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     terms = terms_of(str(given[0].path.resolve()) if whole else "a list", run, reader, engine)
     with _table(path, terms, is_json=typed.json) as table, \
             progress_bar("Films", _count(given)) as advance, \
-            opened(given, pass_over=lambda name: passed.update([name])) as films:
-        for answer in reader.answers(film for film in films if not table.has(film.id)):
+            opened(given, pass_over=lambda name: passed.update([Path(name).suffix])) as films, \
+            cluster.joined(getattr(typed, "cluster", None)):
+        new = (film for film in films if not table.has(film.id))
+        answers = reader.answers(new) if not cluster.is_joined() else answers_of_cluster(
+            new, partial(_reader_there, typed, run.path, engine),
+            gather=batch.incoming.add if batch is not None else lambda *_: None)
+        for answer in answers:
             table.write(answer)
             advance(1)
         difference = batch.difference() if batch is not None else None
         table.notes["batch"] = difference and difference.to_json()
     if difference is not None:
         print(*sentences(difference, reader.words), sep="\n", file=sys.stderr)
-    for name in islice(passed, 1):
-        print(f"Passed over: {len(passed)} that are no images, e.g. {name}", file=sys.stderr)
+    if passed:  # a hospital calls files after patients: their endings say enough
+        endings = ", ".join(ending or "no ending" for ending, _ in passed.most_common(5))
+        say(f"Passed over: {passed.total()} that are no images ({endings})", aside=True)
     refused = "".join(f", {code} {count}" for code, count in table.refused.items())
-    print(f"Films: {table.answered} answered, {sum(table.refused.values())} refused{refused}"
-          + ("" if path is None else f". Table: {path}"), file=sys.stderr)
+    say(f"Films: {table.answered} answered, {sum(table.refused.values())} refused{refused}"
+        + ("" if path is None else f". Table: {path}"), aside=True)
     return table.refused
+
+
+def _reader_there(typed: argparse.Namespace, run_path: Path, engine: str) -> tuple[Reader, Batch | None]:
+    """The reader on another machine, and what measures the films there."""
+    from pneumo_tf.reading.batch import batch_of
+    from pneumo_tf.runs.folder import read_run
+
+    run = read_run(run_path)
+    return reader_of(typed, run, engine), batch_of(run)
 
 
 def _explaining(typed: argparse.Namespace, run: RunFolder, reader: Reader, folder: Path) -> Reader:
     """The reader, which writes overlays where they are wanted."""
     if not typed.explain:
         return reader
+    if "cluster" in typed:
+        raise OptionError("Pictures of where the network looks are drawn on this machine.",
+                          received="--explain and --cluster", remedy="Leave one of them out.")
     from pneumo_tf.reading.overlays import overlay_writer
 
-    print(f"Overlays: {folder}", file=sys.stderr)
+    say(f"Overlays: {folder}", aside=True)
     return replace(reader, saw=overlay_writer(run, folder))
 
 
@@ -215,9 +249,7 @@ def _count(given: Sequence[Given]) -> int:
 
 
 def _keep(run: RunFolder, engine: str) -> None:
-    from pneumo_tf.progress import announce
     from pneumo_tf.runs.graphs import keep_graph
     from pneumo_tf.runs.predictor import load_network
 
-    announce("Keeping the network as a graph, which answers sooner the next time")
     keep_graph(run, engine, load_network(run))

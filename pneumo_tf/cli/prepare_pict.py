@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf import places
+from pneumo_tf import cluster, places
 from pneumo_tf.cli import command, options
-from pneumo_tf.cli.get_labels import class_table
+from pneumo_tf.cli.get_labels import class_table, counts, say_history
 from pneumo_tf.errors import FilmError
+from pneumo_tf.language import say, show_json
 
 if TYPE_CHECKING:
     from pneumo_tf.data.preparation.prepare import PrepareOptions
@@ -24,7 +25,7 @@ _EPILOG = ("Without --source, the films are normal/ with pneumonia/, or chest_xr
 
 def build_parser() -> command.Parser:
     """The command line of prepare_pict.py."""
-    parser = command.build("prepare_pict.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("prepare_pict.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS  # so that --help shows no empty default
     parser.add_argument("--source", default=unset, metavar="DIR|ZIP",
                         help="folder or .zip with a folder for each class")
@@ -39,8 +40,11 @@ def build_parser() -> command.Parser:
                         help="leave files out, e.g. '*virus_9002*'; may be repeated")
     parser.add_argument("--anonymous", action="store_true", help="call DICOM films by hashes and not by"
                         " their instance UIDs; patients are hashed in any case")
+    parser.add_argument("--shards", type=options.whole_number(at_least=1), default=unset, metavar="N",
+                        help="N films to a file, for more of them than a folder should hold: 2000, say")
     parser.add_argument("--workers", type=options.processes, default=unset, metavar="N",
                         help="processes; the films are the same (default: one for each core)")
+    options.add_cluster(parser, what="the films")
     parser.add_argument("--force", action="store_true", help="replace what the target holds")
     return parser
 
@@ -72,19 +76,18 @@ def act(typed: argparse.Namespace) -> str:
 
     from pneumo_tf.data.preparation.prepare import prepare
 
-    console = Console(highlight=False, soft_wrap=True)
     given = vars(typed)
     source, folders = _source(given.get("source"))
-    console.print(f"Source: {source}" + (f" ({', '.join(folders)})" if folders else ""), markup=False)
+    say(f"Source: {source}" + (f" ({', '.join(folders)})" if folders else ""))
     target = places.output_path(given.get("target"), default=places.PREPARED_FOLDER)
-    cohort = prepare(source, target, _options(given, folders), force=typed.force,
-                     workers=given.get("workers", os.cpu_count() or 1),
-                     tell=lambda text: console.print(text, markup=False))
-    console.print(class_table(cohort))
-    for step in cohort.history:
-        for line in step.lines():
-            console.print(line, markup=False)
-    console.print(f"Written to {target}", markup=False)
+    with cluster.joined(given.get("cluster")):
+        cohort = prepare(source, target, _options(given, folders), force=typed.force,
+                         workers=given.get("workers", os.cpu_count() or 1), tell=say)
+    show_json({"target": str(target), **counts(cohort)})
+    if not typed.json:
+        Console(highlight=False, soft_wrap=True).print(class_table(cohort))
+    say_history(cohort)
+    say(f"Written to {target}")
     if len(cohort.classes) < 2:
         return "prepare the films of another class into the same folder."
     usual = target == places.output_path(None, default=places.PREPARED_FOLDER)
@@ -107,4 +110,4 @@ def _options(given: Mapping[str, Any], folders: tuple[str, ...]) -> PrepareOptio
     return PrepareOptions(FilterOptions.from_json(given), per_class=given.get("per_class"),
                           seed=given["seed"], name=given.get("name", ""),
                           exclude=tuple(given.get("exclude", ())), folders=folders,
-                          anonymous=given["anonymous"])
+                          anonymous=given["anonymous"], shards=given.get("shards"))

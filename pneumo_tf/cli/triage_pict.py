@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo_tf.cli import command, options
 from pneumo_tf.cli.predict_pict import add_put_right, choose_engine, reader_of, terms_of
 from pneumo_tf.errors import FilmError, OptionError
+from pneumo_tf.language import say, show, show_json
 from pneumo_tf.places import MODEL_FOLDER, find_existing, output_path
 from pneumo_tf.storage import make_folder
 
@@ -43,7 +43,7 @@ _SERVERS = ("starlette", "uvicorn", "multipart")
 
 def build_parser() -> command.Parser:
     """The options of triage_pict.py."""
-    parser = command.build("triage_pict.py", _DESCRIPTION, epilog=_EPILOG)
+    parser = command.build("triage_pict.py", _DESCRIPTION, epilog=_EPILOG, has_json=True)
     unset = argparse.SUPPRESS
     parser.add_argument("folder", metavar="DIR", help="folder that films come into")
     options.add_run(parser)
@@ -68,7 +68,6 @@ def build_parser() -> command.Parser:
                         help="show where the network looks on the first N films of the page")
     options.add_engine(parser, default="the quickest on a processor that is installed; keras for a GPU")
     options.add_threads(parser)
-    options.add_lang(parser, of="the page", default="the run's")
     return parser
 
 
@@ -92,8 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(build_parser(), act, argv)
 
 
-def act(typed: argparse.Namespace) -> None:
-    """Answer the films of the folder, and keep on where it is to be followed."""
+def act(typed: argparse.Namespace) -> str:
+    """Answer the films of the folder, and keep on where it is to be followed; what to do next."""
+    live = [name for name in ("serve", "watch", "listen") if name in typed]
+    if live and typed.json:
+        raise OptionError("JSON is of a worklist that is finished.", received=f"--json and --{live[0]}",
+                          remedy="Leave one of them out.")
     if "serve" in typed and not all(map(find_spec, _SERVERS)):
         raise OptionError("--serve needs a web server.", received="no starlette, uvicorn, python-multipart",
                           remedy="Install them with: pip install 'pneumo_tf[serve]', or take --watch.")
@@ -112,7 +115,7 @@ def act(typed: argparse.Namespace) -> None:
         if name in typed and "listen" not in typed:
             raise OptionError(f"--{name} belongs to a node.", received=f"--{name} without --listen",
                               remedy="Add --listen, or leave it out.")
-    typed.lang = getattr(typed, "lang", (run.facts.get("options") or {}).get("lang") or "en")
+    typed.lang = options.language_of(typed, run_path)
     output = output_path(getattr(typed, "output", None),
                          default=f"{MODEL_FOLDER}/worklist/{folder.resolve().name or 'films'}")
     triage, reader = _triage(typed, run, folder / "films" if "listen" in typed else folder, output)
@@ -124,6 +127,11 @@ def act(typed: argparse.Namespace) -> None:
         else:
             triage.refresh()
             _tell(triage)
+            show_json([{"id": film.answer.id, "group": film.group, "call": film.answer.call,
+                        "probability": film.answer.probability, "refusal": film.answer.refusal}
+                       for film in triage.films])
+    return "" if live else command.line("triage_pict", typed.folder, "--watch",
+                                        *(["--run", run_path] if "run" in typed else []))
 
 
 def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path,
@@ -179,7 +187,7 @@ def _receiving(typed: argparse.Namespace, run: RunFolder, folder: Path, triage: 
                 title=typed.aet, peers=getattr(typed, "peer", ()), **_results(typed, run, folder, triage))
     triage.answers = shown
     with node.running(typed.listen, typed.host) as port:
-        print(f"Films are taken by {typed.aet} at {typed.host}:{port}.", flush=True)
+        show(f"Films are taken by {typed.aet} at {typed.host}:{port}.")
         yield
 
 
@@ -220,7 +228,7 @@ def _drawer(run: RunFolder, reader: Reader, folder: Path, threads: int | None) -
 def _watch(triage: Triage, *, every: float) -> None:
     from pneumo_tf.reading.server import watch
 
-    print(f"Following {triage.folder}; Ctrl-C ends it.", flush=True)
+    say(f"Following {triage.folder}; Ctrl-C ends it.")
     watch(triage, every=every, over=threading.Event(), tell=lambda _: _tell(triage))
 
 
@@ -241,9 +249,9 @@ def _serve(triage: Triage, typed: argparse.Namespace) -> None:
     port = listening.getsockname()[1]
     is_own = typed.host in ("127.0.0.1", "localhost", "::1")
     server = WorklistServer(triage, every=getattr(typed, "watch", _SECONDS), hosts=None if is_own else ["*"])
-    print(f"The worklist of {triage.folder}: http://{typed.host}:{port}/   (Ctrl-C ends it)", flush=True)
+    show(f"The worklist of {triage.folder}: http://{typed.host}:{port}/   (Ctrl-C ends it)")
     if not is_own:
-        print("Whoever reaches this address sees the films.", file=sys.stderr, flush=True)
+        say("Whoever reaches this address sees the films.", aside=True)
     config = uvicorn.Config(server.application(), log_level="warning", access_log=False, server_header=False,
                             timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listening])
@@ -255,12 +263,12 @@ def _tell(triage: Triage) -> None:
     from pneumo_tf.reading.triage import PAGE
 
     numbers: dict[Any, int] = Counter(film.group for film in triage.films)
-    print(", ".join([triage.words.say(f"worklist.heading.{'one' if len(triage.films) == 1 else 'other'}",
+    show(", ".join([triage.words.say(f"worklist.heading.{'one' if len(triage.films) == 1 else 'other'}",
                                       n=triage.words.number(len(triage.films))),
-                     *(f"{triage.words.say(f'worklist.group.{group}')} {number}"
-                       for group, number in numbers.items())]))
+                    *(f"{triage.words.say(f'worklist.group.{group}')} {number}"
+                      for group, number in numbers.items())]))
     for rank, film in enumerate(triage.films[:5], start=1):
         probability = "" if film.answer.probability is None else \
             f"  {triage.words.percent(film.answer.probability, 0)}"
-        print(f"{rank:>3}  {film.answer.id}  {call_in_words(film, triage.words)}{probability}")
-    print(f"{triage.output / PAGE}", flush=True)
+        show(f"{rank:>3}  {film.answer.id}  {call_in_words(film, triage.words)}{probability}")
+    show(f"{triage.output / PAGE}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph
 from pneumo_tf.data.patients import owner
+from pneumo_tf.data.shards import open_file
 from pneumo_tf.errors import FilmError, LabelError
 
 STAGE = "unique after preparation"
@@ -91,7 +92,7 @@ def file_sha256(path: Path) -> str:
         FilmError: It can't be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as failure:
         raise FilmError("Every film must be a readable file.", received=f"{path} ({failure.strerror})",

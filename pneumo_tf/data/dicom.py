@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageDraw, ImageFile
 
 from pneumo_tf.errors import FilmError
 
@@ -132,6 +132,20 @@ def read_header(file: IO[bytes]) -> Dataset:
         return _dataset(file, pixels=False)
 
 
+def silent_pydicom() -> Any:
+    """The library, which would quote values of a header in its warnings.
+
+    Raises:
+        ImportError: It isn't installed.
+    """
+    import pydicom
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    return pydicom
+
+
 def _dataset(file: IO[bytes], *, pixels: bool) -> Dataset:
     """The data set of a file, without its pixels unless they are asked for.
 
@@ -139,13 +153,9 @@ def _dataset(file: IO[bytes], *, pixels: bool) -> Dataset:
         FilmError: There is no library to read it.
     """
     try:
-        import pydicom
+        pydicom = silent_pydicom()
     except ImportError as failure:
         raise _refused(ABSENT, remedy="Install it, or export the film as PNG.") from failure
-    # What pydicom warns of quotes values of the header.
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     file.seek(HEAD)
     meta = pydicom.filereader.read_dataset(cast(BinaryIO, file), is_implicit_VR=False, is_little_endian=True,
                                            stop_when=lambda tag, vr, length: tag.group != 2)  # PS3.10 7.1
@@ -204,13 +214,13 @@ def _square_pixels(header: Dataset) -> tuple[int, int]:
 def _display_values(dataset: Dataset) -> NDArray[np.uint8]:
     """Stored values, through modality, VOI and polarity, as grey (H, W) with 0 black and 255 white.
 
-    Overlays, which are drawn over a film (C.9.2), and shutters are left away.
+    Overlays, which are drawn over a film (C.9.2), are left away; what a shutter hides is black.
     """
     values, low, high = _modality_values(dataset)
     grey = _of_interest(values, dataset, low=low, high=high)
     if dataset.PhotometricInterpretation == "MONOCHROME1":  # C.7.6.3.1.2: the lowest is white, after VOI
         grey = 1 - grey
-    return np.rint(255 * grey).astype(np.uint8)
+    return np.rint(255 * _shuttered(grey, dataset)).astype(np.uint8)
 
 
 def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
@@ -280,6 +290,31 @@ def _of_interest(values: Grey, dataset: Dataset, *, low: float, high: float) -> 
     return np.clip((values - centre) / width + 0.5, 0, 1)
 
 
+def _shuttered(grey: Grey, dataset: Dataset) -> Grey:
+    """Black outside of the display shutter, of one shape or of what several have in common (C.7.6.11).
+
+    Its rows and columns count from 1; its edges are still seen.
+    """
+    shapes = dataset.get("ShutterShape") or ()
+    for shape in [shapes] if isinstance(shapes, str) else shapes:
+        seen = Image.new("1", grey.shape[::-1])
+        draw = ImageDraw.Draw(seen)
+        if shape == "RECTANGULAR":
+            left, top, right, bottom = (int(dataset[f"Shutter{edge}Edge"].value) - 1 for edge in (
+                "LeftVertical", "UpperHorizontal", "RightVertical", "LowerHorizontal"))
+            draw.rectangle((left, top, right, bottom), fill=1)
+        elif shape == "CIRCULAR":
+            row, column = (int(place) - 1 for place in dataset.CenterOfCircularShutter)
+            draw.circle((column, row), int(dataset.RadiusOfCircularShutter), fill=1)
+        elif shape == "POLYGONAL":
+            places = [int(place) - 1 for place in dataset.VerticesOfThePolygonalShutter]
+            draw.polygon([*zip(places[1::2], places[::2], strict=True)], fill=1)
+        else:
+            raise _refused("DICOM with a shutter of an unknown shape")
+        grey = grey * np.asarray(seen)
+    return grey
+
+
 def _looked_up(values: NDArray[Any], table: Dataset) -> tuple[Grey, float]:
     """The values after a look-up table, and the highest that it can give (C.11.1.1 and C.11.2.1.1)."""
     entries, first, bits = (int(number) for number in table.LUTDescriptor)
@@ -303,6 +338,10 @@ def _damage_refused() -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, *_library_errors()) as failure:
+        raise _refused(_DAMAGED) from failure
+    except BaseException as failure:
+        if type(failure).__name__ != "PanicException":  # of decoders in Rust, which has no class to import
+            raise
         raise _refused(_DAMAGED) from failure
 
 

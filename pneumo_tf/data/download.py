@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from pneumo_tf.data.sources import Zip
 from pneumo_tf.errors import FilmError, StorageError
 from pneumo_tf.places import is_portable
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.storage import guarded, locked, make_folder, replacing, write_json
+from pneumo_tf.storage import guarded, locked, make_folder, read_json, replacing, write_json
 
 _MEBIBYTE = 2**20
 _BLOCK = 2**16  # bytes; of a block that ends early nothing is kept
@@ -181,7 +180,7 @@ def _asked_from(part: Path) -> dict[str, str]:
     """Headers for the rest of the file, or for all of it where it has become another one."""
     headers = {"Accept-Encoding": "identity"}
     with suppress(OSError, ValueError):
-        validator = json.loads(_memory(part).read_text(encoding="utf-8"))
+        validator = read_json(_memory(part))
         if validator and _size(part):
             return headers | {"Range": f"bytes={_size(part)}-", "If-Range": validator}
     return headers

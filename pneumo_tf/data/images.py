@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pneumo_tf.data.dicom import DicomFilm, identify
+from pneumo_tf.data.shards import read_bytes
 from pneumo_tf.errors import FilmError
 
 
@@ -279,7 +280,7 @@ def _tag(image: Image.Image, number: int) -> int:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as failure:
         raise _unreadable(failure.strerror or str(failure)) from failure
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from pneumo_tf.cohort import Cohort, Dropped, Radiograph, Step
 from pneumo_tf.data.dicom import DicomFilm, Identity, identify
 from pneumo_tf.data.images import SUFFIXES
-from pneumo_tf.data.listing import ORIGINS, find_films
+from pneumo_tf.data.listing import ORIGINS, find_films, natural_order
 from pneumo_tf.data.patients import (
     SALT,
     patient_of,
@@ -25,6 +25,7 @@ from pneumo_tf.data.patients import (
     with_patients_told,
 )
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, read_prepared
+from pneumo_tf.data.shards import is_file, open_file
 from pneumo_tf.errors import FilmError, LabelError, OptionError
 from pneumo_tf.names import clean, refuse_twins
 
@@ -48,9 +49,10 @@ def read_folder(folder: Path, *, patients: str | None = None) -> Cohort:
         LabelError: A film whose class can't be told, or one that the manifest doesn't know; a column that
             seems to tell patients and isn't read.
     """
-    films, others = find_films(folder)
+    files, others = find_films(folder)
     if (folder / MANIFEST).is_file():
-        return _listing_left_out(_from_manifest(folder, films, patients), others)
+        return _listing_left_out(_from_manifest(folder, files, patients), others)
+    films = [Path(file) for file in files]
     if dicom := [film for film in films if _identity(folder / film)]:
         raise unprepared(len(dicom))
     loose = [film for film in films if film.parent == Path()]
@@ -76,7 +78,7 @@ def unprepared(films: int) -> FilmError:
 def _identity(path: Path) -> Identity | None:
     """Whose film a file holds where it is DICOM; a file that can't be read is found out by others."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return identify(file)
     except OSError:
         return None
@@ -124,11 +126,11 @@ def _radiograph(film: Path, name: str, label: str) -> Radiograph:
                       subtype=patient.subtype, origin=origins[-1] if origins else "")
 
 
-def _from_manifest(folder: Path, films: list[Path], patients: str | None) -> Cohort:
+def _from_manifest(folder: Path, files: list[str], patients: str | None) -> Cohort:
     cohort = with_patients_told(Cohort.read_csv(folder / MANIFEST), patients)
     refuse_twins(cohort.labels)
-    there = {clean(film.as_posix()): film.as_posix() for film in films}
-    listed = [clean(Path(film.file).as_posix()) for film in cohort]
+    there = {clean(file): file for file in files}
+    listed = [clean(film.file if film.file in there else Path(film.file).as_posix()) for film in cohort]
     if gone := [name for name in listed if name not in there]:
         raise FilmError("Every film of the manifest must be in its folder.",
                         received=f"{folder} without {len(gone)} of {len(listed)}, e.g. {gone[0]}",
@@ -151,9 +153,10 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
                 project: Path | None = None) -> Cohort:
     """The films of a labels table, each with its file in `films_folder` and what is known of its patient.
 
-    A film is found by its column `file` if there is one, else by its id, which may be a DICOM film's
-    instance, and extension. What the table doesn't tell comes from the folder's manifest where the ids match,
-    and patients at last from DICOM headers, hashed, or from the names; each patient gets one key. The history
+    They come in the order of their files, so that nothing hangs on the order of the table's rows. A film
+    is found by its column `file` if there is one, else by its id, which may be a DICOM film's instance,
+    and extension. What the table doesn't tell comes from the folder's manifest where the ids match, and
+    patients at last from DICOM headers, hashed, or from the names; each patient gets one key. The history
     of a prepared folder is restored, and it says what else lies there.
 
     Args:
@@ -172,31 +175,36 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
     cohort = with_patients_told(Cohort.read_csv(labels_csv), patients)
     refuse_twins(cohort.labels)
     found, others = find_films(films_folder)
-    films = [film for film in found if extension is None or film.suffix.lower() == _suffix(extension)]
-    others += tuple(Dropped(film.as_posix(), "another extension than --ext") for film in found
-                    if film not in films)
+    films = {file: None for file in found if extension is None
+             or Path(file).suffix.lower() == _suffix(extension)}  # a set that keeps the order
+    others += tuple(Dropped(file, "another extension than --ext") for file in found if file not in films)
     known = _manifest_of(films_folder)
     dicom = {} if known else _identities(films, films_folder)
-    candidates = _by_name(films, dicom)
-    files = [_locate(film, films_folder, candidates) for film in cohort]
+    named: dict[str, list[str]] = {}
+    files = []
+    for film in cohort:
+        if film.file not in films:  # the names of a million films are a lot, and mostly not asked for
+            named = named or _by_name(films, dicom)
+        files.append(film.file if film.file in films else _locate(film, films_folder, named))
     _refuse_missing(cohort, files, films_folder)
-    _refuse_unlabelled(sorted({film.as_posix() for film in films} - set(files)), films_folder)
+    _refuse_unlabelled(sorted(films.keys() - set(files)), films_folder)
     located = _with_dicom_patients(cohort.with_column("file", files), dicom, project)
-    complete = tuple(_complete(film, known.get(row.id)) for film, row in zip(located, cohort, strict=True))
-    return with_one_key_each(_listing_left_out(Cohort(complete, _history(films_folder)), others))
+    complete = sorted((_complete(film, known.get(row.id)) for film, row in zip(located, cohort, strict=True)),
+                      key=lambda film: natural_order(film.file))
+    return with_one_key_each(_listing_left_out(Cohort(tuple(complete), _history(films_folder)), others))
 
 
 def _suffix(extension: str) -> str:
     suffix = "." + extension.strip().lstrip(".").lower()
     if suffix not in SUFFIXES:
-        raise OptionError("The extension must be an image's.", received=extension or "nothing",
+        raise OptionError("The extension must be an image's.", received=extension or "no extension",
                           remedy=f"Use one of {', '.join(SUFFIXES)}.")
     return suffix
 
 
-def _identities(films: Iterable[Path], folder: Path) -> dict[str, Identity]:
+def _identities(films: Iterable[str], folder: Path) -> dict[str, Identity]:
     """Whose films those are that are DICOM."""
-    found = ((film.as_posix(), _identity(folder / film)) for film in films)
+    found = ((file, _identity(folder / file)) for file in films)
     return {file: identity for file, identity in found if identity}
 
 
@@ -211,11 +219,11 @@ def _with_dicom_patients(cohort: Cohort, dicom: Mapping[str, Identity], project:
         for film in cohort), cohort.history)
 
 
-def _by_name(films: Iterable[Path], dicom: Mapping[str, Identity]) -> dict[str, list[str]]:
+def _by_name(films: Iterable[str], dicom: Mapping[str, Identity]) -> dict[str, list[str]]:
     """Every name that an id may call a film by -> the films it calls."""
     named: dict[str, list[str]] = {}
-    for film in films:
-        path = film.as_posix()
+    for path in films:
+        film = Path(path)
         names = {clean(name) for name in (film.stem, film.name, film.with_suffix("").as_posix(), path)}
         for name in names | ({dicom[path].instance} if path in dicom else set()):
             named.setdefault(name, []).append(path)
@@ -227,7 +235,7 @@ def _locate(film: Radiograph, folder: Path, candidates: Mapping[str, list[str]])
     if film.file:
         root = folder.absolute()
         path = root / film.file
-        if path.is_file():
+        if is_file(path):
             return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
         # Spelled in another Unicode form than on the disk.
         alike = candidates.get(clean(film.file), [])

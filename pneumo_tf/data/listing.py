@@ -85,7 +85,7 @@ def list_films(entries: Iterable[Entry], *, name: str = "", exclude: Sequence[st
     return Listing(tuple(film for film in films if film.label), others)
 
 
-def find_films(folder: Path) -> tuple[list[Path], tuple[Dropped, ...]]:
+def find_films(folder: Path) -> tuple[list[str], tuple[Dropped, ...]]:
     """Paths of the images within `folder`, relative to it, in natural order; and why the others aren't.
 
     Raises:
@@ -106,7 +106,7 @@ def find_films(folder: Path) -> tuple[list[Path], tuple[Dropped, ...]]:
                         received=f"{folder} without any {', '.join(SUFFIXES)}",
                         remedy="Fill it with prepare_pict.py, or name another folder.")
     left = tuple(Dropped(printable(file), others[file]) for file in sorted(others, key=natural_order))
-    return [Path(file) for file in sorted((film.file for film in films), key=natural_order)], left
+    return sorted((film.file for film in films), key=natural_order), left
 
 
 def find_source(roots: Sequence[Path]) -> tuple[Path, tuple[str, ...]]:

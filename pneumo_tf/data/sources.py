@@ -11,7 +11,6 @@ import re
 import stat
 import uuid
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,16 +19,13 @@ from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from pneumo_tf.data.dicom import HEAD, begins_as_dicom
 from pneumo_tf.data.images import SUFFIXES
+from pneumo_tf.data.shards import is_shard, open_file, read_bytes, sizes_in
 from pneumo_tf.errors import FilmError
+from pneumo_tf.storage import DAMAGED_ZIP, is_dense
 
 _MEBIBYTE = 2**20
 LARGEST_FILM = 512 * _MEBIBYTE
 LARGEST_ARCHIVE = 100 * 1024 * _MEBIBYTE
-LARGEST_RATIO = 200
-# Small members may well shrink that much: a blank film, a text file of zeros.
-RATIO_COUNTS_FROM = 10 * _MEBIBYTE
-# What the standard library raises for damaged data, an unknown compression and a missing password.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 class Entry(NamedTuple):
@@ -50,7 +46,10 @@ class Entry(NamedTuple):
 
 
 class Folder:
-    """A folder of films; links to folders are followed, links that lead back up are not."""
+    """A folder of films; links to folders are followed, links that lead back up are not.
+
+    A shard of prepared films is one of its folders.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -85,7 +84,7 @@ class Folder:
         Raises:
             OSError: The file is gone or may not be opened.
         """
-        return (self.path / file).read_bytes()
+        return read_bytes(self.path / file)
 
     def open(self, file: str) -> BinaryIO:
         """One file, to read its beginning alone.
@@ -93,7 +92,7 @@ class Folder:
         Raises:
             OSError: The file is gone or may not be opened.
         """
-        return (self.path / file).open("rb")
+        return open_file(self.path / file)
 
 
 class Zip:
@@ -108,7 +107,7 @@ class Zip:
         self._opening = uuid.uuid4().hex  # tells this archive from another one under its path, later
         try:
             self._zip = _open_zip(path)
-        except _DAMAGE as failure:
+        except DAMAGED_ZIP as failure:
             raise _damaged(path, str(failure)) from failure
         except OSError as failure:
             raise FilmError("A source of films must be readable.", received=f"{path} ({failure.strerror})",
@@ -140,7 +139,7 @@ class Zip:
         try:
             with self._zip.open(file) as member:
                 return member.read(self._zip.getinfo(file).file_size)
-        except _DAMAGE as failure:
+        except (*DAMAGED_ZIP, OSError) as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
     def open(self, file: str) -> BinaryIO:
@@ -151,7 +150,7 @@ class Zip:
         """
         try:
             return cast(BinaryIO, self._zip.open(file))
-        except _DAMAGE as failure:
+        except (*DAMAGED_ZIP, OSError) as failure:
             raise _damaged(self.path, f"{file}: {failure}") from failure
 
 
@@ -165,7 +164,7 @@ def _is_dicom(source: Source, file: str) -> bool:
     try:
         with source.open(file) as begun:
             return begins_as_dicom(begun.read(HEAD))
-    except (OSError, FilmError, *_DAMAGE):
+    except (OSError, FilmError, *DAMAGED_ZIP):
         return False
 
 
@@ -202,10 +201,20 @@ def _walk(folder: Path, root: Path, without: Path | None) -> Iterator[Entry]:
         return
     for name in names:
         child = folder / name
-        if not child.is_dir():
+        if is_shard(child) and child.is_file():
+            yield from _of_shard(child, root)
+        elif not child.is_dir():
             yield file_entry(child, child.relative_to(root).as_posix())
         elif not (child.is_symlink() and here.is_relative_to(child.resolve())):
             yield from _walk(child, root, without)
+
+
+def _of_shard(shard: Path, root: Path) -> Iterator[Entry]:
+    file = shard.relative_to(root).as_posix()
+    try:
+        yield from (Entry(f"{file}/{name}", size) for name, size in sizes_in(shard))
+    except OSError as failure:
+        yield Entry(f"{file}/", 0, cannot_open(failure))
 
 
 def file_entry(path: Path, file: str) -> Entry:
@@ -226,6 +235,8 @@ def cannot_open(failure: OSError) -> str:
 
 def _refuse_hostile(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
+        if not member.filename:
+            raise _damaged(path, "a member without a name")
         _refuse_name(path, member)
         _refuse_bomb(path, member)
         if member.flag_bits & 0x1:  # APPNOTE 4.4.4, bit 0
@@ -252,8 +263,7 @@ def _refuse_name(path: Path, member: zipfile.ZipInfo) -> None:
 def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
     if member.file_size > LARGEST_FILM:
         raise _bomb(path, f"{member.filename!r} of {member.file_size // _MEBIBYTE:,} MiB")
-    too_dense = member.file_size > LARGEST_RATIO * member.compress_size
-    if member.file_size > RATIO_COUNTS_FROM and too_dense:
+    if is_dense(member):
         raise _bomb(path, f"{member.filename!r}, {member.compress_size:,} bytes "
                           f"that unpack to {member.file_size:,}")
 

@@ -34,13 +34,15 @@ class _Group:
 
 
 def split_cohort(cohort: Cohort, *, test_fraction: float = 0.30, validation_fraction: float = 0.15,
-                 by: By = "patient", seed: int = 42, keep_test: bool = False) -> Cohort:
+                 by: By = "patient", seed: int = 42, keep_test: bool = False,
+                 positive: str = "") -> Cohort:
     """Assign each film to train, validation or test.
 
     Patients stay whole. Within each (label, subtype) they are shuffled and assigned so that the fraction
     of *films* comes as near as whole patients allow; then every class is made sure of a patient in every
     split. A patient with films of several kinds is a stratum with its like. The result depends on the
-    ids, the patients and the seed, not on the order of the rows.
+    ids, the patients and the seed, not on the order of the rows; nor on what the classes are called, where
+    the positive one is told.
 
     Args:
         test_fraction: Fraction of all films that is tested on, in (0, 1); not used with `keep_test`.
@@ -49,6 +51,7 @@ def split_cohort(cohort: Cohort, *, test_fraction: float = 0.30, validation_frac
             patient is unknown stands for itself.
         seed: The same seed gives the same splits.
         keep_test: Test on the films of origin "test"; their patients' other films are dropped.
+        positive: The class that is looked for, which is split last.
 
     Raises:
         OptionError: A fraction outside (0, 1), another `by`, or no film to keep as test.
@@ -59,11 +62,12 @@ def split_cohort(cohort: Cohort, *, test_fraction: float = 0.30, validation_frac
     usable = _without_kept_patients(cohort, by) if keep_test else cohort
     kept = {film.id for film in usable if keep_test and film.origin == "test"}
     groups = _groups((film for film in usable if film.id not in kept), by)
+    labels = _in_turn(groups, positive)
     shares = {"validation": validation_fraction}
     if not keep_test:
         shares = {"test": test_fraction, **shares}
-    split_of = _assign(groups, shares, np.random.default_rng(seed))
-    _fill_gaps(groups, split_of, ["train", *shares])
+    split_of = _assign(groups, labels, shares, np.random.default_rng(seed))
+    _fill_gaps(groups, labels, split_of, ["train", *shares])
     values = ("test" if film.id in kept else split_of[_key(film, by)] for film in usable)
     return _with_every_class(usable.with_column("split", values))
 
@@ -100,10 +104,21 @@ def _groups(films: Iterable[Radiograph], by: By) -> list[_Group]:
             for key, own in sorted(members.items())]
 
 
-def _assign(groups: list[_Group], shares: dict[str, float], rng: np.random.Generator) -> dict[str, str]:
+def _in_turn(groups: list[_Group], positive: str) -> list[str]:
+    """The classes in the order in which they are split: by name, or by role and members."""
+    labels = sorted({label for group in groups for label in group.labels})
+    if positive:
+        labels.sort(key=lambda label: (label == positive, [group.key for group in groups
+                                                           if label in group.labels]))
+    return labels
+
+
+def _assign(groups: list[_Group], labels: list[str], shares: dict[str, float],
+            rng: np.random.Generator) -> dict[str, str]:
     """Group key -> split: within each stratum every share is taken from what the one before has left."""
     split_of = {group.key: "train" for group in groups}
-    for kinds in sorted({group.kinds for group in groups}):
+    for kinds in sorted({group.kinds for group in groups},
+                        key=lambda kinds: sorted((labels.index(label), kind) for label, kind in kinds)):
         rest = [group for group in groups if group.kinds == kinds]
         rest = [rest[index] for index in rng.permutation(len(rest))]
         for split, share in shares.items():
@@ -128,9 +143,9 @@ def _nearest(groups: list[_Group], share: float) -> set[str]:
     return taken
 
 
-def _fill_gaps(groups: list[_Group], split_of: dict[str, str], splits: list[str]) -> None:
+def _fill_gaps(groups: list[_Group], labels: list[str], split_of: dict[str, str], splits: list[str]) -> None:
     """Move the smallest patient that can be spared into every split that lacks a class."""
-    for label in sorted({label for group in groups for label in group.labels}):
+    for label in labels:
         for split in splits:
             there = Counter((own, split_of[group.key]) for group in groups for own in group.labels)
             if there[label, split]:

@@ -10,7 +10,7 @@ import numpy as np
 from pneumo_tf.errors import OptionError
 from pneumo_tf.evaluation.intervals import Estimate, bootstrap
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import mean_of_films
+from pneumo_tf.evaluation.statistics import columns_of
 
 THRESHOLDS = np.arange(5, 96) / 100
 PREVALENCES = (0.01, 0.05, 0.10, 0.30)
@@ -33,7 +33,9 @@ def decision_curve(probabilities: Scores, *, seed: int = 42, resamples: int = 10
     called = probabilities.positive_scores[:, None] >= THRESHOLDS
     odds = THRESHOLDS / (1 - THRESHOLDS)
     gains = called * np.where(is_positive[:, None], 1, -odds)
-    intervals = bootstrap({str(index): mean_of_films(gain) for index, gain in enumerate(gains.T)},
+    figures = columns_of(lambda weights: weights @ gains / weights.sum(axis=1, keepdims=True),
+                         len(THRESHOLDS))
+    intervals = bootstrap({str(index): figure for index, figure in enumerate(figures)},
                           probabilities.groups, seed=seed, resamples=resamples)
     share = is_positive.mean()
     return {"threshold": THRESHOLDS.tolist(), "network": gains.mean(axis=0).tolist(),

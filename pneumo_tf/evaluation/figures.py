@@ -25,6 +25,7 @@ from pneumo_tf.evaluation.statistics import (
     matthews,
     mean_of_films,
     mean_within,
+    once,
     recalls,
 )
 
@@ -83,8 +84,11 @@ class Judged:
 
     def counted(self, summary: Statistic) -> Statistic:
         """A function of confusion matrices, (b, K, K) with actual classes as rows, as one of weights."""
-        count = confusion_of(self.scores.labels, self.predicted, len(self.scores.classes))
-        return lambda weights: summary(count(weights))
+        return lambda weights: summary(self._confusion(weights))
+
+    @cached_property
+    def _confusion(self) -> Statistic:
+        return once(confusion_of(self.scores.labels, self.predicted, len(self.scores.classes)))
 
     def statistic(self, name: str) -> Statistic:
         """The figure of this name as a function of how often each film counts."""

@@ -18,8 +18,8 @@ Estimate = dict[str, Any]
 
 # Of fewer patients a resample repeats nearly the same films: its spread says nothing of other patients.
 FEWEST_PATIENTS = 10
-# Resamples drawn at a time: bounds the memory to 100 × n floats, whatever the number of resamples.
-_CHUNK = 100
+# Weights held at a time, of 8 bytes each: at most 100 resamples, and fewer of a million films.
+_CHUNK, _WEIGHTS = 100, 4_000_000
 # Blocks that a jackknife leaves out: the acceleration is known to 0.65 / 200, and costs a fifth of a thousand
 # resamples however many patients there are.
 _BLOCKS = 200
@@ -164,6 +164,12 @@ def changes(pairs: Mapping[str, tuple[Statistic, Statistic]], groups: NDArray[np
     return resampled(differences, groups, seed=seed, resamples=resamples, why="one_class_only")
 
 
+def chunks(resamples: int, films: int) -> Iterator[range]:
+    """Numbers of resamples, a few at a time, so that memory stays flat whatever the number of films."""
+    step = max(1, min(_CHUNK, _WEIGHTS // films))
+    return (range(start, min(start + step, resamples)) for start in range(0, resamples, step))
+
+
 def _over(statistics: Mapping[str, Statistic], chunks: Iterator[Floats]) -> dict[str, Floats]:
     """Every statistic of every row of weights."""
     values: dict[str, list[Floats]] = {name: [] for name in statistics}
@@ -175,18 +181,16 @@ def _over(statistics: Mapping[str, Statistic], chunks: Iterator[Floats]) -> dict
 
 def _resamples(patients: int, member: NDArray[np.intp], *, seed: int, resamples: int) -> Iterator[Floats]:
     generator = np.random.default_rng(seed)
-    for start in range(0, resamples, _CHUNK):
-        rows = min(_CHUNK, resamples - start)
-        counts = generator.multinomial(patients, np.full(patients, 1 / patients), size=rows)
+    for rows in chunks(resamples, len(member)):
+        counts = generator.multinomial(patients, np.full(patients, 1 / patients), size=len(rows))
         yield counts[:, member].astype(np.float64)
 
 
 def _left_out(patients: int, member: NDArray[np.intp]) -> Iterator[Floats]:
     """The films without each block of patients in turn; few patients are a block each."""
     blocks = min(patients, _BLOCKS)
-    for start in range(0, blocks, _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, blocks))
-        yield (member % blocks != rows[:, None]).astype(np.float64)
+    for rows in chunks(blocks, len(member)):
+        yield (member % blocks != np.array(rows)[:, None]).astype(np.float64)
 
 
 def _ends(drawn: Floats, without: Floats, value: float) -> Interval:

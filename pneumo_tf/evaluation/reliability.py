@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from pneumo_tf.evaluation.figures import Judged
-from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Estimate, resampled, wilson
+from pneumo_tf.evaluation.intervals import FEWEST_PATIENTS, Estimate, chunks, resampled, wilson
 from pneumo_tf.evaluation.scores import EDGE, Scores
-from pneumo_tf.evaluation.statistics import Statistic
+from pneumo_tf.evaluation.statistics import Statistic, columns_of
 
 Floats = NDArray[np.float64]
 
@@ -44,9 +44,8 @@ def reliability(scores: Scores, *, seed: int = 42, resamples: int = 1000) -> dic
         values = scores.values.max(axis=1).astype(np.float64)
     summaries = {name: Judged(scores).statistic(name) for name in ("log_loss", "brier")}
     if scores.is_binary:
-        line = calibration_line(happened, values)
-        summaries |= {"slope": lambda weights: line(weights)[:, 1],
-                      "intercept": lambda weights: line(weights)[:, 0]}
+        summaries |= dict(zip(("intercept", "slope"), columns_of(calibration_line(happened, values), 2),
+                              strict=True))
     has_both = happened.any() and not happened.all()
     why_no_line = "one_class_only" if not has_both else "separated" if np.ptp(values) else "tied_scores"
     figures = resampled(summaries, scores.groups, seed=seed, resamples=resamples, why=why_no_line)
@@ -77,9 +76,13 @@ def _chance_errors(values: Floats, member: NDArray[np.intp], *, seed: int, resam
     """
     order = np.argsort(values, kind="stable")
     starts = [part[0] for part in np.array_split(np.arange(len(order)), min(BINS, len(order)))]
-    draws = np.random.default_rng(seed).random((resamples, int(member.max()) + 1))
-    gaps = (draws[:, member[order]] < values[order]) - values[order]
-    return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(axis=1) / len(values)
+    generator, patients = np.random.default_rng(seed), int(member.max()) + 1
+    errors = []
+    for rows in chunks(resamples, len(values)):
+        draws = generator.random((len(rows), patients))
+        gaps = (draws[:, member[order]] < values[order]) - values[order]
+        errors.append(np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(axis=1) / len(values))
+    return np.concatenate(errors)
 
 
 def equal_mass_bins(is_positive: NDArray[np.bool_], values: Floats) -> list[dict[str, Any]]:
@@ -98,13 +101,14 @@ def calibration_line(is_positive: NDArray[np.bool_], values: Floats) -> Statisti
     """Intercept and slope as a function of weights: (b, n) -> (b, 2), NaN where the films are separated or
     all score alike.
 
-    Newton's method on all resamples at once; no penalty.
+    Newton's method on all resamples at once, from the line of all films; no penalty.
     """
     x, y = logit(np.clip(values, EDGE, 1 - EDGE)), is_positive.astype(np.float64)
     design = np.column_stack([np.ones_like(x), x])
 
-    def line(weights: Floats) -> Floats:
-        fitted = step = np.zeros((len(weights), 2))
+    def line(weights: Floats, start: Floats) -> Floats:
+        fitted = np.repeat(start, len(weights), axis=0)
+        step = np.zeros_like(fitted)
         for _ in range(_STEPS):
             chance = expit(fitted @ design.T)
             slopes = (weights * (y - chance)) @ design
@@ -115,7 +119,8 @@ def calibration_line(is_positive: NDArray[np.bool_], values: Floats) -> Statisti
         settled = np.all(np.abs(step) < _SETTLED, axis=1, keepdims=True) & (np.ptp(x) > 0)
         return np.where(settled, fitted, np.nan)
 
-    return line
+    of_all = np.nan_to_num(line(np.ones((1, len(x))), np.zeros((1, 2))))
+    return lambda weights: line(weights, of_all)
 
 
 def _solved(curvature: Floats, x: Floats, slopes: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ class Scores:
         total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
         return total - logits[np.arange(len(logits)), self.labels]
 
-    @property
+    @cached_property
     def groups(self) -> NDArray[np.str_]:
         """(n,) str: one key per patient; a film without a patient has a key of its own."""
         own = np.array([f"film {name}" for name in self.ids])
@@ -144,7 +145,7 @@ class Scores:
         if not self.is_binary:
             return np.argmax(self.values, axis=1)
         if threshold is None:
-            raise OptionError("Two classes are told apart by a threshold.", received="none",
+            raise OptionError("Two classes are told apart by a threshold.", received="no threshold",
                               remedy="Choose one on the validation split, or give a number between 0 and 1.")
         negative = 1 - self.positive_index
         return np.where(self.positive_scores >= threshold, self.positive_index, negative).astype(np.intp)
@@ -169,7 +170,7 @@ def _indices(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.intp]:
 def _check_classes(classes: tuple[str, ...], positive: str) -> None:
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise ScoreError("Scores need at least two classes with different names.",
-                         received=", ".join(classes) or "none", remedy="Check the labels table.")
+                         received=", ".join(classes) or "no class", remedy="Check the labels table.")
     if positive not in classes:
         raise ScoreError("The positive class must be one of the classes.",
                          received=f"{positive!r}, where the classes are {', '.join(classes)}",

@@ -13,7 +13,7 @@ from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.evaluation.figures import Judged
 from pneumo_tf.evaluation.intervals import Estimate, resampled
 from pneumo_tf.evaluation.scores import Scores
-from pneumo_tf.evaluation.statistics import auc_of, less
+from pneumo_tf.evaluation.statistics import auc_of, less, once
 
 Floats = NDArray[np.float64]
 Columns = dict[str, tuple[Floats, ...]]
@@ -89,8 +89,8 @@ def _areas(test: Scores, baselines: Mapping[str, Floats], *, seed: int,
            resamples: int) -> dict[str, Estimate]:
     """The area of each baseline, with what the network is ahead of it as `difference`."""
     judged = Judged(test)
-    network = judged.statistic("auc")
-    areas = {name: auc_of(judged.own, values) for name, values in baselines.items()}
+    network = once(judged.statistic("auc"))
+    areas = {name: once(auc_of(judged.own, values)) for name, values in baselines.items()}
     ahead = {f"network - {name}": less(network, area) for name, area in areas.items()}
     figures = resampled({**areas, **ahead}, test.groups, seed=seed, resamples=resamples)
     kept = ("value", "low", "high")

@@ -20,14 +20,19 @@ def auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Statistic:
     The films are sorted once; every resample only sums weights over the distinct scores.
     """
     order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    own = is_positive[order].astype(np.float64)
+    # The last film of each distinct score; what lies below a film ends with the score before its own.
+    ends = np.flatnonzero(np.diff(scores[order], append=np.inf))
 
     def auc(weights: Floats) -> Floats:
         sorted_weights = weights[:, order]
-        positive = np.add.reduceat(sorted_weights * is_positive[order], starts, axis=1)
-        negative = np.add.reduceat(sorted_weights * ~is_positive[order], starts, axis=1)
-        below = np.cumsum(negative, axis=1) - negative / 2
-        return _ratio((positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
+        positive = sorted_weights * own
+        negative = np.subtract(sorted_weights, positive, out=sorted_weights)
+        found, rejected = (np.cumsum(part, axis=1, out=part)[:, ends] for part in (positive, negative))
+        # The area below the curve's straight pieces, of which one with ties is a slope.
+        heights = found[:, -1:] - found + np.diff(found, axis=1, prepend=0) / 2
+        area = np.einsum("ij,ij->i", heights, np.diff(rejected, axis=1, prepend=0))
+        return _ratio(area, found[:, -1] * rejected[:, -1])
 
     return auc
 
@@ -60,6 +65,24 @@ def mean_within(values: NDArray[np.number | np.bool_], rows: NDArray[np.bool_]) 
     """The mean of a number that each film has, (n,), over some of the films, (n,) bool."""
     mean = mean_of_films(values[rows].astype(np.float64))
     return lambda weights: mean(weights[:, rows])
+
+
+def once(function: Statistic) -> Statistic:
+    """The same function, computed once where several figures ask for it on the same weights."""
+    last: list[Floats] = []
+
+    def computed(weights: Floats) -> Floats:
+        if not last or last[0] is not weights:
+            last[:] = weights, function(weights)
+        return last[1]
+
+    return computed
+
+
+def columns_of(function: Statistic, count: int) -> list[Statistic]:
+    """The columns of a function of weights that gives (b, count), a figure each."""
+    computed = once(function)
+    return [lambda weights, index=index: computed(weights)[:, index] for index in range(count)]
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +26,7 @@ from pneumo_tf.places import find_existing
 from pneumo_tf.report.sections.explanations import sentence
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS_RECORD, PANEL, RunError, RunFolder
-from pneumo_tf.storage import make_folder, write_json
+from pneumo_tf.storage import make_folder, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -265,6 +264,6 @@ def _folder_of(name: str) -> str:
 def _read_record(path: Path) -> list[dict[str, Any]]:
     """The films that were explained before; none where the record is damaged or not one of ours."""
     try:
-        return [film for film in json.loads(path.read_text(encoding="utf-8"))["films"] if film["name"]]
+        return [film for film in read_json(path)["films"] if film["name"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -181,7 +181,7 @@ def _check(film: Film, labels: Labels, options: LimeOptions) -> None:
                         remedy="Segment the film that is explained.")
     superpixels = int(labels.max()) + 1
     if superpixels < 2:
-        raise FilmError("A film must have at least two superpixels to compare.", received="one",
+        raise FilmError("A film must have at least two superpixels to compare.", received="one superpixel",
                         remedy="Ask for more superpixels.")
     if options.samples < 2 * superpixels:
         raise OptionError("LIME needs at least two samples for each superpixel.",

@@ -191,5 +191,5 @@ def check_methods(methods: Sequence[str]) -> None:
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         raise OptionError("A method must be one that this program knows.",
-                          received=", ".join(unknown) or "none",
+                          received=", ".join(unknown) or "no method",
                           remedy=f"Choose among: {', '.join(METHODS)}.")

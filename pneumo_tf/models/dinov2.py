@@ -11,7 +11,6 @@ are no multiples of 14 lose up to 13 pixels at the right and lower edge, as in t
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from keras import layers
 from pneumo_tf.models.weights.assignment import MisfitError, Placement, assign_all, check_fit
 from pneumo_tf.models.weights.keras_hub import PRESET_FILE, read_preset
 from pneumo_tf.models.weights.torch_file import PARTS, Tensors, read_tensors
+from pneumo_tf.storage import read_json
 
 PATCH, BLOCKS = 14, 12
 HEAD = 64  # width of one attention head
@@ -180,7 +180,7 @@ def _check_config(model: keras.Model, path: Path) -> None:
               "hidden_dim": width, "num_layers": BLOCKS, "num_heads": width // HEAD}  # as KerasHub calls them
     config = path.with_name("config.json")
     try:
-        told = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        told = read_json(config) if config.is_file() else {}
         told = told.get("config", told)
         wrong = next((name for name in needed if told.get(name, needed[name]) != needed[name]), None)
     except (OSError, ValueError, AttributeError) as failure:

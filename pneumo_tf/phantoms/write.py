@@ -7,7 +7,6 @@ shallow breath, scoliosis) and every nuisance is drawn without knowing the class
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from pneumo_tf.phantoms.film import Shot, expose, sample_shot
 from pneumo_tf.phantoms.lesions import Kind, fluid, lesion_mask
 from pneumo_tf.phantoms.skin import SkinKind, SkinPhantom, draw_skin
 from pneumo_tf.processes import in_processes
-from pneumo_tf.storage import make_folder, replacing, write_json
+from pneumo_tf.storage import make_folder, read_json, replacing, write_json
 
 _RECORD = "phantoms.json"
 _MODEL = 1  # raise it when the same seed draws other films
@@ -181,7 +180,7 @@ def _holds(folder: Path, record: dict[str, object], plan: list[PhantomFile]) -> 
 
 def _read(record: Path) -> object:
     try:
-        return json.loads(record.read_text(encoding="utf-8"))
+        return read_json(record)
     except (OSError, ValueError):
         return None  # no record of ours: whatever lies there is not our set
 

@@ -15,6 +15,7 @@ from pneumo_tf.runs.folder import ROBUSTNESS, RunFolder
 from pneumo_tf.runs.reference import Reference, is_cropped, read_reference
 
 Film = NDArray[np.uint8]
+Measured = tuple[NDArray[np.floating], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,11 @@ class Batch:
     incoming: Reservoir = field(default_factory=Reservoir)
 
     def add(self, film: Film, features: NDArray[np.floating], facts: Mapping[str, str]) -> None:
-        """Put in one film that the network saw.
+        """Put in one film that the network saw, as `measure` takes it."""
+        self.incoming.add(*self.measure(film, features, facts))
+
+    def measure(self, film: Film, features: NDArray[np.floating], facts: Mapping[str, str]) -> Measured:
+        """What a film is compared by: its coordinates among the run's films, and its facts.
 
         Args:
             film: uint8 (H, W, 3), as the network met it.
@@ -34,7 +39,7 @@ class Batch:
             facts: Of its original, by a manifest's names; empty where only the prepared film is known.
         """
         space = self.reference.novelty.space
-        self.incoming.add(space.coordinates(features[None])[0] / space.spread, film_facts(film, facts))
+        return space.coordinates(features[None])[0] / space.spread, film_facts(film, facts)
 
     def difference(self) -> BatchDifference | None:
         """How the films differ from those that the run was judged on; None of fewer than 10."""

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pneumo_tf.data.dicom import ABSENT, read_header
 from pneumo_tf.data.images import in_mode, read_film_file
+from pneumo_tf.data.shards import open_file
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.names import fold
 from pneumo_tf.reading.answer import Answer
@@ -121,7 +122,7 @@ def results_of(film: Path, answer: Answer, *, run: RunFolder, words: Language,
         Nothing of a file that belongs to no study.
     """
     try:
-        with film.open("rb") as file:
+        with open_file(film) as file:
             source = read_header(file)
         report = write_report(answer, source, run, words)
     except FilmError:

@@ -134,9 +134,10 @@ def _films(given: Sequence[Given], archives: dict[Path, Zip], pass_over: PassedO
             for entry in archive.entries():
                 yield from _of_entry(entry, prefix, partial(archive.read, entry.file), None, pass_over)
         else:
-            for entry in Folder(one.path).walk():
-                path = one.path / entry.file
-                yield from _of_entry(entry, prefix, path.read_bytes, path, pass_over)
+            folder = Folder(one.path)
+            for entry in folder.walk():
+                yield from _of_entry(entry, prefix, partial(folder.read, entry.file), one.path / entry.file,
+                                     pass_over)
 
 
 def _once(films: Iterable[Incoming]) -> Iterator[Incoming]:

@@ -7,7 +7,6 @@ made, so that nothing is there twice.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -25,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.data.dicom import is_uid, read_header
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
+from pneumo_tf.language import say
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.dicom_out import MAKER
 from pneumo_tf.reading.outbox import CAPTURE, Outbox, checked_title, pynetdicom
-from pneumo_tf.storage import locked, make_folder, replacing, write_json
+from pneumo_tf.storage import locked, make_folder, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -92,7 +92,7 @@ class Receiver:
     limits: Limits = field(default_factory=Limits)
     arrived: Callable[[Path], None] = lambda _: None
     waiting: Callable[[], int] = lambda: 0
-    tell: Tell = print
+    tell: Tell = say
     _lines: dict[Any, _Line] = field(default_factory=dict, repr=False)
 
     @contextmanager
@@ -279,7 +279,7 @@ class Node:
     title: str = TITLE
     peers: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
-    tell: Tell = print
+    tell: Tell = say
     retry: float = 30.0
     _films: SimpleQueue[Path] = field(default_factory=SimpleQueue, repr=False)
     _stopped: Event = field(default_factory=Event, repr=False)
@@ -297,7 +297,7 @@ class Node:
     def answered(self, film: Path) -> Answer | None:
         """The answer of a film that was received; None where it isn't given yet."""
         try:
-            kept = json.loads(self.answer_file(film).read_text(encoding="utf-8"))
+            kept = read_json(self.answer_file(film))
         except FileNotFoundError:
             return None
         return Answer(**{**kept, "probabilities": tuple(kept["probabilities"])})

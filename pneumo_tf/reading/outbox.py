@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from pneumo_tf.data.dicom import ABSENT
+from pneumo_tf.data.dicom import ABSENT, silent_pydicom
 from pneumo_tf.errors import OptionError, PneumoError
+from pneumo_tf.language import say
 from pneumo_tf.storage import make_folder, replacing
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Outbox:
 
     folder: Path
     send: Send
-    tell: Callable[[str], None] = print
+    tell: Callable[[str], None] = say
     _busy: Lock = field(default_factory=Lock, repr=False)
 
     def put(self, results: Iterable[Dataset]) -> None:
@@ -226,6 +227,7 @@ def pynetdicom() -> Any:
         OptionError: It isn't installed.
     """
     try:
+        silent_pydicom()
         import pynetdicom as library
     except ImportError as failure:
         raise OptionError("DICOM's network is spoken by pynetdicom.", received=ABSENT,

@@ -7,18 +7,21 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pneumo_tf import cluster
 from pneumo_tf.data.images import read_film, refuse_blank
 from pneumo_tf.errors import FilmError
 from pneumo_tf.reading.answer import UNREADABLE, Answer
+from pneumo_tf.reading.batch import Batch, Measured
 from pneumo_tf.reading.incoming import Incoming, why_unread
 from pneumo_tf.reading.refusal import Verdict, judge_of, put_right
 from pneumo_tf.report.words import Language
@@ -27,6 +30,7 @@ from pneumo_tf.runs.predictor import BATCH, Film, Outputs, Predictor
 from pneumo_tf.training.trunk import ahead
 from pneumo_tf.training.views import FILMS, apply_view, sample_view, view_rng
 
+_WINDOW = 16_384  # films that a cluster has at a time
 _SEED = 42  # of the views, as evaluate_model.py draws them
 
 
@@ -142,6 +146,40 @@ class Reader:
         return _joined(*(self.words.say(f"answer.otherwise.{kind}", n=int((calls != called[0]).sum()),
                                         of=len(calls))
                          for kind, calls in parts.items() if (calls != called[0]).any()))
+
+
+def answers_of_cluster(films: Iterable[Incoming], make: Callable[[], tuple[Reader, Batch | None]],
+                       gather: Callable[[Any, Any], None]) -> Iterator[Answer]:
+    """One answer a film, in their order, from readers on the machines of the cluster that was joined.
+
+    Args:
+        films: Whose files every machine sees.
+        make: Gives a machine its reader, and what measures films for `gather`; picklable.
+        gather: Told what `Batch.measure` gives of each film that the network saw.
+    """
+    films = iter(films)
+    while window := list(islice(films, _WINDOW)):
+        pieces = [window[start : start + BATCH] for start in range(0, len(window), BATCH)]
+        done = dict(cluster.mapped(partial(_answering, make), pieces, whole_machine=True))
+        for place in range(len(pieces)):
+            answers, measured = done[place]
+            for one in measured:
+                gather(*one)
+            yield from answers
+
+
+def _answering(make: Callable[[], tuple[Reader, Batch | None]]) -> Callable[
+        [list[Incoming]], tuple[list[Answer], list[Measured]]]:
+    """What a worker of the cluster makes: films to answers, and to what is gathered of them."""
+    reader, batch = make()
+
+    def answer(films: list[Incoming]) -> tuple[list[Answer], list[Measured]]:
+        measured: list[Measured] = []
+        gathering = reader if batch is None else \
+            replace(reader, gather=lambda *seen: measured.append(batch.measure(*seen)))
+        return list(gathering.answers(films)), measured
+
+    return answer
 
 
 def _joined(*reasons: str) -> str:

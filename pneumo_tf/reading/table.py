@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
-from pneumo_tf.storage import guarded, harmless, locked, make_folder, write_json
+from pneumo_tf.storage import guarded, harmless, locked, make_folder, read_json, write_json
 
 COLUMNS = ("id", "call", "probability", "low", "high", "score", "threshold", "refusal", "reason", "ms")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -129,7 +129,7 @@ def _check_terms(path: Path, beside: Path, terms: Mapping[str, Any]) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        before = json.loads(beside.read_text(encoding="utf-8"))
+        before = read_json(beside)
         other = [name for name, value in terms.items() if before.get(name) != json.loads(json.dumps(value))]
     except (OSError, ValueError, AttributeError):
         other = ["everything"]
@@ -146,9 +146,13 @@ def _whole_rows(path: Path) -> Iterator[tuple[str, str]]:
     with guarded(path):
         with path.open("rb+") as file:
             file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
-        with path.open(encoding="utf-8", newline="\n") as text:
-            rows = map(json.loads, text) if _is_json(path) else csv.DictReader(text)
-            yield from ((row["id"], row["refusal"]) for row in rows)
+        try:
+            with path.open(encoding="utf-8", newline="\n") as text:
+                rows = map(json.loads, text) if _is_json(path) else csv.DictReader(text)
+                yield from ((str(row["id"]), str(row["refusal"])) for row in rows)
+        except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as failure:
+            raise OptionError("A table is gone on with as it was written.", received=f"{path} ({failure})",
+                              remedy="Name another file with --output, or move that one.") from failure
 
 
 def _is_json(path: Path) -> bool:

@@ -26,7 +26,7 @@ from pneumo_tf.reading.overlays import overlay_name
 from pneumo_tf.reading.page import Worklist, worklist_page
 from pneumo_tf.reading.worklist import Group, Waiting, ranked, waiting, worklist_csv
 from pneumo_tf.report.words import Language
-from pneumo_tf.storage import locked, make_folder, write_json, write_text
+from pneumo_tf.storage import locked, make_folder, read_json, write_json, write_text
 
 STATE, TABLE, PAGE, OVERLAYS = "worklist.json", "worklist.csv", "worklist.html", "overlays"
 _KEPT_EVERY = 50  # answers that a kill may cost
@@ -195,7 +195,7 @@ class Triage:
 
     def _read_state(self) -> dict[str, tuple[Stamp, Answer]]:
         try:
-            kept = json.loads((self.output / STATE).read_text(encoding="utf-8"))
+            kept = read_json(self.output / STATE)
             if kept["terms"] != json.loads(json.dumps(self.terms)):
                 return {}
             self._said = [str(sentence) for sentence in kept["cautions"]]

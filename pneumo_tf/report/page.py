@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from pneumo_tf.runs.folder import (
     read_run,
     republishing,
 )
-from pneumo_tf.storage import from_csv, make_folder, write_text
+from pneumo_tf.storage import from_csv, make_folder, read_json, write_text
 
 COMPARISON = "comparison.html"
 
@@ -133,7 +132,7 @@ def _figures(run: RunFolder, words: Language) -> dict[str, Any]:
 
 def _as_run(folder: Path, run: RunFolder, cohort: Cohort) -> RunFolder:
     """The evaluation as a run whose test films are those from elsewhere, which every section knows."""
-    record = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    record = read_json(folder / METRICS)
     predictions = from_csv(pd.read_csv(folder / PREDICTIONS, dtype={"id": str, "patient": str},
                                        keep_default_na=False))
     changed = {"name": f"{run.name} · {record['name']}", "created": record["created"],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tf.errors import OptionError, choose_from
+from pneumo_tf.language import written
 
 _LOCALES = Path(__file__).parent / "locales"
 Estimate = Mapping[str, Any]
@@ -51,9 +52,7 @@ class Language:
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number with the language's decimal sign and thousands sign."""
-        text = f"{value:,.{digits}f}"
-        signs = {ord(","): self.texts["number.thousands"], ord("."): self.texts["number.decimal"]}
-        return text.translate(signs)
+        return written(f"{value:,.{digits}f}", self.code)
 
     def short(self, value: float, significant: int = 4) -> str:
         """A number with no more decimals than it has, e.g. "0.5", "0.925"."""

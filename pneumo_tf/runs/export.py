@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import keras
 from absl import logging
 
 from pneumo_tf.runs.folder import ARCHITECTURE, COMPLETE, WEIGHTS
-from pneumo_tf.storage import replacing, write_text
+from pneumo_tf.storage import DAMAGED_ZIP, refuse_dense, replacing, write_text
 
 _MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 _LARGEST = 2**26  # bytes of config.json, a thousand times those of the largest network
@@ -69,7 +69,14 @@ def read_exported(path: Path) -> keras.Model:
         OSError: It can't be read.
     """
     _refuse_foreign(path)
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError,
+            MemoryError) as failure:  # what Keras stumbles over in a configuration that makes no sense
+        raise ValueError(str(failure) or type(failure).__name__) from failure
+    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError("no network of one input and one output")
+    return model
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -77,12 +84,15 @@ def _refuse_foreign(path: Path) -> None:
         with ZipFile(path) as archive:
             if surplus := sorted(set(archive.namelist()) - _MEMBERS):
                 raise ValueError(f"a member {surplus[0]!r}")
+            refuse_dense(archive)
             if archive.getinfo("config.json").file_size > _LARGEST:
                 raise ValueError("a configuration of more than 64 MiB")
-            config = json.loads(archive.read("config.json"))
-    except (BadZipFile, KeyError, RecursionError) as failure:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} is damaged")
+            kinds = list(_kinds(json.loads(archive.read("config.json"))))
+    except DAMAGED_ZIP as failure:
         raise ValueError(f"no whole file of Keras: {failure}") from failure
-    for kind in _kinds(config):
+    for kind in kinds:
         module, name = kind.get("module"), kind["class_name"]
         if module not in _MODULES or name in _FOREIGN:
             raise ValueError(f"a {name} of {module}, as no network of this program has; nothing was executed")

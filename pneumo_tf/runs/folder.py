@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from pneumo_tf.cohort import Cohort
+from pneumo_tf.data.shards import is_file
 from pneumo_tf.errors import PneumoError
 from pneumo_tf.evaluation.operating_point import DEFAULT, choose
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.language import say
 from pneumo_tf.places import project_root
-from pneumo_tf.storage import from_csv, replacing
+from pneumo_tf.storage import from_csv, read_json, replacing
 
 # Every name in a run's folder: what its training leaves,
 RUN, METRICS, SPLIT, PREDICTIONS, HISTORY, REFERENCE = \
@@ -37,11 +39,45 @@ RUNS, UNFINISHED = "runs", ".unfinished"
 # What of the last run lies beside the runs.
 PUBLISHED = (ARCHITECTURE, WEIGHTS, COMPLETE, REPORT, MODEL_CARD)
 
+# What run.json and metrics.json hold where they are read without looking: a value that is there is of that
+# kind, or null. Older runs lack some.
+_FACTS: Mapping[str, Any] = {
+    "name": str, "created": str, "command": [str], "classes": [str], "positive": str, "recipe": str,
+    "backbone": str, "engine": str, "options": {"lang": str},
+    "operating_point": {"threshold": float, "rule": str},
+    "calibration": {"method": str}, "data": {"films": str, "labels": str}, "input": {"depth": int},
+    "preparation": {"options": {"brightness": float, "contrast": float, "size": int, "fit": str,
+                                "color": bool, "depth": int}},
+    "reference": {"novelty": {"threshold": float}, "mirrored": {"threshold": float},
+                  "lungs": {"found": float, "of": float}},
+    "versions": {}, "weights": {}, "device": {}, "pace": {}, "flow": [{}], "stages": [{}],
+    "films_without_patient": int}
+_FIGURES: Mapping[str, Any] = {
+    "test": {"figures": {}, "calibration": {}}, "validation": {"figures": {}, "calibrators": {}},
+    "stress": {}, "near_duplicates": {"across": int}}
 _REMEDY = "Name the folder of a finished run, such as model/runs/<name>."
 
 
 class RunError(PneumoError):
     """A folder that is no finished run, or a run that can't do what is asked of it."""
+
+
+class _LackingError(RunError, KeyError):
+    """A name that a record of a run should have; whoever can do without it takes it for a KeyError."""
+
+    __str__ = Exception.__str__
+
+
+class _Record(dict[str, Any]):
+    """An object of a JSON file, `file`, which is named where something is missing in it."""
+
+    def __init__(self, content: Mapping[str, Any], file: Path) -> None:
+        super().__init__(content)
+        self._file = file
+
+    def __missing__(self, name: str) -> Any:
+        raise _LackingError(f"{self._file.name} must be whole.", received=f"{self._file} without {name}",
+                            remedy=_REMEDY)
 
 
 @dataclass(frozen=True)
@@ -132,7 +168,7 @@ class RunFolder:
         """Where a film of split.csv lies now; None where it is gone or was never noted."""
         films = self.films_folder
         places = [films, project_root() / films, self.path / films]
-        found = (place / file for place in places if file and (place / file).is_file())
+        found = (place / file for place in places if file and is_file(place / file))
         return next(found, None)
 
 
@@ -143,8 +179,9 @@ def read_run(folder: Path) -> RunFolder:
         RunError: A file is missing, can't be read, or isn't whole.
         LabelError: split.csv is no table of radiographs.
     """
-    facts = _read_json(folder / RUN, needed=("classes", "positive"))
-    metrics = _read_json(folder / METRICS, needed=("test",))
+    facts = _read_json(folder / RUN, needed=("classes", "positive"), form=_FACTS)
+    _check_classes(folder / RUN, facts)
+    metrics = _read_json(folder / METRICS, needed=("test",), form=_FIGURES)
     cohort = Cohort.read_csv(_existing(folder / SPLIT))
     predictions = _read_table(folder / PREDICTIONS)
     scores = [f"p_{name}" for name in facts["classes"]]
@@ -181,8 +218,8 @@ def publish(run: Path, output: Path) -> None:
         if before is None:
             before = output / f"before-{run.name}"
             _copy(output, before)
-        print(f"{output / WEIGHTS} and what lies beside it are replaced; they are kept in {before}.",
-              file=sys.stderr)
+        say(f"{output / WEIGHTS} and what lies beside it are replaced; they are kept in {before}.",
+            aside=True)
     _copy(run, output)
 
 
@@ -214,18 +251,49 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _read_json(path: Path, *, needed: tuple[str, ...]) -> dict[str, Any]:
+def _read_json(path: Path, *, needed: tuple[str, ...],
+               form: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     try:
-        content = json.loads(_existing(path).read_text(encoding="utf-8"))
-    except ValueError as failure:  # includes text that isn't UTF-8
+        content = read_json(_existing(path), hook=partial(_Record, file=path))
+    except (OSError, ValueError) as failure:  # includes text that isn't UTF-8
         raise RunError(f"{path.name} must be JSON.", received=f"{path} ({failure})",
                        remedy=_REMEDY) from failure
-    known = content if isinstance(content, dict) else {}
-    missing = [key for key in needed if key not in known]
-    if missing or known is not content:
-        raise RunError(f"{path.name} must be whole.",
-                       received=f"{path} without {', '.join(missing) or 'names'}", remedy=_REMEDY)
-    return known
+    if not isinstance(content, _Record):
+        raise RunError(f"{path.name} must be whole.", received=f"{path} without names", remedy=_REMEDY)
+    for name in needed:
+        if content[name] is None:
+            content.__missing__(name)
+    if misfit := next(_misfits(content, form), ""):
+        raise RunError(f"{path.name} must be as it was written.", received=f"{path} with another {misfit}",
+                       remedy=_REMEDY)
+    return content
+
+
+def _misfits(content: Any, form: Any, name: str = "") -> Iterator[str]:
+    """Names of the values that aren't of their form's kind: an object, a list of one kind, or a type."""
+    if content is None:
+        return
+    if isinstance(form, Mapping) and isinstance(content, dict):
+        for key in form.keys() & content.keys():
+            yield from _misfits(content[key], form[key], f"{name}.{key}" if name else key)
+    elif isinstance(form, list) and isinstance(content, list):
+        for part in content:
+            yield from _misfits(part, form[0], name)
+    elif type(content) is not form and not (form is float and type(content) is int):
+        yield name
+
+
+def _check_classes(path: Path, facts: Mapping[str, Any]) -> None:
+    classes = facts["classes"]
+    if len(classes) < 2 or len(set(classes)) < len(classes) or None in classes \
+            or facts["positive"] not in classes:
+        raise RunError("A run must tell two classes or more apart, and look for one of them.",
+                       received=f"{path} with {str(facts['positive'])[:80]!r} among {str(classes)[:200]}",
+                       remedy=_REMEDY)
+    threshold = (facts.get("operating_point") or {}).get("threshold")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise RunError("A threshold must lie between 0 and 1.", received=f"{path} with {threshold}",
+                       remedy=_REMEDY)
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -8,7 +8,6 @@ version, or on another processor, is found out before it answers.
 from __future__ import annotations
 
 import os
-import zipfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -20,8 +19,9 @@ import numpy as np
 from pneumo_tf.data.audit import file_sha256
 from pneumo_tf.errors import StorageError
 from pneumo_tf.models.formats import FORMATS, write_network
+from pneumo_tf.progress import announce
 from pneumo_tf.runs.folder import COMPLETE, GRAPHS, RunError, RunFolder
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import read_arrays, replacing
 from pneumo_tf.training.engine import COARSE, EXACT, KERAS, compare
 from pneumo_tf.training.graphs import (
     ONNX,
@@ -116,6 +116,7 @@ def keep_graph(run: RunFolder, engine: str, model: keras.Model) -> None:
 
     from pneumo_tf.models.folding import fold_batch_norm
 
+    announce("Keeping the network as a graph, which answers sooner the next time")
     everything, folder = everything_of(model), _folder(run, engine)
     films = _pictures(*everything.inputs[0].shape[1:3])
     outputs = keras.ops.convert_to_numpy(everything(films.astype("float32"), training=False))
@@ -132,10 +133,10 @@ def keep_graph(run: RunFolder, engine: str, model: keras.Model) -> None:
 def _read_probe(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """The pictures and what Keras gave for them; each file of the folder is looked at before it is opened."""
     try:
-        with np.load(folder / _PROBE, allow_pickle=False) as probe:
-            films, outputs, files = probe["films"], probe["outputs"], probe["files"].tolist()
+        probe = read_arrays(folder / _PROBE)
+        films, outputs, files = probe["films"], probe["outputs"], probe["files"].tolist()
         whole = files == _hashes(folder)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError):
         whole = False
     if not whole:
         raise RunError("A graph that a run keeps must be as it was written.", received=f"{folder}, changed",

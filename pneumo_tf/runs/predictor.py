@@ -23,6 +23,7 @@ from pneumo_tf.data.preparation.record import read_prepared
 from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.progress import announce
 from pneumo_tf.runs.folder import COMPLETE, RunError, RunFolder
 from pneumo_tf.runs.graphs import KeptEngine, everything_of, is_kept, keep_graph
 from pneumo_tf.runs.operating_points import point_of
@@ -131,8 +132,8 @@ def film_reader(run: RunFolder, size: int) -> FilmReader:
     """The reader of a run's network with an input of `size` × `size` pixels."""
     preparation = run.facts.get("preparation")
     home = Path((run.facts.get("data") or {}).get("films") or ".").expanduser().resolve()
-    return FilmReader(size, FilterOptions.from_json(preparation["options"]) if preparation else None, home,
-                      (run.facts.get("input") or {}).get("depth"))
+    filters = FilterOptions.from_json(preparation["options"] or {}) if preparation else None
+    return FilmReader(size, filters, home, (run.facts.get("input") or {}).get("depth"))
 
 
 @lru_cache(maxsize=256)  # films may lie in a folder each
@@ -153,6 +154,7 @@ def load_network(run: RunFolder) -> keras.Model:
     from pneumo_tf.runs.export import read_exported
 
     path = run.path / COMPLETE
+    announce("Network")
     pin_numbers()
     try:
         model = read_exported(path)

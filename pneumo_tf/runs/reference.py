@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pneumo_tf.evaluation.novelty import Novelty, Space
 from pneumo_tf.evaluation.shift import Sample
 from pneumo_tf.evaluation.sides import Sides
 from pneumo_tf.runs.folder import REFERENCE, RUN, RunError, RunFolder
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import read_arrays, replacing
 
 _NEARLY_ALL = 0.9
 
@@ -72,14 +71,14 @@ def read_reference(run: RunFolder) -> Reference | None:
     if not facts.get("novelty") or not path.is_file():
         return None
     try:
-        with np.load(path) as kept:
-            arrays = {name: kept[name].astype(np.float32) if kept[name].dtype == np.float16 else kept[name]
-                      for name in kept.files}
+        arrays: dict[str, Any] = {
+            name: array.astype(np.float32) if array.dtype == np.float16 else array
+            for name, array in read_arrays(path).items()}
         space = Space(arrays["mean"], arrays["basis"], arrays["spread"])
         novelty = Novelty(space, arrays["films"], arrays["labels"], float(facts["novelty"]["threshold"]))
         own = Sample(arrays["own_coordinates"], arrays["own_facts"])
         mirrored = facts.get("mirrored")
         return Reference(novelty, own, mirrored and Sides(arrays["sides"], float(mirrored["threshold"])))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as failure:
+    except (OSError, ValueError, KeyError, TypeError) as failure:
         raise RunError(f"{REFERENCE} must be whole and belong to {RUN}.", received=f"{path} ({failure})",
                        remedy="Train again, or name another run with --run.") from failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 
 from pneumo_tf.errors import OptionError, TrainingError, option_of
 from pneumo_tf.runs.folder import UNFINISHED
-from pneumo_tf.storage import guarded, make_folder, write_json
+from pneumo_tf.storage import guarded, make_folder, read_json, write_json
 from pneumo_tf.training.loop import Checkpoint
 
-_RECORD, _CHECKPOINT, _LOCK = "options.json", "checkpoint.npz", ".lock"
+_RECORD, _CHECKPOINT, _LOCK, _WHOLE = "options.json", "checkpoint.npz", ".lock", "run"
 # What may differ between the two halves of a run, because the result doesn't depend on it.
 _FREE = {"command", "resume", "publish", "lang", "threads", "cache", "output", "synthetic"}
 
@@ -55,6 +55,23 @@ class Unfinished:
         write_json(self.folder / _RECORD, record)
         return kept
 
+    @contextmanager
+    def finishing(self, run: Path) -> Iterator[Path]:
+        """Yield a new folder for the files of the finished run, which becomes `run` when it is whole.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        whole = self.folder / _WHOLE
+        with guarded(run):
+            shutil.rmtree(whole, ignore_errors=True)  # of a start that was killed
+            whole.mkdir()
+            try:
+                yield whole
+                whole.rename(run)
+            finally:
+                shutil.rmtree(whole, ignore_errors=True)
+
 
 @contextmanager
 def unfinished_run(runs: Path, name: str, options: Mapping[str, Any], *,
@@ -84,7 +101,9 @@ def unfinished_run(runs: Path, name: str, options: Mapping[str, Any], *,
             _leave(run, failure)
             raise
     for folder in _newest_first(runs / UNFINISHED):
-        if _read(folder)["options"] == settled and not _is_running(folder):
+        begun = _read(folder)["options"]
+        is_spent = begun == settled or (begun and not (folder / _CHECKPOINT).is_file())
+        if is_spent and not _is_running(folder):
             _remove(folder)
 
 
@@ -156,7 +175,7 @@ def _said(value: Any) -> str:
 def _read(folder: Path) -> dict[str, Any]:
     """The record of a run; an unreadable one matches nothing."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / _RECORD)
     except (OSError, ValueError):
         return {"options": {}}
     return dict(record)
@@ -169,5 +188,5 @@ def _newest_first(place: Path) -> list[Path]:
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    with suppress(OSError):  # another run lies there, or has just begun
         folder.parent.rmdir()

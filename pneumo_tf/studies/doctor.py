@@ -23,6 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pneumo_tf import __version__
+from pneumo_tf.language import counted, translated
 from pneumo_tf.models.published import PUBLISHED, cache_folder, find_on_this_machine, installed
 from pneumo_tf.places import CACHE_FOLDER, LABELS_FILE, MODEL_FOLDER, PREPARED_FOLDER, project_root
 
@@ -148,14 +149,14 @@ def _trouble(wanted: str) -> str:
     try:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
-        return "no package packaging"
+        return translated("no package packaging")
     needed = Requirement(wanted)
     try:
         version = metadata.version(needed.name)
     except metadata.PackageNotFoundError:
-        return f"no package {needed.name}"
+        return translated(f"no package {needed.name}")
     fits = needed.specifier.contains(version, prereleases=True)
-    return "" if fits else f"{needed.name} {version} where {needed.specifier} is needed"
+    return "" if fits else translated(f"{needed.name} {version} where {needed.specifier} is needed")
 
 
 def _processor() -> Finding:
@@ -165,11 +166,12 @@ def _processor() -> Finding:
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     has = [flag for flag in _FLAGS if flags and flag in flags[1].split()]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    found = f"{model[1] if model else platform.processor() or platform.machine()}, {cores} cores"
+    found = model[1] if model else platform.processor() or platform.machine()
+    found += f", {counted(cores, 'core|cores')}"
     if cores != os.cpu_count():
-        found += f" of {os.cpu_count()} (the others aren't for this process)"
+        found += translated(f" of {os.cpu_count()} (the others aren't for this process)")
     memory = _memory()
-    found += f", {memory:.1f} GB of memory" if memory else ""
+    found += translated(f", {memory:.1f} GB of memory") if memory else ""
     found += f", {' '.join(has)}" if has else ""
     if 0 < memory < _MEMORY:
         return Finding("processor", State.ADVICE, found, "Train with --recipe fast and a --batch-size of 8.")

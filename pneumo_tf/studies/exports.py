@@ -6,8 +6,6 @@ that a program needs to use it.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +28,7 @@ from pneumo_tf.progress import announce, progress_bar
 from pneumo_tf.runs.folder import COMPLETE, CONTRACT, EXPORTS, RunFolder, read_run
 from pneumo_tf.runs.operating_points import RunPoint, point_of
 from pneumo_tf.runs.predictor import Film, Values, decide, load_network
-from pneumo_tf.storage import guarded, make_folder, write_json
+from pneumo_tf.storage import make_folder, put, temporary, write_json
 from pneumo_tf.training.machine import describe_device, package_versions
 from pneumo_tf.training.pixels import INTERPOLATION, load_film
 
@@ -144,17 +142,18 @@ def export_run(folder: Path, exporting: Exporting) -> list[Parity]:
     point, model = point_of(run, exporting.at), load_network(run)
     output, size = make_folder(exporting.output or folder / EXPORTS), model.input_shape[1]
     threads = exporting.threads or describe_device().cores
-    with guarded(output), tempfile.TemporaryDirectory(dir=output, prefix=".") as temporary:
-        files, phantoms = _films(run, exporting.films, Path(temporary), workers=threads)
+    with temporary(output / CONTRACT) as begun:
+        begun.mkdir()
+        files, phantoms = _films(run, exporting.films, begun, workers=threads)
         scores, speed = _computed(model.predict_on_batch, files, _reader(run, size), what="Keras")
         reference = _Reference(run, point, size, files, phantoms, scores)
         rows = [Parity(KERAS, (folder / COMPLETE).stat().st_size, speed, folder)]
         folded = fold_batch_norm(model)
         for name in exporting.formats:
-            rows.append(_export(reference, folded, name, Path(temporary) / name, threads=threads))
+            rows.append(_export(reference, folded, name, begun / name, threads=threads))
             if not rows[-1].changed or exporting.force:
-                shutil.rmtree(output / name, ignore_errors=True)
-                rows[-1] = replace(rows[-1], folder=(Path(temporary) / name).rename(output / name))
+                put(begun / name, output / name)
+                rows[-1] = replace(rows[-1], folder=output / name)
     return rows
 
 

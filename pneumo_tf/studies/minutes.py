@@ -18,6 +18,8 @@ import numpy as np
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.labels import load_cohort
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import counted, say
+from pneumo_tf.progress import announce
 from pneumo_tf.studies.plan import Pace, Plan, StudyOptions, settle
 from pneumo_tf.training.fast import Fast
 from pneumo_tf.training.machine import StageRecorder
@@ -55,7 +57,7 @@ def fit_minutes(plan: Plan) -> Plan:
     films, learnt = _count(options)
     may_change = options.recipe is None and set(options.settings) <= {field.name for field in fields(Fast)}
     if may_change and _steps(plan, recipe, learnt) < _memory(recipe):
-        print(f"About {learnt} films to learn from are too few for {plan.recipe_name}: fast.", flush=True)
+        say(f"About {learnt} films to learn from are too few for {plan.recipe_name}: fast.")
         return _quick(plan, options)
     return _timed(plan, recipe, films=films, learnt=learnt, minutes=minutes, may_change=may_change)
 
@@ -107,9 +109,9 @@ def _told(plan: Plan) -> Plan:
     """The plan, after a sentence on it."""
     pace = plan.pace
     assert pace is not None
-    what = f"{pace.epochs} epochs of {plan.recipe_name}" if pace.epochs else plan.recipe_name
-    print(f"About {_minutes(pace.seconds)}: {what} at {plan.size} px; {pace.other} would take "
-          f"{_minutes(pace.other_seconds)}.", flush=True)
+    what = f"{plan.recipe_name}, {counted(pace.epochs, 'epoch|epochs')}" if pace.epochs else plan.recipe_name
+    say(f"About {_minutes(pace.seconds)}: {what} at {plan.size} px; {pace.other} would take "
+        f"{_minutes(pace.other_seconds)}.")
     return plan
 
 
@@ -133,6 +135,7 @@ def _quick_seconds(plan: Plan, films: int, learnt: int, rate: float) -> float:
 def films_per_second(plan: Plan) -> float:
     """How many films the recipe learns from in a second, by a few steps on noise."""
     assert isinstance(plan.recipe, Phased)
+    announce("Measuring this machine")
     with _throw_away():
         ready = plan.recipe.prepare(plan.task(*_noise(plan), StageRecorder()))
         ready.phases[-1].compile_for_test()

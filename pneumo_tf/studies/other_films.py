@@ -5,7 +5,6 @@ Writes `external/<name>/{predictions.csv, metrics.json, report.html}` into the r
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from pneumo_tf.evaluation.external_validation import REPEATS, check_labelled, dr
 from pneumo_tf.evaluation.metrics import evaluate
 from pneumo_tf.evaluation.reliability import reliability
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.language import say
 from pneumo_tf.names import fold
 from pneumo_tf.places import folder_name
 from pneumo_tf.progress import announce, progress_bar
@@ -155,11 +155,11 @@ def _place(run: RunFolder, name: str, elsewhere: Elsewhere) -> Path:
         if not before:
             break
         if elsewhere.replace and before.get("films_folder") == str(elsewhere.films.absolute()):
-            print(f"The evaluation in {place} is replaced.", file=sys.stderr)
+            say(f"The evaluation in {place} is replaced.", aside=True)
             break
         place = wanted.with_name(f"{name}-{number}")
     if place != wanted:
-        print(f"{wanted} holds an evaluation that stays: this one goes into {place}.", file=sys.stderr)
+        say(f"{wanted} holds an evaluation that stays: this one goes into {place}.", aside=True)
     return make_folder(place)
 
 

@@ -16,8 +16,10 @@ from pneumo_tf.models.backbones import get_backbone
 from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.published import usable
 from pneumo_tf.models.weights.pretrained import IMAGENET, WORDS, find_weights
+from pneumo_tf.training.devices import Devices, choose_devices
 from pneumo_tf.training.engine import KERAS, choose_engine
 from pneumo_tf.training.machine import StageRecorder, describe_device, pin_numbers
+from pneumo_tf.training.phased import Phased, Top
 from pneumo_tf.training.pixels import Pixels, decode_cohort
 from pneumo_tf.training.recipes import Recipe, adapt_recipe, choose_recipe
 from pneumo_tf.training.store import Cache
@@ -52,6 +54,7 @@ class StudyOptions:
             asked where another one seems to.
         split_seed: Seed of the split alone; None takes `seed`.
         engine: What computes frozen networks: "keras", "openvino", or "auto" for what suits the machine.
+        devices: How many devices a training of every layer is divided among, or "all".
         cache: Folder for pixels and activations that later runs find again.
         resume: Go on with the run of these options that was stopped.
         publish: Copy the run's network and report beside the runs, where the next program looks.
@@ -84,6 +87,7 @@ class StudyOptions:
     split_seed: int | None = None
     threads: int | None = None
     engine: str = KERAS
+    devices: int | str | None = None
     cache: Path | None = None
     resume: bool = False
     publish: bool = True
@@ -154,6 +158,7 @@ class Plan:
     rule: str
     threads: int
     engine: str
+    devices: Devices = field(default_factory=Devices)
     pace: Pace | None = None
 
     @property
@@ -184,7 +189,8 @@ class Plan:
         options = self.options
         return Task(cohort=cohort, pixels=pixels, members=self.members, size=self.size, epochs=self.epochs,
                     batch_size=options.batch_size, seed=options.seed, threads=self.threads,
-                    device=describe_device(), stages=stages, engine=self.engine, cache=self._cache)
+                    device=describe_device(), stages=stages, engine=self.engine, cache=self._cache,
+                    devices=self.devices)
 
 
 def settle(options: StudyOptions) -> Plan:
@@ -210,7 +216,16 @@ def settle(options: StudyOptions) -> Plan:
     return Plan(options=options, members=members, size=size, recipe_name=name, recipe=recipe,
                 epochs=options.epochs or recipe.epochs,
                 rule=options.operating_point or recipe.rule,
-                threads=options.threads or device.cores, engine=engine)
+                threads=options.threads or device.cores, engine=engine, devices=_devices(options, recipe))
+
+
+def _devices(options: StudyOptions, recipe: Recipe) -> Devices:
+    """The devices that were asked for, of a recipe that has a use for them."""
+    if options.devices is not None and (isinstance(recipe, Top) or not isinstance(recipe, Phased)):
+        raise OptionError("--devices goes with recipes that train every layer.",
+                          received="one whose backbone is frozen",
+                          remedy="Leave it out, or choose --recipe full, sturdy or fine-tune.")
+    return choose_devices(options.devices)
 
 
 def _names(options: StudyOptions, name: str, own: str) -> list[str]:

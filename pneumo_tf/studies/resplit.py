@@ -111,7 +111,8 @@ def _other_splits(study: Refit, own: Mapping[str, Scores], *, seeds: Sequence[in
     with progress_bar("Other splits", len(seeds)) as advance:
         for seed in seeds:
             other = split_cohort(cohort, test_fraction=options["test_fraction"], seed=seed,
-                                 validation_fraction=options["validation_fraction"])
+                                 validation_fraction=options["validation_fraction"],
+                                 positive=study.run.positive)
             splits.append({"seed": seed, **_split(study, other, study.scores(other))})
             advance(1)
     ratio = float(np.mean([_ratio(split["patients"]) for split in splits]))
@@ -216,9 +217,7 @@ class Refit:
             cohort: The films in the task's order; those without a split teach and judge nothing.
         """
         task = replace(self.task, cohort=cohort)
-        learnt = task.rows("train")
-        fitted = [recipe.fit(replace(task, members=(member,)),
-                             replace(features, variants=features.variants[learnt]))
+        fitted = [recipe.fit(replace(task, members=(member,)), features)
                   for recipe, member, features in self.heads]
         values = np.mean([part.scores for part in fitted], axis=0)
         unseen, held_out = values.copy(), sorted(set.intersection(*(set(part.held_out) for part in fitted)))

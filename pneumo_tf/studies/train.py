@@ -6,7 +6,6 @@ The library's door to what `binary_class.py` does. Data flows one way: films -> 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -28,12 +27,13 @@ from pneumo_tf.evaluation.calibration.choice import choose_calibrator, cross_fit
 from pneumo_tf.evaluation.dossier import dossier
 from pneumo_tf.evaluation.operating_point import STRESSED, choose
 from pneumo_tf.evaluation.scores import Scores
+from pneumo_tf.language import say
 from pneumo_tf.progress import announce
 from pneumo_tf.report.page import write_report
 from pneumo_tf.runs.export import export_model
 from pneumo_tf.runs.folder import HISTORY, METRICS, PREDICTIONS, RUN, RUNS, SPLIT, publish
 from pneumo_tf.runs.unfinished import unfinished_run
-from pneumo_tf.storage import make_folder, replacing, write_csv, write_json
+from pneumo_tf.storage import make_folder, write_csv, write_json
 from pneumo_tf.studies.minutes import fit_minutes
 from pneumo_tf.studies.plan import Plan, StudyOptions, plain, settle
 from pneumo_tf.studies.reference import keep_reference
@@ -64,8 +64,7 @@ def run_study(options: StudyOptions) -> Path:
         task = replace(build_task(plan, stages), checkpoint=unfinished.checkpoint)
         unfinished.confirm_split(split_hash(task.cohort))
         trained = plan.recipe.train(task)
-        with replacing(run) as folder:
-            folder.mkdir()
+        with unfinished.finishing(run) as folder:
             announce("Export")
             with stages.measure("export"):
                 export_model(trained.model, folder)
@@ -88,8 +87,8 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
     """
     options = plan.options
     if options.backbone is None and plan.backbones != plan.recipe.backbone:
-        print(f"Backbone: {plan.backbones}, whose weights are on this machine; those of the recipe's own, "
-              f"{plan.recipe.backbone}, aren't.", file=sys.stderr)
+        say(f"Backbone: {plan.backbones}, whose weights are on this machine; those of the recipe's own, "
+            f"{plan.recipe.backbone}, aren't.", aside=True)
     announce("Audit")
     with stages.measure("labels and audit"):
         cohort = audit(read_cohort(options), options.films)
@@ -97,11 +96,11 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
         cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
     if len(cohort.classes) == 2:
-        print(f"Looking for {options.positive_class(cohort.classes)} among the classes "
-              f"{' and '.join(cohort.classes)}.", flush=True)
+        say(f"Looking for {options.positive_class(cohort.classes)} among the classes "
+            f"{', '.join(cohort.classes)}.")
     for step in cohort.history:
         if step.dropped or step.noted:
-            print(*step.lines(), sep="\n", flush=True)
+            say("\n".join(step.lines()))
     return plan.task(*_split(options, cohort, pixels), stages)
 
 
@@ -125,7 +124,8 @@ def _split(options: StudyOptions, cohort: Cohort, pixels: Pixels) -> tuple[Cohor
     row_of = {radiograph.id: row for row, radiograph in enumerate(cohort)}
     seed = options.seed if options.split_seed is None else options.split_seed
     cohort = split_cohort(cohort, test_fraction=options.test_fraction, by=options.split_by, seed=seed,
-                          validation_fraction=options.validation_fraction, keep_test=options.keep_test)
+                          validation_fraction=options.validation_fraction, keep_test=options.keep_test,
+                          positive=options.positive_class(cohort.classes))
     if options.split_by == "patient" and leaked_patients(cohort):
         raise AssertionError("a patient on two sides of a split by patient")
     rows = np.array([row_of[name] for name in cohort.ids], dtype=int)

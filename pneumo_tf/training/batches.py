@@ -46,10 +46,11 @@ class _TaskBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        rows, counts = self._task.devices.share(rows) if self._shuffled else (rows, 1)
         labels = self._labels[rows]
         one_hot = np.eye(len(self._task.classes), dtype="float32")[labels]
         weights = np.array([self._weights[label] for label in labels], "float32")
-        return self._inputs(rows), one_hot, weights
+        return self._inputs(rows), one_hot, weights * counts
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -82,7 +83,7 @@ class FilmBatches(_TaskBatches):
         # A mixture weighs what its films weigh in it, and so do its labels.
         mixed = own * weights + (1 - own) * weights[other]
         labels = (own * weights[:, None] * labels + (1 - own) * (weights[:, None] * labels)[other]) \
-            / mixed[:, None]
+            / np.where(mixed, mixed, 1)[:, None]
         return inputs, labels.astype("float32"), mixed
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:

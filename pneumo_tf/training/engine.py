@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +27,7 @@ from pneumo_tf.training.graphs import (
     open_graph,
     runtime_of,
 )
-from pneumo_tf.training.machine import Device, find_accelerators, package_versions
+from pneumo_tf.training.machine import Device, available_cores, find_accelerators, package_versions
 from pneumo_tf.training.store import digest
 
 if TYPE_CHECKING:
@@ -74,11 +74,15 @@ class KerasEngine:
 
         from pneumo_tf.models.folding import fold_batch_norm
 
-        self._network, self._folded = network, fold_batch_norm(network, dtype=dtype)
+        self._network, self._policy = network, dtype
+        self._folded = fold_batch_norm(network, dtype=dtype)
         self.name, self.output_shape = network.name, tuple(network.output_shape[1:])
         self.input_shape = tuple(network.inputs[0].shape[1:])
         # A network from a file has its output in a list.
         self.dtype = keras.backend.standardize_dtype(self._folded.outputs[0].dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(KerasEngine, dtype=self._policy), (self._network,)
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
         return np.asarray(self._folded.predict_on_batch(films))
@@ -100,6 +104,9 @@ class GraphEngine:
         self.dtype = "bfloat16" if self._coarse and len(self.output_shape) > 1 else "float32"
         self._computes: dict[np.dtype, Compute] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _graph_engine, (self._graph.folded, self._graph.engine, self._coarse)
+
     def __call__(self, films: np.ndarray) -> np.ndarray:
         if films.dtype not in self._computes:
             compute = self._graph.compile(films.dtype, threads=self._threads, coarse=self._coarse)
@@ -115,6 +122,11 @@ class GraphEngine:
 
     def coarse(self) -> GraphEngine:
         return GraphEngine(self._graph, threads=self._threads, coarse=True)
+
+
+def _graph_engine(network: keras.Model, engine: str, coarse: bool) -> GraphEngine:
+    """The engine in another process, which has cores of its own."""
+    return GraphEngine(Graph(network, engine), threads=available_cores(), coarse=coarse)
 
 
 class Graph:

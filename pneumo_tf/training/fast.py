@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.utils import gen_batches
 
 from pneumo_tf.data.patients import owner
 from pneumo_tf.evaluation.operating_point import DEFAULT
@@ -19,13 +20,15 @@ from pneumo_tf.models.heads import OUTPUT
 from pneumo_tf.models.weights.pretrained import Weights, load_weights
 from pneumo_tf.progress import announce
 from pneumo_tf.training.engine import Engine
-from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
+from pneumo_tf.training.linear_head import Features, LinearHead, Vectors, fit_linear_head
 from pneumo_tf.training.loop import Row
 from pneumo_tf.training.task import Task, Trained
-from pneumo_tf.training.trunk import film_outputs
+from pneumo_tf.training.trunk import Activations, film_activations
 
 _FEW = 100  # films of a class, below which validation alone is too small to fix a threshold
 _FOLDS = 5
+_IN_MEMORY = 2**31  # bytes of features; more are read from disk in every pass, or spread over a cluster
+_PART = 4096  # films whose features are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,62 @@ class Extracted:
     Attributes:
         network: Films to features.
         engine: Which computes it.
-        films: float32 (N, D), of every film.
-        variants: float32 (n, views + 1, D), of the training films and of their views.
+        films: (N, D), of every film.
+        views: (N, views, D), of the training films' views.
     """
 
     network: keras.Model
     engine: Engine
-    films: np.ndarray
-    variants: np.ndarray
+    films: Activations
+    views: Activations
+
+    def training(self, rows: np.ndarray, labels: np.ndarray) -> Vectors:
+        """The features of some training films, whose labels (n,) are given, and of their views."""
+        return FilmsAndViews(self.films, self.views, rows, labels).settled()
+
+    def scores(self, head: LinearHead) -> np.ndarray:
+        """float32 (N, K): what a head says of every film."""
+        rows = np.arange(len(self.films))
+        return np.concatenate([head.scores(self.films.gather(rows[part]))
+                               for part in gen_batches(len(rows), _PART)])
+
+
+@dataclass(frozen=True)
+class FilmsAndViews:
+    """The features of films, each followed by its views, read from where they are kept.
+
+    Attributes:
+        rows: int (n,), the films.
+        of_films: int (n,), their labels.
+    """
+
+    films: Activations
+    views: Activations
+    rows: np.ndarray
+    of_films: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.repeat(self.of_films, 1 + self.views.store.shape[1])
+
+    def settled(self) -> Vectors:
+        """In memory, where that has room for them."""
+        size = len(self.labels) * self.films.store.shape[1] * 4
+        return self if size > _IN_MEMORY else self._read(slice(None))
+
+    def parts(self) -> Iterator[Features]:
+        return map(self._read, gen_batches(len(self.rows), _PART))
+
+    def shares(self, count: int) -> list[Callable[[], Vectors]]:
+        pieces = zip(*(np.array_split(column, count) for column in (self.rows, self.of_films)), strict=True)
+        return [replace(self, rows=rows, of_films=labels).settled for rows, labels in pieces if len(rows)]
+
+    def _read(self, part: slice) -> Features:
+        rows, (views, size) = self.rows[part], self.views.store.shape[1:]
+        vectors = np.empty((len(rows), 1 + views, size), "float32")
+        vectors[:, 0] = self.films.gather(rows)
+        self.views.gather(rows, out=vectors[:, 1:])
+        return Features(vectors.reshape(-1, size), np.repeat(self.of_films[part], 1 + views))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +126,22 @@ class Fast:
         """Run the backbone, fit the head, and put both into one graph."""
         extracted = self.extract(task, *task.members[0])
         announce("Head")
-        features = extracted.films[task.reference_rows()] if len(task.backbone.taps) > 1 else None
+        features = extracted.films.gather(task.reference_rows()) if len(task.backbone.taps) > 1 else None
         return replace(self.fit(task, extracted), features=features)
 
     def extract(self, task: Task, backbone: Backbone, weights: Weights) -> Extracted:
         """The features of every film, and of the views of the training films."""
+        announce("Network")
         with task.stages.measure("network"):
             whole = build_backbone(backbone, task.size)
             load_weights(whole, backbone, weights)
             network = pooled_features(whole, backbone.taps)
             engine = task.frozen(network)
         with task.stages.measure("features of films"):
-            films = film_outputs(engine, task.pixels, description="Films", cache=task.cache)
+            films = film_activations(engine, task.pixels, description="Films", cache=task.cache)
         with task.stages.measure("features of views"):
-            train = task.rows("train")
-            variants = np.empty((len(train), self.views + 1, films.shape[1]), "float32")
-            variants[:, 0] = films[train]
             views = task.train_views(engine, views=self.views, augment=self.augment)
-            views.gather(train, out=variants[:, 1:])
-        return Extracted(network, engine, films, variants)
+        return Extracted(network, engine, films, views)
 
     def fit(self, task: Task, extracted: Extracted) -> Trained:
         """Fit a head on a backbone's features; the model is both in one graph."""
@@ -101,18 +149,18 @@ class Fast:
             head, history = self._fit(task, extracted, slice(None))
             held_out = self._cross_validate(task, extracted)
         model = linear_classifier(extracted.network, head.kernel, head.bias)
-        return Trained(model=model, scores=head.scores(extracted.films), history=history, held_out=held_out,
+        return Trained(model=model, scores=extracted.scores(head), history=history, held_out=held_out,
                        score=lambda batch: head.scores(extracted.engine(batch)))
 
     def _fit(self, task: Task, extracted: Extracted,
              kept: np.ndarray | slice) -> tuple[LinearHead, list[Row]]:
         """Fit a head on some of the training films, by their place among them."""
-        films, variants = extracted.films, extracted.variants[kept]
         train, validation, labels = task.rows("train")[kept], task.rows("validation"), task.labels
         return fit_linear_head(
-            Features(variants.reshape(-1, films.shape[1]), np.repeat(labels[train], variants.shape[1])),
-            Features(films[validation], labels[validation]), class_weights=task.class_weights(),
-            penalty=self.penalty, epochs=task.epochs, patience=self.patience)
+            extracted.training(train, labels[train]),
+            Features(extracted.films.gather(validation), labels[validation]),
+            class_weights=task.class_weights(), penalty=self.penalty, epochs=task.epochs,
+            patience=self.patience)
 
     def _cross_validate(self, task: Task, extracted: Extracted) -> dict[int, np.ndarray]:
         """Scores of training films by heads that never saw the film's patient.
@@ -133,7 +181,7 @@ class Fast:
         for kept, left_out in parts.split(train, labels, patients):
             head, _ = self._fit(task, extracted, kept)
             rows = train[left_out]
-            scores.update(zip(rows.tolist(), head.scores(extracted.films[rows]), strict=True))
+            scores.update(zip(rows.tolist(), head.scores(extracted.films.gather(rows)), strict=True))
         return scores
 
 

@@ -10,7 +10,6 @@ import json
 import math
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,10 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, TrainingError
 from pneumo_tf.evaluation.statistics import macro_auc
+from pneumo_tf.language import say, translated, written
 from pneumo_tf.progress import Advance, progress_bar
-from pneumo_tf.storage import replacing
+from pneumo_tf.storage import read_arrays, replacing
+from pneumo_tf.training.devices import Devices
 from pneumo_tf.training.optimizers import Rates
 
 _CHECK_EVERY = 20  # batches between two checks of the loss; each waits for the device
@@ -188,13 +189,13 @@ class Checkpoint:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                facts: dict[str, Any] = json.loads(str(file["facts"]))
-                for group in ("model", "optimizer", "best"):
-                    count = sum(name.startswith(f"{group}/") for name in file.files)
-                    facts[group] = [file[f"{group}/{number}"] for number in range(count)]
+            arrays = read_arrays(self.path)
+            facts: dict[str, Any] = json.loads(str(arrays["facts"]))
+            for group in ("model", "optimizer", "best"):
+                count = sum(name.startswith(f"{group}/") for name in arrays)
+                facts[group] = [arrays[f"{group}/{number}"] for number in range(count)]
             phase, rates = facts.pop("step"), facts.pop("rates")
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as failure:
+        except (OSError, ValueError, KeyError) as failure:
             raise TrainingError("A checkpoint must be whole to be resumed from.",
                                 received=f"{self.path} ({type(failure).__name__})",
                                 remedy="Start the training again without --resume.") from failure
@@ -209,6 +210,7 @@ class Loop:
     batches: Batches
     validation: Batches
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    devices: Devices = field(default_factory=Devices)
     diverged_in: int | None = None  # the epoch whose loss was no number
 
     def run(self, phases: Sequence[LoopPhase]) -> list[Row]:
@@ -264,8 +266,8 @@ class Loop:
             raise TrainingError("A loss must stay a number.", received="NaN or infinity in the first epoch",
                                 remedy=_LOWER_RATE)
         self.diverged_in = len(state.history) + 1
-        print(f"The loss was no longer a number in epoch {self.diverged_in}: training stopped there, and the "
-              f"weights are those kept from before. {_LOWER_RATE}", file=sys.stderr)
+        say(f"The loss was no longer a number in epoch {self.diverged_in}: training stopped there, and the "
+            f"weights are those kept from before. {_LOWER_RATE}", aside=True)
         assign(self.model.variables, state.model)
         if state.epochs:
             assign(self.model.optimizer.variables, state.optimizer)
@@ -284,11 +286,13 @@ class EpochTable:
         """Print the row of one finished epoch."""
         if row["phase"] != self.phase:
             self.phase = row["phase"]
-            print(f"{self.phase}\nepoch" + "".join(f"{name:>12}" for name in _COLUMNS) + f"{'time':>8}")
+            say(self.phase)
+            say(f"{translated('epoch'):>5}" + "".join(f"{translated(name):>12}" for name in _COLUMNS)
+                + f"{translated('time'):>8}")
         values = [row.get(key) for key in _COLUMNS.values()]
-        figures = "".join(f"{'–':>12}" if value is None else f"{value:>12.4f}" for value in values)
+        figures = "".join(f"{'–':>12}" if value is None else written(f"{value:>12.4f}") for value in values)
         minutes, seconds = divmod(round(row["seconds"]), 60)
-        print(f"{row['epoch']:>5}{figures}{minutes:>5}:{seconds:02}", flush=True)
+        say(f"{row['epoch']:>5}{figures}{minutes:>5}:{seconds:02}")
 
 
 class _BetweenEpochs(keras.callbacks.Callback):
@@ -320,7 +324,7 @@ class _BetweenEpochs(keras.callbacks.Callback):
         state, model = self._state, self._loop.model
         trained = {name: float((logs or {})[name]) for name in ("loss", "accuracy")}
         with _averaged(model):
-            judged = validate(model, self._loop.validation, advance=self._advance)
+            judged = validate(model, self._loop.validation, self._loop.devices, advance=self._advance)
         row = {"epoch": len(state.history) + 1, "phase": self._phase.name, **trained, **judged,
                "rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
                "seconds": round(time.perf_counter() - self._start, 3)}
@@ -363,12 +367,13 @@ def _averaged(model: keras.Model) -> Iterator[None]:
     assign(model.trainable_variables, learning)
 
 
-def validate(model: keras.Model, validation: Batches, *, advance: Advance = lambda _: None) -> Row:
+def validate(model: keras.Model, validation: Batches, devices: Devices | None = None, *,
+             advance: Advance = lambda _: None) -> Row:
     """Loss (weighted as the batches say), accuracy, error rate and AUC (macro one-vs-rest) of validation."""
-    parts = []
+    parts, devices = [], devices or Devices()
     for index in range(len(validation)):
         inputs, labels, weights = validation[index]
-        parts.append((labels, weights, np.asarray(model.predict_on_batch(inputs), "float64")))
+        parts.append((labels, weights, devices.predict(model, inputs).astype("float64")))
         advance(1)
     labels, weights, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     losses = keras.ops.convert_to_numpy(keras.losses.get(model.loss)(labels.astype("float64"), scores))

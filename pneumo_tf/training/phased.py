@@ -15,6 +15,7 @@ import numpy as np
 
 from pneumo_tf.errors import OptionError, check_known
 from pneumo_tf.evaluation.operating_point import DEFAULT
+from pneumo_tf.language import say
 from pneumo_tf.models.classifier import (
     HEAD_GROUP,
     attach_head,
@@ -26,6 +27,7 @@ from pneumo_tf.models.classifier import (
 from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.models.heads import HEADS
 from pneumo_tf.models.weights.pretrained import load_weights
+from pneumo_tf.progress import announce
 from pneumo_tf.training import optimizers
 from pneumo_tf.training.batches import ActivationBatches, FilmBatches, variant_of
 from pneumo_tf.training.loop import EarlyStopping, Loop, LoopPhase
@@ -138,9 +140,10 @@ class Phased:
 
     def train(self, task: Task) -> Trained:
         """Train all phases and score every film."""
-        ready = self.prepare(task)
-        with task.stages.measure("training"):
-            history = ready.loop.run(ready.phases)
+        with task.devices.shared():
+            ready = self.prepare(task)
+            with task.stages.measure("training"):
+                history = ready.loop.run(ready.phases)
         model = in_float32(ready.model)
         with task.stages.measure("scores"):
             scored = ready.score(model)
@@ -154,7 +157,7 @@ class Phased:
         batches = FilmBatches(task, "train", variant=variant, class_weights=weights, mixup=self.mixup,
                               smoothing=self.smoothing)
         loop = Loop(model, batches,
-                    FilmBatches(task, "validation", class_weights=weights), task.checkpoint)
+                    FilmBatches(task, "validation", class_weights=weights), task.checkpoint, task.devices)
 
         def score(model: keras.Model) -> Scored:
             engine, classes = task.frozen(with_features(model)), len(task.classes)
@@ -166,6 +169,7 @@ class Phased:
 
     def build(self, task: Task) -> tuple[keras.Model, keras.Model]:
         """The backbone with its weights, and the same with the new head."""
+        announce("Network")
         with task.stages.measure("network"), _precision(self.mixed and task.device.bfloat16):
             network = build_backbone(task.backbone, task.size, scaling=self.scaling)
             load_weights(network, task.backbone, task.weights)
@@ -226,7 +230,7 @@ class _Learner:
             return rates if rates.low < rates.high else Rates(rates.high * recipe.spread, rates.high)
         self._compile_for_test()
         rate = suggest(find_rates(self.loop.model, self.loop.batches, description="Range test")).valley
-        print(f"{_NAMES[phase.layers]}: learning rate {rate:.2e}, the valley of a range test")
+        say(f"{_NAMES[phase.layers]}: learning rate {rate:.2e}, the valley of a range test")
         return Rates(rate * recipe.spread, rate)
 
     def _compile_for_test(self) -> None:

@@ -21,9 +21,10 @@ from PIL import Image
 from pneumo_tf.cohort import Cohort, Dropped, Step
 from pneumo_tf.data.audit import file_sha256, shallower
 from pneumo_tf.data.images import film_depth, in_mode, open_film, read_film, read_film_file, refuse_blank
+from pneumo_tf.data.shards import open_file, read_bytes
 from pneumo_tf.errors import FilmError
 from pneumo_tf.progress import progress_bar
-from pneumo_tf.training.store import Cache, Rows, digest, open_rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, Stored, digest, open_rows, read_rows
 
 _CHUNK = 64
 _DECODER = 2  # raised whenever the same file would give other pixels
@@ -36,14 +37,14 @@ class Pixels:
     """The films of a cohort, in its order.
 
     Attributes:
-        store: uint8 (M, H, W, C), memory-mapped; one channel where every film is grey.
+        store: uint8 (M, H, W, C), mapped from disk; one channel where every film is grey.
         positions: int (N,), the position of each film in the store.
         key: Hash over everything that the store depends on; "" where it is unknown, and nothing that is
             computed from the films can be kept.
         depth: Bits of grey that films of more than 8 were scaled from; None where there were none.
     """
 
-    store: np.ndarray
+    store: Stored
     positions: np.ndarray
     key: str = ""
     depth: int | None = None
@@ -140,7 +141,7 @@ def decode_cohort(cohort: Cohort, films_folder: Path, *, size: int, cache: Cache
         channels = 3 if any(file.colour for file in files) else 1
         depth = max((file.depth for file in files if file.depth), default=None)
         key = _key(files, size, channels, depth)
-        what = f"{len(files):,} films of {size} pixels in {'colour' if channels == 3 else 'grey'}"
+        what = f"{len(files):,} {'colour' if channels == 3 else 'grey'} films of {size} pixels"
         with open_rows(cache, "pixels", key, shape=(len(files), size, size, channels), dtype="uint8",
                        what=what) as rows:
             _decode_missing(rows, files, pool, size=size, channels=channels, depth=depth)
@@ -169,7 +170,7 @@ def _look(path: Path, sha256: str) -> _File:
     """
     try:
         sha256 = sha256 or file_sha256(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             mode = open_film(file, decode=False).mode
             depth = film_depth(open_film(file)) if mode.startswith("I") else None
             return _File(path, sha256, mode in _COLOUR, depth)
@@ -200,7 +201,7 @@ def _decode_missing(rows: Rows, files: list[_File], pool: ThreadPoolExecutor, *,
 def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) -> np.ndarray | None:
     """uint8 (size, size, channels); None where the file is no complete image."""
     try:
-        content = file.path.read_bytes()
+        content = read_bytes(file.path)
     except OSError as failure:
         if file.sha256:
             raise _inconstant(file, "vanished") from failure
@@ -216,7 +217,7 @@ def _unchanged_film(file: _File, size: int, channels: int, depth: int | None) ->
 def _why(path: Path) -> str:
     """The reason against a film that couldn't be read."""
     try:
-        refuse_blank(read_film(path.read_bytes()))
+        refuse_blank(read_film(read_bytes(path)))
     except FilmError as failure:
         return failure.received
     except OSError:

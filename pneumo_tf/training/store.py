@@ -2,9 +2,10 @@
 
 A cache is a folder with one folder for each array, named by its kind and by a hash over everything that its
 values depend on: a run finds only what is right for it. An array is filled row by row, so a killed run goes
-on with it. `facts.json` says what it is, `values.bin` holds the rows, and `journal.bin` has one number for
-each row: whether it is present, and its checksum. A row enters the journal after its values, so what the
-journal names is whole; what changed afterwards no longer fits its checksum and is made again.
+on with it. `facts.json` says what it is; `values.bin` holds the rows, as many as a gigabyte takes, and
+`values-1.bin`, `values-2.bin` … those that follow; `journal.bin` has one number for each row: whether it is
+present, and its checksum. A row enters the journal after its values, so what the journal names is whole; what
+changed afterwards no longer fits its checksum and is made again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import math
 import mmap
 import re
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,13 +28,16 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pneumo_tf.storage import guarded, make_folder
+from pneumo_tf.language import say
+from pneumo_tf.storage import guarded, make_folder, read_json
 
 FORMAT = 1  # of an array's files; those of another one are made again
 HEADER, VALUES, JOURNAL = "facts.json", "values.bin", "journal.bin"
 _PRESENT, _BLANK = 1, 2  # upper half of a number of the journal; the lower half is the checksum
 _FOLDER = re.compile(r"([a-z]+)-[0-9a-f]{32}")
 _LOCK = ".lock"
+_VALUES = re.compile(r"values(?:-\d+)?\.bin")
+_FILE_BYTES = 2**30  # of values in one file, which can be copied, checked and mapped by itself
 _SHORTLY = 1.0  # seconds that another process may take before the wait is explained
 Indices = Sequence[int] | np.ndarray
 
@@ -63,9 +66,64 @@ class Rows:
         """The rows that can't have a value."""
         return sorted(self._blank)
 
-    def values(self) -> np.ndarray:
+    def values(self) -> Stored:
         """The array, read-only. Rows that were never written hold arbitrary values."""
         return self._values
+
+
+class MappedRows:
+    """An array on disk of any number of files, of which only the rows that are asked for enter memory.
+
+    Pickled it is no more than its place: another process, or another machine that sees the folder, opens the
+    same files.
+    """
+
+    def __init__(self, folder: Path, shape: Sequence[int], dtype: str, rows_per_file: int) -> None:
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self._folder, self._rows_per_file = folder, rows_per_file
+        self._mapped: dict[int, np.memmap] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MappedRows, (self._folder.absolute(), self.shape, self.dtype.name, self._rows_per_file)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """A copy of some rows, by number, numbers or slice; of an array of views, of those of one number."""
+        chosen, *inner = index if isinstance(index, tuple) else (index,)
+        if isinstance(chosen, int | np.integer):
+            number, row = divmod(int(chosen) + (len(self) if chosen < 0 else 0), self._rows_per_file)
+            return read_rows(self._file(number), (row, *inner))
+        rows = np.arange(len(self))[chosen] if isinstance(chosen, slice) else np.asarray(chosen, dtype=int)
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
+        numbers, places = np.divmod(rows, self._rows_per_file)
+        if len(rows) and numbers[0] == numbers[-1] and (numbers == numbers[0]).all():
+            return read_rows(self._file(int(numbers[0])), (places, *inner))
+        found = np.empty((len(rows), *self.shape[1 + len(inner):]), self.dtype)
+        for number in np.unique(numbers):
+            here = numbers == number
+            found[here] = read_rows(self._file(int(number)), (places[here], *inner))
+        return found
+
+    def _file(self, number: int) -> np.memmap:
+        if number not in self._mapped:
+            rows = min(self._rows_per_file, len(self) - number * self._rows_per_file)
+            self._mapped[number] = np.memmap(self._folder / values_file(number), self.dtype, "r",
+                                             shape=(rows, *self.shape[1:]))
+        return self._mapped[number]
+
+
+Stored = np.ndarray | MappedRows
+
+
+def values_file(number: int) -> str:
+    """The name of an array's file of values."""
+    return f"values-{number}.bin" if number else VALUES
 
 
 class DiskRows(Rows):
@@ -83,6 +141,9 @@ class DiskRows(Rows):
         self._folder, self._header, self._what = folder, header, what
         self.shape, self._dtype = tuple(header["shape"]), np.dtype(header["dtype"])
         self._row_bytes = math.prod(self.shape[1:]) * self._dtype.itemsize
+        self._rows_per_file = max(1, _FILE_BYTES // max(1, self._row_bytes))
+        if self.shape[0] > self._rows_per_file:
+            self._header = {**header, "rows_per_file": self._rows_per_file}
         self._journal = np.zeros(self.shape[0], "<u8")
         with guarded(folder):
             if folder.exists():
@@ -101,17 +162,19 @@ class DiskRows(Rows):
                 if shutil.disk_usage(self._folder.parent).free < len(missing) * self._row_bytes:
                     raise OSError(errno.ENOSPC, "No space left on device")
             there = len(rows) - len(missing)
-            self._say(f"{amount(len(missing) * self._row_bytes)} for {self._what} in "
-                      f"{self._folder.parent}" + (f"; {there:,} of {len(rows):,} are there" if there else ""))
+            say(f"Cache: {amount(len(missing) * self._row_bytes)} for {self._what} in {self._folder.parent}"
+                + (f"; {there:,} of {len(rows):,} are there." if there else "."), aside=True)
             self._create()
         return missing
 
     def write(self, rows: Indices, values: np.ndarray) -> None:
         contents = [np.ascontiguousarray(value, self._dtype).tobytes() for value in values]
-        with guarded(self._folder), (self._folder / VALUES).open("r+b") as stream:
-            for row, content in zip(rows, contents, strict=True):
-                stream.seek(int(row) * self._row_bytes)
-                stream.write(content)
+        numbers = np.asarray(rows, dtype=int) // self._rows_per_file
+        for number in np.unique(numbers):
+            with guarded(self._folder), (self._folder / values_file(number)).open("r+b") as stream:
+                for place in np.flatnonzero(numbers == number):
+                    stream.seek(int(rows[place]) % self._rows_per_file * self._row_bytes)
+                    stream.write(contents[place])
         self._enter(rows, [_PRESENT << 32 | zlib.crc32(content) for content in contents])
 
     def write_blank(self, rows: Indices) -> None:
@@ -120,10 +183,10 @@ class DiskRows(Rows):
     def blank(self) -> list[int]:
         return np.flatnonzero(self._states() == _BLANK).tolist()
 
-    def values(self) -> np.ndarray:
+    def values(self) -> Stored:
         if not math.prod(self.shape):
             return np.empty(self.shape, self._dtype)
-        return np.memmap(self._folder / VALUES, self._dtype, "r", shape=self.shape)
+        return MappedRows(self._folder, self.shape, self._dtype.name, self._rows_per_file)
 
     def _states(self) -> np.ndarray:
         return self._journal >> 32
@@ -141,7 +204,7 @@ class DiskRows(Rows):
             return
         with guarded(self._folder):
             self._folder.mkdir(exist_ok=True)
-            for name, size in ((VALUES, self.shape[0] * self._row_bytes), (JOURNAL, self._journal.nbytes)):
+            for name, size in self._sizes().items():
                 with (self._folder / name).open("wb") as stream:
                     stream.truncate(size)
             # Last, because it makes the folder an array; half a header is no JSON, and so no array.
@@ -151,34 +214,41 @@ class DiskRows(Rows):
     def _reopen(self) -> None:
         """Read the journal and check every row that it names."""
         if reason := self._unusable():
-            self._say(f"{self._what} {reason} and is made again")
+            say(f"Cache: {self._what} {reason} and is made again.", aside=True)
             remove_files(self._folder)
             return
         self._journal = np.fromfile(self._folder / JOURNAL, "<u8")
         self._journal[~np.isin(self._states(), (0, _PRESENT, _BLANK))] = 0
         damaged = []
-        with (self._folder / VALUES).open("rb", buffering=0) as stream:
-            for row in np.flatnonzero(self._states() == _PRESENT).tolist():
-                stream.seek(row * self._row_bytes)
-                if zlib.crc32(stream.read(self._row_bytes)) != int(self._journal[row]) & 0xFFFFFFFF:
-                    damaged.append(row)
+        present = np.flatnonzero(self._states() == _PRESENT)
+        for number in np.unique(present // self._rows_per_file):
+            with (self._folder / values_file(number)).open("rb", buffering=0) as stream:
+                for row in present[present // self._rows_per_file == number].tolist():
+                    stream.seek(row % self._rows_per_file * self._row_bytes)
+                    if zlib.crc32(stream.read(self._row_bytes)) != int(self._journal[row]) & 0xFFFFFFFF:
+                        damaged.append(row)
         if damaged:
-            self._say(f"{len(damaged):,} of {self.shape[0]:,} rows damaged, made again: {self._what}")
+            say(f"Cache: {len(damaged):,} of {self.shape[0]:,} rows damaged, made again: {self._what}.",
+                aside=True)
             self._enter(damaged, [0] * len(damaged))
 
     def _unusable(self) -> str:
         """Why the array in the folder can't be used; "" where it can."""
         try:
-            header = json.loads((self._folder / HEADER).read_text(encoding="utf-8"))
-            sizes = [(self._folder / name).stat().st_size for name in (JOURNAL, VALUES)]
+            header = read_json(self._folder / HEADER)
+            sizes = {name: (self._folder / name).stat().st_size for name in self._sizes()}
         except (FileNotFoundError, ValueError):
             return "is damaged"
         if not isinstance(header, dict) or {**header, "what": ""} != {**self._header, "what": ""}:
             return "was kept by another version"
-        return "" if sizes == [self._journal.nbytes, self.shape[0] * self._row_bytes] else "is damaged"
+        return "" if sizes == self._sizes() else "is damaged"
 
-    def _say(self, text: str) -> None:
-        print(f"Cache: {text}.", file=sys.stderr)
+    def _sizes(self) -> dict[str, int]:
+        """The bytes of each file but the header."""
+        starts = range(0, max(1, self.shape[0]), self._rows_per_file)
+        sizes = [min(self._rows_per_file, self.shape[0] - start) * self._row_bytes for start in starts]
+        return {**{values_file(number): size for number, size in enumerate(sizes)},
+                JOURNAL: self._journal.nbytes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +295,7 @@ class Cache:
             try:
                 lock.acquire(timeout=_SHORTLY)
             except Timeout:
-                print(f"Cache: another process is making {what}; waiting for it.", file=sys.stderr)
+                say(f"Cache: another process is making {what}; waiting for it.", aside=True)
                 lock.acquire()
         try:
             yield DiskRows(folder, json.loads(json.dumps(header)), what=what)
@@ -241,7 +311,7 @@ class Cache:
             folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
             return [_kept(folder) for folder in folders if _FOLDER.fullmatch(folder.name)
                     and folder.is_dir() and not folder.is_symlink()
-                    and {path.name for path in folder.iterdir()} <= {HEADER, JOURNAL, VALUES}]
+                    and all(map(_is_ours, folder.iterdir()))]
 
     def size(self) -> int:
         """Bytes that the arrays take on the disk."""
@@ -300,7 +370,7 @@ def digest(content: Any) -> str:
 
 def _kept(folder: Path) -> Kept:
     try:
-        what = str(json.loads((folder / HEADER).read_text(encoding="utf-8"))["what"])
+        what = str(read_json(folder / HEADER)["what"])
     except (OSError, ValueError, KeyError, TypeError):
         what = "kept by another version, or damaged"
     files = [path.stat() for path in folder.iterdir()]
@@ -310,13 +380,19 @@ def _kept(folder: Path) -> Kept:
                 max((file.st_mtime for file in files), default=folder.stat().st_mtime))
 
 
-def read_rows(array: np.ndarray, index: Any) -> np.ndarray:
+def _is_ours(path: Path) -> bool:
+    return path.name in (HEADER, JOURNAL) or bool(_VALUES.fullmatch(path.name))
+
+
+def read_rows(array: Stored, index: Any) -> np.ndarray:
     """A copy of `array[index]`; the pages of a memory-mapped array are given back to the system.
 
     A mapped page that was read counts as this process's memory until another process needs it, though the
     system has it in its own cache as well.
     """
     part = array[index]
+    if isinstance(array, MappedRows):
+        return part
     rows = np.array(part) if np.may_share_memory(part, array) else np.asarray(part)
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Windows has no such call
@@ -336,7 +412,8 @@ def amount(size: int) -> str:
 
 def remove_files(folder: Path) -> None:
     """Remove the files of an array, and the folder unless something else lies in it."""
-    for name in (HEADER, JOURNAL, VALUES):  # without its header it is no array any more
-        (folder / name).unlink(missing_ok=True)
+    (folder / HEADER).unlink(missing_ok=True)  # first: without it, it is no array any more
+    for path in filter(_is_ours, list(folder.iterdir())):
+        path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()

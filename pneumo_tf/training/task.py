@@ -13,6 +13,7 @@ from pneumo_tf.cohort import Cohort
 from pneumo_tf.data.splits import class_weights
 from pneumo_tf.models.backbones import Backbone
 from pneumo_tf.models.weights.pretrained import Weights
+from pneumo_tf.training.devices import Devices
 from pneumo_tf.training.engine import KERAS, Engine, build_engine
 from pneumo_tf.training.loop import Checkpoint, Row
 from pneumo_tf.training.machine import Device, StageRecorder, describe_device
@@ -41,6 +42,7 @@ class Task:
         engine: What computes frozen networks, `KERAS` or `OPENVINO`.
         cache: Where the outputs of frozen networks are kept; None keeps them in memory.
         checkpoint: Where a training's state is kept after each epoch, to be resumed from.
+        devices: What the steps of a training of every layer are divided among.
     """
 
     cohort: Cohort
@@ -56,6 +58,7 @@ class Task:
     engine: str = KERAS
     cache: Cache | None = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    devices: Devices = field(default_factory=Devices)
 
     @property
     def backbone(self) -> Backbone:

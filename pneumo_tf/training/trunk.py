@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from pneumo_tf import cluster
+from pneumo_tf.cluster import ClusterError
 from pneumo_tf.progress import progress_bar
 from pneumo_tf.training.engine import Engine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
-from pneumo_tf.training.store import Cache, Rows, open_rows, read_rows
+from pneumo_tf.training.store import Cache, Rows, Stored, open_rows, read_rows
 from pneumo_tf.training.views import Augmentation, apply_view, sample_view, view_rng
 
 BATCH = 32
@@ -27,6 +30,8 @@ _PART = 256  # films that are read at a time
 _PROBES = 32  # views of a probe film that tell one way of augmenting from another
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Draw = Callable[[np.ndarray], np.ndarray]
+"""Positions of films in a store to the pictures, uint8 (n, H, W, 3), that a network is given."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Activations:
         positions: int (N,), the position of each film in the store; beyond its end where it wasn't computed.
     """
 
-    store: np.ndarray
+    store: Stored
     positions: np.ndarray
 
     def __len__(self) -> int:
@@ -71,12 +76,9 @@ def film_activations(engine: Engine, pixels: Pixels, *, description: str,
     Raises:
         StorageError: No room in the cache, or no permission.
     """
-
-    def draw(positions: np.ndarray) -> np.ndarray:
-        return as_three_channels(pixels.stored(positions))
-
     with _open(engine, pixels, cache, kind="films", views=(), key={}) as rows:
-        _fill(rows, engine, pixels.positions, draw, views=1, description=description, workers=1)
+        _fill(rows, engine, pixels.positions, _Films(pixels.store), views=1, description=description,
+              workers=1)
     return Activations(rows.values(), pixels.positions)
 
 
@@ -88,22 +90,41 @@ def view_activations(engine: Engine, pixels: Pixels, rows: np.ndarray, *, views:
     A film's views depend on the seed, its position in the store and the view's number: not on the split, on
     batches or workers.
     """
-
-    def draw(positions: np.ndarray) -> np.ndarray:
-        return as_three_channels(np.stack([
-            apply_view(pixels.stored(position),
-                       sample_view(augmentation, view_rng(seed, int(position), view)))
-            for position in positions for view in range(views)]))
-
     key = {"seed": seed, "augmentation": asdict(augmentation), "made": _probe(augmentation)}
     with _open(engine, pixels, cache, kind="views", views=(views,), key=key) as filled:
         if views:
-            _fill(filled, engine, pixels.positions[rows], draw, views=views, description="Views",
-                  workers=workers)
+            _fill(filled, engine, pixels.positions[rows], _Views(pixels.store, views, augmentation, seed),
+                  views=views, description="Views", workers=workers)
     store = filled.values()
     positions = np.full(len(pixels), len(store))
     positions[rows] = pixels.positions[rows]
     return Activations(store, positions)
+
+
+@dataclass(frozen=True)
+class _Films:
+    """Positions in a store to its films, uint8 (n, H, W, 3)."""
+
+    store: Stored
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        return as_three_channels(read_rows(self.store, positions))
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Positions in a store to the views of its films, one film's after the other's."""
+
+    store: Stored
+    views: int
+    augmentation: Augmentation
+    seed: int
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        films = read_rows(self.store, positions)
+        return as_three_channels(np.stack([
+            apply_view(film, sample_view(self.augmentation, view_rng(self.seed, int(position), view)))
+            for film, position in zip(films, positions, strict=True) for view in range(self.views)]))
 
 
 def film_outputs(engine: Engine, pixels: Pixels, *, description: str,
@@ -158,17 +179,42 @@ def _probe(augmentation: Augmentation) -> str:
     return sha256.hexdigest()
 
 
-def _fill(rows: Rows, engine: Engine, positions: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], *,
-          views: int, description: str, workers: int) -> None:
-    """Compute what is missing, a few films at a time, each with all of its views."""
+def _fill(rows: Rows, engine: Engine, positions: np.ndarray, draw: Draw, *, views: int, description: str,
+          workers: int) -> None:
+    """Compute what is missing, a few films at a time, each with all of its views; on a cluster, its machines
+    do.
+    """
     missing, films = rows.claim(positions), max(1, BATCH // views)
     groups = [missing[start : start + films] for start in range(0, len(missing), films)]
-    with ThreadPoolExecutor(workers) as pool, progress_bar(description, len(missing) * views) as advance:
-        drawn = ahead(pool, draw, groups, depth=workers + 1)
-        for group, pictures in zip(groups, drawn, strict=True):
-            outputs = _predict(engine, pictures, films * views)
+    with progress_bar(description, len(missing) * views) as advance:
+        for group, outputs in _computed(engine, groups, draw, films * views, workers):
             rows.write(group, outputs.reshape(len(group), *rows.shape[1:]))
-            advance(len(pictures))
+            advance(len(outputs))
+
+
+def _computed(engine: Engine, groups: list[np.ndarray], draw: Draw, batch: int,
+              workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if cluster.is_joined():
+        make = partial(_worker, engine, draw, batch, engine.fingerprint())
+        for place, outputs in cluster.mapped(make, groups, together=4, whole_machine=True):
+            yield groups[place], outputs
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for group, pictures in zip(groups, ahead(pool, draw, groups, depth=workers + 1), strict=True):
+            yield group, _predict(engine, pictures, batch)
+
+
+def _worker(engine: Engine, draw: Draw, batch: int, fingerprint: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What a worker of the cluster makes: positions to outputs.
+
+    Raises:
+        ClusterError: Its network would compute something else.
+    """
+    if engine.fingerprint() != fingerprint:
+        raise ClusterError("Every machine of a cluster must compute alike.",
+                           received="another version of Keras or of what computes, or other hardware",
+                           remedy="Install the same versions everywhere, on machines of one kind.")
+    return lambda positions: _predict(engine, draw(positions), batch)
 
 
 def ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item], *,

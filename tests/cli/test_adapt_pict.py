@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_tf.cli import export_model, predict_pict
+from pneumo_tf.cli import export_model, predict_pict, triage_pict
 from pneumo_tf.cli.adapt_pict import main
 from pneumo_tf.data.labels import read_folder
 from pneumo_tf.runs.folder import read_run
@@ -66,6 +66,13 @@ def test_a_place_gets_an_operating_point_that_the_other_commands_use(
     score = predictor.scores([film])
     assert answer["call"] == predictor.classes[predictor.decide(score)[0]]
     assert float(answer["probability"]) == pytest.approx(predictor.probabilities(score)[0, 1], abs=1e-5)
+    inbox = film.parent.parent.parent / "inbox"
+    inbox.mkdir()
+    shutil.copy(film, inbox)
+    assert triage_pict.main([str(inbox), *FEW, "--at", "clinic", "-o", "list"]) == 0
+    row, = csv.DictReader(Path("list/worklist.csv").read_text(encoding="utf-8").splitlines())
+    assert row["call"] == answer["call"]
+    assert float(row["threshold"]) == pytest.approx(record["threshold"], abs=1e-6)
 
 
 def test_one_film_s_answer_says_how_often_such_calls_were_right_at_the_place(
@@ -94,7 +101,7 @@ def test_it_is_told_in_the_language_of_the_run(run: Path, clinic: tuple[str, ...
                                                capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*clinic, *FEW]) == 0
     said = capsys.readouterr().out
-    assert "56 radiografías de 56 pacientes" in said
+    assert "56 imágenes de 56 pacientes" in said
     assert "se juzga en pacientes que no había visto" in said
 
 

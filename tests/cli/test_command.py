@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,6 +51,23 @@ def test_a_signal_ends_a_command_in_one_line_that_tells_how_to_go_on(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process is sent no signal there")
+@pytest.mark.parametrize("door", ["scripts/film.py", "bin/pneumo-tf", "pneumo_tf/__main__.py"])
+def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(tmp_path: Path, door: str) -> None:
+    (tmp_path / door).parent.mkdir()
+    (tmp_path / door).write_text(
+        f"import os, signal, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from pneumo_tf.cli import predict_pict\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, str(tmp_path / door)], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_program_that_only_imports_commands_keeps_its_ctrl_c() -> None:
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
+
+
 @pytest.mark.parametrize(("failure", "line"), [
     (KeyboardInterrupt(), "film.py: interrupted. Two epochs are kept.\n"),
     (FilmError("Films must be films."), "film.py: error: Films must be films. Two epochs are kept.\n")])
@@ -61,6 +79,18 @@ def test_what_is_kept_ends_the_line(
 
     assert command.run(parser_with(), act, []) in (2, 130)
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("failure", [
+    MemoryError(), ImportError("cv2.abi3.so: failed to map segment from shared object")])
+def test_memory_that_is_used_up_is_one_line_and_two(
+        failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def act(_: argparse.Namespace) -> None:
+        raise failure
+
+    assert command.run(parser_with(), act, []) == 2
+    assert re.fullmatch(r"film\.py: error: A command needs more memory than it may take\..*\n",
+                        capsys.readouterr().err)
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:

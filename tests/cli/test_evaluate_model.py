@@ -77,7 +77,7 @@ def test_the_last_run_is_rescored_and_its_report_written_anew(run: Path, monkeyp
     with Image.open(run / "robustness/negative.jpeg") as picture:
         assert max(picture.size) <= 112
     said = capsys.readouterr().out
-    assert "negative" in said
+    assert "Black and white exchanged" in said
     assert len(printed_commands.check(said)) == 1
     assert str(run / "report.html") in said
 

@@ -75,7 +75,7 @@ def test_scores_and_calls_are_those_of_predictions_csv(run: Path, prepared_films
         assert float(row["score"]) == pytest.approx(film.p_PNEUMONIA, abs=1e-6)
         assert row["call"] == film.predicted
         assert float(row["threshold"]) == pytest.approx(threshold)
-        assert ("misma radiografía" in row["reason"]) is (film.split == "train")
+        assert ("misma imagen" in row["reason"]) is (film.split == "train")
 
 
 def test_originals_are_prepared_on_the_way_from_a_folder_and_from_a_zip(
@@ -131,7 +131,7 @@ def test_refusals_are_told_by_the_exit_code_and_stop_nothing(run: Path, phantom_
     rows = rows_of(Path("model/answers/sent.csv"))
     assert (rows["film.jpeg"]["refusal"], rows["letter.jpeg"]["refusal"]) == ("", "unreadable")
     assert capsys.readouterr().err.splitlines()[-2:] == [
-        "Passed over: 1 that are no images, e.g. notes.txt",
+        "Passed over: 1 that are no images (.txt)",
         f"Films: 1 answered, 1 refused, unreadable 1. Table: {Path.cwd()}/model/answers/sent.csv"]
     assert main(["sent/letter.jpeg", *QUICK]) == 1
     assert "letter.jpeg: sin respuesta\n  Rechazada (unreadable): no es una imagen" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def test_a_folder_becomes_a_page_and_a_table(inbox: Path, options: list[str], tm
                                              capsys: pytest.CaptureFixture[str]) -> None:
     assert triage_pict.main([str(inbox), *options, "-o", str(tmp_path / "out"), "--lang", "es"]) == 0
     said = capsys.readouterr().out
-    assert "4 radiografías esperan lectura, Para leer por una persona 1" in said
+    assert "4 imágenes esperan lectura, Para leer por una persona 1" in said
     assert re.search(r"1  cut\.jpeg  para leer por una persona", said)
     rows = (tmp_path / "out/worklist.csv").read_text().splitlines()
     assert rows[1].startswith("1,person,")

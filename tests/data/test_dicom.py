@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import skimage.draw
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from scipy import ndimage
 
 from pneumo_tf.data.dicom import ABSENT, Identity, identify
 from pneumo_tf.data.images import open_film, read_film, read_film_file
@@ -119,6 +121,31 @@ def test_a_film_and_its_inverse_that_says_so_look_alike(dicom_film: Make) -> Non
     assert (grey(one) == grey(other)).all()
 
 
+EDGES = {"ShutterLeftVerticalEdge": 11, "ShutterRightVerticalEdge": 30, "ShutterUpperHorizontalEdge": 5,
+         "ShutterLowerHorizontalEdge": 24}
+ROUND = {"CenterOfCircularShutter": [20, 25], "RadiusOfCircularShutter": 12}
+CORNERS = {"VerticesOfThePolygonalShutter": [4, 6, 34, 6, 34, 46]}
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("shapes", [["RECTANGULAR"], ["CIRCULAR"], ["POLYGONAL"],
+                                    ["RECTANGULAR", "CIRCULAR", "POLYGONAL"]])
+def test_what_a_shutter_hides_is_black_and_the_rest_stays(
+        shapes: list[str], photometric: str, dicom_film: Make) -> None:
+    rows, columns = np.mgrid[1:41, 1:51]
+    seen = {"RECTANGULAR": (columns >= 11) & (columns <= 30) & (rows >= 5) & (rows <= 24),
+            "CIRCULAR": np.hypot(rows - 20, columns - 25) <= 12,
+            "POLYGONAL": skimage.draw.polygon2mask((40, 50), [(3, 5), (33, 5), (33, 45)])}
+    pixels = np.random.default_rng(0).integers(20, 200, (40, 50), np.uint8)
+    told = {"PhotometricInterpretation": photometric, **EDGES, **ROUND, **CORNERS}
+    shown, bare = (grey(dicom_film(pixels, ShutterShape=some, **told)) for some in (shapes, None))
+    expected = np.logical_and.reduce([seen[shape] for shape in shapes])
+    edge = expected ^ ndimage.binary_erosion(expected) | ndimage.binary_dilation(expected) ^ expected
+    np.testing.assert_array_equal(shown[~edge], np.where(expected, bare, 0)[~edge])
+    if shapes == ["RECTANGULAR"]:
+        np.testing.assert_array_equal(shown, np.where(expected, bare, 0))
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless], ids=lambda uid: uid.name)
 @pytest.mark.parametrize("pixels", [RAMP, SIGNED, RAMP.astype(np.uint8)], ids=["12 bits", "signed", "8 bits"])
 def test_what_is_compressed_without_loss_looks_as_before(syntax: str, pixels: np.ndarray,
@@ -173,6 +200,8 @@ def test_jpeg_of_dcmtk_is_read(option: str, loss: int, bits: int, dicom_film: Ma
     ({"BitsStored": 12, "HighBit": 15}, "DICOM of other than 8 to 16 bits of grey"),
     ({"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
      "DICOM with a window of an unknown function"),
+    ({"ShutterShape": "BITMAP"}, "DICOM with a shutter of an unknown shape"),
+    ({"ShutterShape": "CIRCULAR"}, "truncated or damaged image"),
 ])
 def test_what_is_no_film_is_refused_with_the_reason(attributes: dict[str, object], why: str,
                                                     dicom_film: Make) -> None:
@@ -328,3 +357,16 @@ def test_no_value_of_a_header_reaches_a_log_or_a_warning(dicom_film: Make, tmp_p
 def test_lungs_are_found_on_real_chests_and_not_on_a_leg(name: str, lungs: bool, shared: Path) -> None:
     film = read_film_file(shared / f"data/dicom/{name}.dcm")
     assert (lungs_box(np.asarray(film)) is not None) is lungs
+
+
+def test_a_decoder_that_panics_is_a_film_that_cant_be_read(monkeypatch: pytest.MonkeyPatch,
+                                                           dicom_film: Make) -> None:
+    """Decoders in Rust raise what no `except Exception` hears."""
+    class PanicException(BaseException):
+        pass
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicException
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", panic)
+    assert refused(dicom_film(RAMP, BitsStored=12)) == "truncated or damaged image"

@@ -54,28 +54,28 @@ class TestFindFilms:
         names = ["a.jpeg", "b.jpg", "c.png", "d.bmp", "e.tif", "f.tiff", "g.JPG", "h.Png", "i.DCM"]
         put(tmp_path, *names, "notes.txt", "Thumbs.db", "film.nii")
         films, others = find_films(tmp_path)
-        assert [film.name for film in films] == names
+        assert films == names
         assert others == (Dropped("film.nii", "image format that isn't read: export it as PNG"),
                           Dropped("notes.txt", "not an image file"),
                           Dropped("Thumbs.db", "system or hidden file"))
 
     def test_the_litter_of_archives_is_no_film(self, tmp_path: Path) -> None:
         put(tmp_path, "A/x.jpeg", "A/._x.jpeg", "__MACOSX/A/x.jpeg", ".hidden/x.jpeg", "A/.DS_Store")
-        assert find_films(tmp_path)[0] == [Path("A/x.jpeg")]
+        assert find_films(tmp_path)[0] == ["A/x.jpeg"]
 
     def test_linked_class_folders_are_entered(self, tmp_path: Path) -> None:
         put(tmp_path / "elsewhere", "x.jpeg")
         (tmp_path / "films").mkdir()
         (tmp_path / "films/NORMAL").symlink_to(tmp_path / "elsewhere")
-        assert find_films(tmp_path / "films")[0] == [Path("NORMAL/x.jpeg")]
+        assert find_films(tmp_path / "films")[0] == ["NORMAL/x.jpeg"]
 
     def test_a_folder_named_like_an_image_is_no_film(self, tmp_path: Path) -> None:
         put(tmp_path, "scan.png/x.jpeg")
-        assert find_films(tmp_path)[0] == [Path("scan.png/x.jpeg")]
+        assert find_films(tmp_path)[0] == ["scan.png/x.jpeg"]
 
     def test_numbers_are_ordered_as_numbers(self, tmp_path: Path) -> None:
         put(tmp_path, "A-10.png", "A-2.png", "A-1.png", "B-1.png")
-        assert [film.stem for film in find_films(tmp_path)[0]] == ["A-1", "A-2", "A-10", "B-1"]
+        assert [Path(film).stem for film in find_films(tmp_path)[0]] == ["A-1", "A-2", "A-10", "B-1"]
 
     def test_what_would_be_waited_for_for_ever_is_refused(self, tmp_path: Path) -> None:
         os.mkfifo(put(tmp_path, "a.png") / "pipe.png")
@@ -197,7 +197,7 @@ class TestLoadCohort:
         put(tmp_path / "films", f"{mac}.png", "b.png")
         for text in ("id,clase\nniño,N\nb,P\n", "id,clase,file\nx,N,niño.png\nb,P,b.png\n"):
             cohort = load_cohort(table(tmp_path / "labels.csv", text), tmp_path / "films", extension=None)
-            assert cohort.radiographs[0].file == f"{mac}.png"
+            assert cohort.radiographs[1].file == f"{mac}.png"
 
     def test_films_of_another_extension_are_said_to_be_left_out(self, tmp_path: Path) -> None:
         put(tmp_path / "films", "a.png", "b.png", "c.tif", "notes.txt")
@@ -233,8 +233,8 @@ class TestLoadCohort:
         labels = table(tmp_path / "l.csv",
                        "id,clase\nPNEUMONIA-1,PNEUMONIA\nNORMAL-1,NORMAL\nPNEUMONIA-2,PNEUMONIA\n")
         cohort = load_cohort(labels, prepared, extension="jpeg")
-        assert cohort.patients == ["bacteria-12", "IM-0115", ""]
-        assert cohort.radiographs[1] == read_folder(prepared).radiographs[0]
+        assert cohort.patients == ["IM-0115", "bacteria-12", ""]
+        assert cohort.radiographs[0] == read_folder(prepared).radiographs[0]
         assert len(cohort.history) == 2
 
     def test_a_film_relabelled_by_hand_loses_its_subtype_only(self, prepared: Path, tmp_path: Path) -> None:
@@ -248,7 +248,13 @@ class TestLoadCohort:
         labels = table(tmp_path / "l.csv", "id;clase\nperson12_virus_45;PNEUMONIA\nother;NORMAL\n")
         cohort = load_cohort(labels, folder, extension=".jpeg")
         assert [(f.file, f.patient, f.subtype) for f in cohort] == [
-            ("person12_virus_45.JPEG", "virus-12", "virus"), ("other.jpeg", "", "")]
+            ("other.jpeg", "", ""), ("person12_virus_45.JPEG", "virus-12", "virus")]
+
+    def test_films_come_in_the_order_of_their_files_whatever_that_of_the_rows(self, tmp_path: Path) -> None:
+        folder, rows = put(tmp_path / "films", "a2.png", "a10.png", "B1.png"), ["a2,A", "a10,A", "B1,B"]
+        for turned in (rows, rows[::-1]):
+            labels = table(tmp_path / "l.csv", "\n".join(["id,clase", *turned]))
+            assert load_cohort(labels, folder, extension=None).ids == ["a2", "a10", "B1"]
 
     def test_ids_may_carry_the_extension_and_films_lie_in_class_folders(self, tmp_path: Path) -> None:
         folder = put(tmp_path / "films", "A/x.png", "B/y.png")

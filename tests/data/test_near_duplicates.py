@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pneumo_tf.cohort import Cohort, Radiograph
+from pneumo_tf.data import near_duplicates as room
 from pneumo_tf.data.near_duplicates import find_pairs, near_duplicates
 
 
@@ -81,3 +82,16 @@ def test_pairs_across_splits_come_first_with_patients_and_labels(films):
     assert found["found"][0]["patients"] == ["p0", "p2"]
     assert found["found"][1]["ids"] == ["f1", "f2"]
     json.dumps(found, allow_nan=False)
+
+
+def test_copies_among_too_many_films_to_compare_all_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    films = [rng.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(300)]
+    copies = [np.clip(film + rng.normal(0, 12, film.shape), 0, 255).astype(np.uint8) for film in films[:60]]
+    blank = [np.full((64, 64), 7, np.uint8)] * 2
+    exact = find_pairs([*films, *copies, *blank])
+    monkeypatch.setattr(room, "_MANY", 0)
+    found = find_pairs([*films, *copies, *blank])
+    assert [(pair.first, pair.second) for pair in exact] == [(pair.first, pair.second) for pair in found]
+    assert sorted(pair.second - pair.first for pair in found) == [300] * 60
+    assert [pair.likeness for pair in found] == pytest.approx([pair.likeness for pair in exact], abs=1e-6)

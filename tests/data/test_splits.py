@@ -3,6 +3,7 @@
 import re
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,22 @@ def sides(cohort: Cohort) -> dict[str, str]:
 
 def shares(cohort: Cohort) -> dict[str, float]:
     return {split: films / len(cohort) for split, films in Counter(f.split for f in cohort).items()}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_the_classes_are_called_changes_nothing(seed: int) -> None:
+    cohort = random_cohort(seed)
+    names = {label: f"{9 - place}-{label}" for place, label in enumerate(cohort.classes)}
+    renamed = Cohort(tuple(replace(film, label=names[film.label]) for film in cohort))
+    positive = cohort.classes[seed % 2]
+    assert sides(split_cohort(cohort, seed=seed, positive=positive)) == sides(
+        split_cohort(renamed, seed=seed, positive=names[positive]))
+
+
+def test_the_splits_of_usual_names_are_what_they_always_were() -> None:
+    """The healthy class comes first by its name and by its role."""
+    cohort = singles(60, "NORMAL", "PNEUMONIA")
+    assert split_hash(split_cohort(cohort, positive="PNEUMONIA")) == split_hash(split_cohort(cohort))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -80,7 +80,7 @@ def test_a_lesion_is_drawn_where_it_is_known(tmp_path, panels):
     lesion = np.zeros((20, 30), bool)
     lesion[5:15, 5:15] = True
     write(tmp_path, lang="es", lesion=lesion)
-    assert [picture.title for picture in panels[:2]] == ["Radiografía", "Lesión verdadera"]
+    assert [picture.title for picture in panels[:2]] == ["Imagen", "Lesión verdadera"]
 
 
 def test_a_method_without_a_name_in_the_language_is_called_by_its_own(tmp_path, panels):

@@ -67,7 +67,7 @@ def test_without_views_there_is_no_range(run: RunFolder, reader: Reader) -> None
 def test_a_refusal_says_why_and_sends_the_film_to_a_person(run: RunFolder, reader: Reader) -> None:
     answer = Answer("film.png", refusal="unreadable", reason="imagen truncada o dañada")
     assert told(answer, run, reader, "es").startswith(
-        "film.png: sin respuesta Rechazada (unreadable): imagen truncada o dañada Esta radiografía debe "
+        "film.png: sin respuesta Rechazada (unreadable): imagen truncada o dañada Esta imagen debe "
         "leerla una persona.")
 
 

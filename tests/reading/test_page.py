@@ -162,5 +162,5 @@ def test_only_the_first_films_bring_their_pictures() -> None:
     films = [waiting(Answer(str(number), "NORMAL", 0.1), Path("gone.png"), NOW, positive="PNEUMONIA")
              for number in range(PICTURES + 1)]
     html = worklist_page(Worklist(films, "inbox", "a run", NOW), language("es"))
-    assert f"las imágenes de las primeras {PICTURES} radiografías" in html
+    assert f"se ven las primeras {PICTURES} imágenes" in html
     assert re.search(r'id="pictures">\{\}<', html)

@@ -236,10 +236,21 @@ def test_the_contents_name_every_section_once_and_in_order(finished_run):
     assert links == sections[1:]
 
 
-def test_class_names_are_never_read_as_formulas_or_markup(run_of):
-    page = page_of(run_of(classes=("a<b>", "c$_{$")))
-    assert "a<b>" in page.text
-    assert "c$_{$" in page.text
+@pytest.mark.parametrize("names", [("a<b>", "c$_{$"),
+                                   ("<svg onload=alert(1)>", "x</title><svg/onload=alert(1)>")])
+def test_class_names_are_never_read_as_formulas_or_markup(run_of, names):
+    page = page_of(run_of(classes=names))
+    assert all(name in page.text for name in names)
+    assert "onload" not in {attribute for _, attributes, _ in page.elements for attribute in attributes}
+
+
+def test_every_page_tells_a_browser_what_it_may_run():
+    templates = Path(rendering.__file__).parent / "templates"
+    pages = [path for path in templates.glob("*.html.j2") if path.name != "macros.html.j2"]
+    assert len(pages) == 4
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        assert 'extends "page.html.j2"' in text or 'http-equiv="Content-Security-Policy"' in text, path.name
 
 
 def test_several_classes_are_reported_one_by_one(run_of):

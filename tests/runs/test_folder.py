@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,30 @@ def test_a_folder_that_is_no_run_is_told_of_without_a_word_of_reports(tmp_path: 
             read_run(tmp_path)
         assert "report" not in caught.value.rule
         assert "run.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({"classes": ["A", "A"]}, "two classes"), ({"classes": "AB"}, "another classes"),
+    ({"positive": "NOBODY"}, "look for one of them"), ({"classes": None}, "without classes"),
+    ({"operating_point": 7}, "another operating_point"),
+    ({"operating_point": {"threshold": 7}}, "between 0 and 1"),
+    ({"preparation": {"options": {"size": "large"}}}, "another preparation.options.size"),
+    ({"reference": {"novelty": {"threshold": []}}}, "another reference.novelty.threshold")])
+def test_a_record_that_was_changed_by_hand_is_told_by_the_name_that_is_wrong(
+        small_run: Path, tmp_path: Path, change: dict[str, object], told: str) -> None:
+    run = shutil.copytree(small_run / "runs/small", tmp_path / "run")
+    facts = json.loads((run / RUN).read_text(encoding="utf-8"))
+    (run / RUN).write_text(json.dumps(facts | change), encoding="utf-8")
+    with pytest.raises(RunError, match=told):
+        read_run(run)
+
+
+def test_a_name_that_a_record_lacks_is_told_with_its_file_wherever_it_is_asked_for(
+        small_run: Path) -> None:
+    run = read_run(small_run / "runs/small")
+    with pytest.raises(RunError, match=r"run\.json without weights"):
+        run.facts["weights"]
+    with pytest.raises(RunError, match=r"metrics\.json without figure"):
+        run.metrics["test"]["figure"]
+    with pytest.raises(KeyError):  # which those catch who can do without
+        run.facts["weights"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pneumo_tf.errors import OptionError, TrainingError
+from pneumo_tf.errors import OptionError, StorageError, TrainingError
 from pneumo_tf.runs.folder import UNFINISHED
 from pneumo_tf.runs.unfinished import Unfinished, unfinished_run
 from pneumo_tf.training.loop import TrainingState
@@ -122,3 +123,41 @@ def test_a_run_that_still_trains_is_not_taken_up(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="--resume needs a run that was stopped"):
             taken_up(tmp_path)
         assert run.checkpoint.read() is not None
+
+
+def test_what_a_kill_left_that_nobody_can_go_on_from_goes_with_the_next_finished_run(tmp_path: Path) -> None:
+    for name, files in (("killed", ("options.json", "run/modelo.h5")),
+                        ("stopped", ("options.json", "checkpoint.npz"))):
+        for file in files:
+            path = tmp_path / UNFINISHED / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text('{"options": {"films": "of another run"}}')
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False):
+        pass
+    assert [path.name for path in (tmp_path / UNFINISHED).iterdir()] == ["stopped"]
+
+
+def test_a_run_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def fill_the_disk(run: Unfinished) -> None:
+        with run.finishing(tmp_path / "1") as folder:
+            (folder / "run.json").write_text("half")
+            raise OSError(errno.ENOSPC, "")
+
+    with unfinished_run(tmp_path, "1", OPTIONS, resume=False) as run:
+        with pytest.raises(StorageError):
+            fill_the_disk(run)
+        assert not (tmp_path / "1").exists()
+        with run.finishing(tmp_path / "1") as folder:
+            assert not any(folder.iterdir())
+            (folder / "run.json").write_text("whole")
+    assert (tmp_path / "1/run.json").read_text() == "whole"
+
+
+def test_a_folder_of_unfinished_runs_that_wont_go_costs_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may begin in it at that moment, or a disk be mounted there."""
+    def busy(_: Path) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+    assert stopped(tmp_path, epochs=0) == []

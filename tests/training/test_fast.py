@@ -164,6 +164,15 @@ def test_a_second_run_finds_its_features_and_scores_every_film_the_same(
     assert np.abs(stronger.scores - fresh.scores).max() > 1e-3
 
 
+def test_features_that_memory_has_no_room_for_give_the_same_model(
+        task_of: TaskOf, blob_pixels: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = trained(task_of(), Fast())
+    monkeypatch.setattr(fast, "_IN_MEMORY", 0)
+    monkeypatch.setattr(fast, "_PART", 5)
+    read = trained(task_of(cache=Cache(tmp_path), pixels=replace(blob_pixels, key="blobs")), Fast())
+    np.testing.assert_allclose(read.scores, held.scores, atol=1e-6)
+
+
 def test_another_split_needs_only_the_views_of_films_that_were_not_learnt_from(
         task_of: TaskOf, blob_cohort: Cohort, blob_pixels: Pixels, tmp_path: Path,
         predicted: list[int]) -> None:

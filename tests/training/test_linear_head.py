@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -9,6 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pneumo_tf import cluster
 from pneumo_tf.training.linear_head import Features, LinearHead, fit_linear_head
 
 EVEN = {0: 1.0, 1: 1.0, 2: 1.0}
@@ -144,3 +150,47 @@ def test_scores_are_sure_where_the_logits_are() -> None:
     head = LinearHead(np.array([[0.0, 1000.0]], "float32"), np.zeros(2, "float32"))
     np.testing.assert_array_equal(head.scores(np.array([[1.0], [0.0], [-1.0]], "float32")),
                                   [[0, 1], [0.5, 0.5], [1, 0]])
+
+
+@dataclass(frozen=True)
+class Piecemeal:
+    """Features that are read seven at a time."""
+
+    whole: Features
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.whole.labels
+
+    def parts(self) -> Iterator[Features]:
+        for start in range(0, len(self.labels), 7):
+            yield Features(self.whole.vectors[start : start + 7], self.labels[start : start + 7])
+
+    def shares(self, count: int) -> list[Callable[[], Features]]:
+        pieces = np.array_split(np.arange(len(self.labels)), count)
+        return [partial(Features, self.whole.vectors[piece], self.labels[piece]) for piece in pieces]
+
+
+@pytest.mark.parametrize("machines", [1, 3])
+def test_features_in_parts_or_spread_over_machines_give_the_same_head(
+        overlapping_classes: Case, classes: int, machines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def holding(makes: list[Callable[[], Features]]) -> Iterator[object]:
+        held = [make() for make in makes]
+        assert len(held) == machines
+        yield lambda function: [function(part) for part in held]
+
+    train, validation = overlapping_classes
+    options = {"class_weights": {label: 1.0 + label for label in range(classes)}, "penalty": 0.1,
+               "epochs": 60}
+    whole, history = fit_linear_head(train, validation, **options)
+    if machines > 1:
+        for name, found in (("is_joined", lambda: True), ("cores", lambda: machines), ("holding", holding)):
+            monkeypatch.setattr(cluster, name, found)
+    spread, other_history = fit_linear_head(Piecemeal(train), validation, **options)
+    for vectors in (train.vectors, validation.vectors):
+        # float32's rounding of sums; with a network's features the scores are the same to 1e-6 (test_fast)
+        np.testing.assert_allclose(spread.scores(vectors), whole.scores(vectors), atol=5e-6)
+    assert abs(len(history) - len(other_history)) < 3
+    for one, other in zip(history, other_history, strict=False):
+        assert other == pytest.approx(one, abs=1e-5)

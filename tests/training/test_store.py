@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from pneumo_tf.errors import StorageError
+from pneumo_tf.training import store
 from pneumo_tf.training.store import (
     HEADER,
     JOURNAL,
@@ -200,7 +202,7 @@ def test_what_was_written_is_found_and_only_the_rest_is_claimed(half_filled: Pat
 
 
 def test_what_is_read_can_not_be_written_to(half_filled: Path) -> None:
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(TypeError, match="item assignment"):
         reopened(half_filled).values()[0] = 0
 
 
@@ -212,7 +214,7 @@ def test_values_keep_their_type_and_their_bits(tmp_path: Path, dtype: str) -> No
     rows.write(range(6), data)
     found = reopened(tmp_path, dtype=dtype).values()
     assert found.dtype == data.dtype
-    assert found.tobytes() == data.tobytes()
+    assert np.asarray(found).tobytes() == data.tobytes()
 
 
 @pytest.mark.parametrize("row", [0, 5])
@@ -300,6 +302,50 @@ def test_rows_that_nobody_asked_for_take_no_room(tmp_path: Path) -> None:
     rows.claim([7])
     rows.write([7], np.ones((1, 100_000)))
     assert (tmp_path / "films-1" / VALUES).stat().st_blocks * 512 < 2_000_000
+
+
+@pytest.fixture
+def many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays whose files hold two of the six rows each."""
+    monkeypatch.setattr(store, "_FILE_BYTES", 130)
+
+
+@pytest.mark.usefixtures("many_files")
+def test_an_array_of_several_files_is_one_array(tmp_path: Path) -> None:
+    rows = reopened(tmp_path)
+    rows.write(rows.claim([5, 0, 2, 3]), DATA[[0, 2, 3, 5]])
+    assert sorted(path.name for path in (tmp_path / "films-1").iterdir()) == \
+        sorted([HEADER, JOURNAL, VALUES, "values-1.bin", "values-2.bin"])
+    assert reopened(tmp_path).claim(range(6)).tolist() == [1, 4]
+    found = reopened(tmp_path).values()
+    assert (len(found), found.shape, found.dtype) == (6, SHAPE, np.float32)
+    nothing = np.array([], int)
+    for index in (5, -1, np.int64(2), [5, 0, 2], np.array([3, 3]), slice(2, 4), ([5, 0], 1), nothing):
+        np.testing.assert_array_equal(found[index], DATA[index])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found))[[0, 5]], DATA[[0, 5]])
+    with pytest.raises(IndexError):
+        found[[6]]
+
+
+@pytest.mark.usefixtures("many_files")
+def test_damage_in_one_of_several_files_costs_that_row_and_a_lost_file_all(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = reopened(tmp_path)
+    rows.write(rows.claim(range(6)), DATA)
+    overwrite(tmp_path / "films-1/values-1.bin", 60 + 17, b"\xff")
+    assert reopened(tmp_path).claim(range(6)).tolist() == [3]
+    (tmp_path / "films-1/values-2.bin").unlink()
+    assert reopened(tmp_path).claim(range(6)).tolist() == list(range(6))
+    assert "is damaged and is made again" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("many_files")
+def test_all_files_of_an_array_are_counted_and_cleared(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (entry,) = Cache(tmp_path).entries()
+    assert len(list(entry.folder.iterdir())) == 4
+    assert Cache(tmp_path).clear()[1] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_behaves_like_the_disk_for_as_long_as_it_lasts() -> None:

@@ -18,7 +18,7 @@ from pneumo_tf.models.folding import fold_batch_norm
 from pneumo_tf.training import trunk
 from pneumo_tf.training.engine import Engine, KerasEngine
 from pneumo_tf.training.pixels import Pixels, as_three_channels
-from pneumo_tf.training.store import Cache
+from pneumo_tf.training.store import Cache, MappedRows
 from pneumo_tf.training.trunk import (
     BATCH,
     film_activations,
@@ -207,7 +207,7 @@ def test_feature_maps_are_kept_in_the_networks_own_precision_and_read_in_batches
     engine = KerasEngine(network)
     found = film_activations(engine if precision == "float32" else engine.coarse(), many_films,
                              description="Films", cache=cache)
-    assert isinstance(found.store, np.memmap)
+    assert isinstance(found.store, MappedRows)
     assert (len(found), found.store.shape) == (MANY, (MANY, *network.output_shape[1:]))
     batch = found.batch([5, 60])
     assert batch.dtype == expected.dtype == ("float32" if precision == "float32" else "bfloat16")

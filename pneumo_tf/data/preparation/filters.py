@@ -17,6 +17,7 @@ from pneumo_tf.errors import OptionError
 AUTO = "auto"  # lungs for films of chests, else thumbnail; `prepare` settles which
 FITS = (AUTO, "thumbnail", "pad", "squash", "crop", "lungs")
 _TUTORIAL = {"brightness": 0.7, "contrast": 2.0}
+_LARGEST = 10_000  # pixels of a side
 _MARGIN = 0.05  # round the lungs, of their box on every side
 _NEAR_BLACK, _LIT = 16, 200  # grey levels of what is no body, up to and from which letters are written
 _CORNER = 0.15  # of width and height
@@ -57,9 +58,12 @@ class FilterOptions:
             if factor is not None and not (isfinite(factor) and factor > 0):
                 raise OptionError(f"The {name} must be a number above 0.", received=f"{factor}",
                                   remedy="Take 1 to change nothing.")
-        if self.size < 1:
-            raise OptionError("The size must be at least 1 pixel.", received=f"{self.size}",
+        if not 1 <= self.size <= _LARGEST:
+            raise OptionError(f"The size must be 1 to {_LARGEST} pixels.", received=f"{self.size}",
                               remedy="Take 299, which is what InceptionV3 sees.")
+        if self.depth is not None and not 1 <= self.depth <= 32:
+            raise OptionError("A film has 1 to 32 bits of grey.", received=f"{self.depth}",
+                              remedy="Prepare the films again.")
         if self.fit not in FITS:
             raise OptionError(f"The fit must be one of {', '.join(FITS)}.", received=self.fit,
                               remedy="Take thumbnail, which keeps the proportions.")
@@ -71,7 +75,8 @@ class FilterOptions:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Options that `to_json` wrote; other keys are left alone, missing ones take their default."""
-        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
+        told = {known.name: content.get(known.name) for known in fields(cls)}
+        return cls(**{name: value for name, value in told.items() if value is not None})
 
 
 def apply_filters(image: Image.Image, options: FilterOptions) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,18 @@ from pneumo_tf.data.preparation.filters import AUTO, FilterOptions
 from pneumo_tf.data.preparation.record import Part
 from pneumo_tf.data.preparation.sifting import Inspected, refuse_two_labels, refuse_without_classes
 from pneumo_tf.data.preparation.target import Target
-from pneumo_tf.data.preparation.tasks import Filtered, filter_film, has_lungs, inspect_film
+from pneumo_tf.data.preparation.tasks import (
+    Filtered,
+    filter_film,
+    filter_shard,
+    has_lungs,
+    inspect_film,
+    waiting_name,
+)
 from pneumo_tf.data.sources import Source, open_source
 from pneumo_tf.data.splits import take_per_class
 from pneumo_tf.errors import OptionError
+from pneumo_tf.language import say
 from pneumo_tf.names import clean
 from pneumo_tf.processes import in_processes
 
@@ -39,9 +47,10 @@ class PrepareOptions:
         exclude: Patterns of files to leave out.
         folders: Only these top folders of the source; empty for all.
         anonymous: Hash the instances of DICOM films too, by which they are called in the records.
+        shards: Films of a shard; None gives each film a file of its own.
 
     Raises:
-        OptionError: A name that can't be a class and the start of a file name.
+        OptionError: A name that can't be a class and the start of a file name; shards of chosen films.
     """
 
     filters: FilterOptions = field(default_factory=FilterOptions)
@@ -51,11 +60,15 @@ class PrepareOptions:
     exclude: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     anonymous: bool = False
+    shards: int | None = None
 
     def __post_init__(self) -> None:
         if (self.name and not self.label) or set(self.name) & set("/\\:") or self.label.startswith("."):
             raise OptionError("A class name must do as the start of a file name.", received=repr(self.name),
                               remedy="Name it with letters, e.g. --name NORMAL.")
+        if self.shards and self.per_class:
+            raise OptionError("Shards hold every film of a source.", received="a choice for each class",
+                              remedy="Leave out --shards or --per-class.")
 
     @property
     def label(self) -> str:
@@ -67,11 +80,12 @@ class PrepareOptions:
         return {**self.filters.to_json(), "per_class": self.per_class,
                 "seed": self.seed if self.per_class else None, "name": self.label,
                 "exclude": list(self.exclude), "folders": list(self.folders),
-                **({"anonymous": True} if self.anonymous else {})}
+                **({"anonymous": True} if self.anonymous else {}),
+                **({"shards": self.shards} if self.shards else {})}
 
 
 def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *, workers: int = 1,
-            force: bool = False, tell: Callable[[str], None] = print) -> Cohort:
+            force: bool = False, tell: Callable[[str], None] = say) -> Cohort:
     """Filter every film of `source` into `target`, with a manifest and a record of what was left out.
 
     The same call again goes on where it was interrupted; finished, it does nothing. The pixels don't depend
@@ -117,9 +131,9 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
             return folder.read()
         refuse_two_labels(films, folder.other_films)
         with folder.claimed(force=force):
-            readable = films.readable(_filtered(films, folder, opened, workers))
-            cohort = _chosen(films.without_copies(readable), options)
-            return folder.publish(_numbered(cohort))
+            became, shard_of = _filtered(films, folder, opened, workers)
+            cohort = _chosen(films.without_copies(films.readable(became)), options)
+            return folder.publish(_numbered(cohort, shard_of))
 
 
 def audit_source(source: Path, *, workers: int = 1) -> Cohort:
@@ -157,25 +171,37 @@ def _settled_fit(filters: FilterOptions, films: Inspected, source: Source, worke
     return "lungs" if sum(found) >= _NEARLY_ALL * len(some) else "thumbnail"
 
 
-def _filtered(films: Inspected, folder: Target, source: Source, workers: int) -> dict[str, Filtered]:
-    """Filter one film of each group of copies; what became of it, by hash."""
+def _filtered(films: Inspected, folder: Target, source: Source,
+              workers: int) -> tuple[dict[str, Filtered], dict[str, str]]:
+    """Filter one film of each group of copies; what became of it and its shard, if it has one, by hash."""
     trouble = {seen.sha256: Filtered(seen.trouble) for seen in films.inspections.values() if seen.trouble}
     firsts = [(file, sha256) for sha256, file in films.firsts.items() if sha256 not in trouble]
-    task = partial(filter_film, source=source, folder=folder.staging, filters=folder.part.filters)
-    made = in_processes(task, firsts, workers=workers, description="Filtering")
-    return trouble | dict(zip((sha256 for _, sha256 in firsts), made, strict=True))
+    shards = folder.shards(firsts)
+    given: dict[str, Any] = {"source": source, "folder": folder.staging, "filters": folder.part.filters}
+    if shards:
+        parts = in_processes(partial(filter_shard, **given), shards, workers=workers, description="Filtering",
+                             least=1)
+        made = [found for part in parts for found in part]
+    else:
+        made = in_processes(partial(filter_film, **given), firsts, workers=workers, description="Filtering")
+    shard_of = {sha256: name for name, part in shards for _, sha256 in part}
+    return trouble | dict(zip((sha256 for _, sha256 in firsts), made, strict=True)), shard_of
 
 
 def _chosen(cohort: Cohort, options: PrepareOptions) -> Cohort:
     return take_per_class(cohort, options.per_class, seed=options.seed) if options.per_class else cohort
 
 
-def _numbered(cohort: Cohort) -> Cohort:
-    """The films class after class, named by their class and a number within it."""
+def _numbered(cohort: Cohort, shard_of: Mapping[str, str]) -> Cohort:
+    """The films class after class, named by their class and a number within it; a film of a shard has its
+    file there.
+    """
     numbers: Counter[str] = Counter()
     films = []
     for film in sorted(cohort, key=lambda film: film.label):
         numbers[film.label] += 1
         name = f"{film.label}-{numbers[film.label]}"
-        films.append(replace(film, id=name, file=f"{name}.jpeg"))
+        shard = shard_of.get(film.sha256)
+        file = f"{shard}/{waiting_name(film.sha256)}" if shard else f"{name}.jpeg"
+        films.append(replace(film, id=name, file=file))
     return Cohort(tuple(films), cohort.history)

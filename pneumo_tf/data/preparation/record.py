@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Self
 from pneumo_tf.cohort import Dropped, Step
 from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.errors import FilmError
+from pneumo_tf.storage import read_json
 
 MANIFEST = "manifest.csv"
 RECORD = "prepared.json"
@@ -92,12 +92,14 @@ def read_prepared(target: Path) -> Prepared | None:
     if not path.is_file() or not (target / MANIFEST).is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Prepared(tuple(Part.from_json(part) for part in content.get("parts", [content])))
+        content = read_json(path)
+        prepared = Prepared(tuple(Part.from_json(part) for part in content.get("parts", [content])))
+        _ = prepared.filters, prepared.steps  # which fail here where something is of another kind
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as failure:
         raise FilmError(f"{RECORD} must be as prepare_pict.py wrote it.",
                         received=f"{path} ({type(failure).__name__}: {failure})",
                         remedy="Delete it and prepare the films again with --force.") from failure
+    return prepared
 
 
 def _flow(steps: Sequence[Step]) -> dict[str, Any]:

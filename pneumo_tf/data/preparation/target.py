@@ -6,7 +6,6 @@ hidden folder beside the plan that they follow, so that the same preparation can
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,9 +15,11 @@ from pathlib import Path
 
 from pneumo_tf.cohort import Cohort, Radiograph
 from pneumo_tf.data.preparation.record import MANIFEST, RECORD, Part, Prepared, read_prepared
+from pneumo_tf.data.preparation.tasks import waiting_name
+from pneumo_tf.data.shards import is_file, is_shard, shard_name
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.names import refuse_twins
-from pneumo_tf.storage import guarded, locked, make_folder, write_json
+from pneumo_tf.storage import guarded, locked, make_folder, read_json, write_json
 
 _PLAN, _LOCK = "plan.json", ".prepare.lock"
 
@@ -40,6 +41,7 @@ class Target:
         self.others = tuple(p for p in parts if name and not set(p.labels) & set(part.labels))
         self._replaced = [p for p in parts if p not in self.others]
         self._films = tuple(Cohort.read_csv(path / MANIFEST)) if recorded else ()
+        self._name = name
         self.staging = path / (f".prepare-{name}" if name else ".prepare")
 
     @property
@@ -48,10 +50,18 @@ class Target:
         staying = {label for part in self.others for label in part.labels}
         return [film for film in self._films if film.label in staying]
 
+    def shards(self, films: Sequence[tuple[str, str]]) -> list[tuple[str, Sequence[tuple[str, str]]]]:
+        """The films cut into shards, each with its file name; none where every film is to be a file."""
+        size = self.part.options.get("shards")
+        if not size:
+            return []
+        return [(shard_name(number, self._name), films[start : start + size])
+                for number, start in enumerate(range(0, len(films), size))]
+
     def is_finished(self) -> bool:
         """Whether the part has been prepared already and every film of it is there."""
         recorded = any(part.plan == self.part.plan for part in self._replaced)
-        return recorded and all((self.path / film.file).is_file() for film in self._films)
+        return recorded and all(is_file(self.path / film.file) for film in self._films)
 
     def read(self) -> Cohort:
         """The films of the finished folder, with their history."""
@@ -120,10 +130,10 @@ class Target:
         """
         part = replace(self.part, steps=cohort.history)
         with guarded(self.path):
-            self._remove_old({film.file for film in cohort})
+            self._remove_old({_on_disk(film) for film in cohort})
             self._record(self.other_films, self.others)
-            for film in cohort:
-                (self.staging / f"{film.sha256}.jpeg").replace(self.path / film.file)
+            for waiting, name in dict.fromkeys(_waiting(film) for film in cohort):
+                (self.staging / waiting).replace(self.path / name)
             self._record([*self.other_films, *cohort], (*self.others, part))
             shutil.rmtree(self.staging)
         return self.read()
@@ -150,7 +160,7 @@ class Target:
     def _is_begun(self) -> bool:
         """Whether this very preparation was interrupted here."""
         try:
-            return bool(json.loads((self.staging / _PLAN).read_text(encoding="utf-8")) == self.part.plan)
+            return bool(read_json(self.staging / _PLAN) == self.part.plan)
         except (OSError, ValueError):  # none, or cut off by the kill: then there is nothing to go on from
             return False
 
@@ -158,11 +168,12 @@ class Target:
         labels = "|".join(re.escape(label) for label in self.part.labels)
         pattern = re.compile(rf"(?:{labels})-\d+\.jpe?g", re.IGNORECASE)
         present = self.path.iterdir() if self.path.is_dir() else ()
-        return sorted(path for path in present if pattern.fullmatch(path.name))
+        return sorted(path for path in present if pattern.fullmatch(path.name)
+                      or (is_shard(path) and path.name == shard_name(int(path.stem[-5:]), self._name)))
 
     def _remove_old(self, wanted: set[str]) -> None:
-        staying = {film.file for film in self.other_films}
-        old = {film.file for film in self._films} | {path.name for path in self._named_like_ours()}
+        staying = {_on_disk(film) for film in self.other_films}
+        old = {_on_disk(film) for film in self._films} | {path.name for path in self._named_like_ours()}
         for file in old - wanted - staying:
             (self.path / file).unlink(missing_ok=True)
 
@@ -173,6 +184,17 @@ class Target:
             return
         Cohort(tuple(films)).write_csv(self.path / MANIFEST)
         write_json(self.path / RECORD, Prepared(tuple(parts)).to_json())
+
+
+def _on_disk(film: Radiograph) -> str:
+    """The file that holds a prepared film: its own, or its shard."""
+    return film.file.partition("/")[0]
+
+
+def _waiting(film: Radiograph) -> tuple[str, str]:
+    """What that file is called while the preparation is at work, and afterwards."""
+    name = _on_disk(film)
+    return (name if "/" in film.file else waiting_name(film.sha256)), name
 
 
 def _difference(there: Part, here: Part) -> str:

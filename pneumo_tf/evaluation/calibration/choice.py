@@ -122,8 +122,8 @@ def read_calibrator(content: Mapping[str, Any] | None) -> Calibrator:
     try:
         return replace(_KINDS[content["method"]].of_parameters(content), films=int(content.get("films", 0)),
                        why=str(content.get("why", "")))
-    except (KeyError, TypeError, ValueError) as failure:
+    except (KeyError, TypeError, ValueError, OverflowError) as failure:
         raise CalibrationError("The record of a run's calibration must be whole.",
-                               received=f"{content.get('method')!r} with {failure}",
+                               received=f"{str(content)[:200]} ({failure})",
                                remedy="Name a run whose run.json hasn't been edited, or train again."
                                ) from failure

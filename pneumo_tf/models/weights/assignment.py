@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pneumo_tf.errors import WeightsError
+from pneumo_tf.language import translated
 
 
 class MisfitError(WeightsError):
@@ -17,8 +18,8 @@ class MisfitError(WeightsError):
 
     def __init__(self, path: Path, what: str, *, remedy: str = "Name the file of this backbone.") -> None:
         self.what = what
-        super().__init__("Weights must fit the network they are loaded into.", received=f"{path}, {what}",
-                         remedy=remedy)
+        super().__init__("Weights must fit the network they are loaded into.",
+                         received=f"{path}, {translated(what)}", remedy=remedy)
 
 
 class Placement(NamedTuple):

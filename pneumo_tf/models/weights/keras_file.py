@@ -23,6 +23,9 @@ from pneumo_tf.models.weights.assignment import MisfitError, Placement, assign_a
 _KINDS = {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
 # What a tensor may unpack to: an HDF5 file can declare terabytes of which it holds nothing.
 _LARGEST_RATIO, _SMALL = 1000, 2**16
+# What h5py raises for a damaged file.
+_DAMAGED = (OSError, LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError,
+            MemoryError)
 _NUMBERED = re.compile(r"((depthwise_|separable_)?conv2d|(batch|layer)_normalization|dense)(_\d+)?")
 
 
@@ -90,7 +93,7 @@ def _read(path: Path) -> list[Tensor] | None:
                 return None
             return [Tensor(layer, name, _values(file, f"{root}{layer}/{name}"))
                     for layer in names for name in _listed(file[f"{root}{layer}"], "weight_names")]
-    except (OSError, KeyError, TypeError, ValueError) as failure:
+    except _DAMAGED as failure:
         raise WeightsError("A weights file of Keras must be a complete HDF5 file.",
                            received=f"{path} ({str(failure).strip().partition(chr(10))[0]})",
                            remedy="Fetch the file again from its source, or name another one.") from failure
@@ -170,6 +173,6 @@ def _load_with_keras(model: keras.Model, path: Path) -> None:
             model.load_weights(path)
         if said:  # Keras only warns where a file leaves layers as they were
             raise ValueError(said[0].message)
-    except (ValueError, OSError, KeyError) as failure:
+    except _DAMAGED as failure:
         model.set_weights(before)
         raise MisfitError(path, f"of which Keras says: {str(failure).strip().rstrip('.')}") from failure

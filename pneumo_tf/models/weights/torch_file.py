@@ -29,6 +29,7 @@ from safetensors.numpy import load_file
 
 from pneumo_tf.errors import WeightsError
 from pneumo_tf.models.weights.assignment import MisfitError, Placement, assign_all, check_fit
+from pneumo_tf.storage import refuse_dense
 
 Tensors = dict[str, np.ndarray]
 PARTS = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
@@ -180,6 +181,7 @@ class _TensorUnpickler(pickle.Unpickler):
 
 def _read_zip(stream: IO[bytes]) -> Tensors:
     with zipfile.ZipFile(stream) as archive:
+        refuse_dense(archive)  # PyTorch packs nothing
         index = next((name for name in archive.namelist() if name.endswith("data.pkl")), "data.pkl")
         folder = index.removesuffix("data.pkl")
         tensors = _named_tensors(_TensorUnpickler(io.BytesIO(archive.read(index))).load())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pneumo_tf.report.charts.pictures import Captioned, large_picture, large_pic
 from pneumo_tf.report.rendering import Section
 from pneumo_tf.report.words import Language
 from pneumo_tf.runs.folder import EXPLANATIONS, EXPLANATIONS_RECORD, RunFolder
+from pneumo_tf.storage import read_json
 
 _BUDGET = 1_500_000  # characters of all pictures, so that the page stays below 5 MB
 
@@ -66,7 +66,7 @@ def _overlays(run: RunFolder, films: Sequence[Captioned], words: Language) -> di
 def _records(path: Path) -> list[dict[str, Any]]:
     """Films of the record; none where there is no record, or not one of ours: it mustn't cost the report."""
     try:
-        return [film for film in json.loads(path.read_text(encoding="utf-8"))["films"]
+        return [film for film in read_json(path)["films"]
                 if {"name", "label", "predicted", "explained", "score", "panel", "methods"} <= film.keys()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

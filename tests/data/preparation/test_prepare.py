@@ -256,7 +256,7 @@ def test_a_class_name_must_do_as_a_file_name(name: str) -> None:
 
 def test_more_than_ten_thousand_numbers_are_possible() -> None:
     films = Cohort(tuple(Radiograph(f"{n}.jpeg", "NORMAL") for n in range(10_050)))
-    assert room._numbered(films).ids[-1] == "NORMAL-10050"
+    assert room._numbered(films, {}).ids[-1] == "NORMAL-10050"
 
 
 @needs_quirks

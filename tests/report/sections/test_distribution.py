@@ -30,9 +30,9 @@ def test_equal_shares_let_predictive_values_carry_over(finished_run):
 
 def test_kermanys_own_folders_are_told_apart(finished_run):
     said = shown(with_splits(finished_run, train=(1341, 3875), validation=(8, 8), test=(234, 390)), "es")
-    assert "el 50,0\u00a0% de las radiografías de validación, pero el 62,5\u00a0% de las de prueba" in \
+    assert "el 50,0\u00a0% de las imágenes de validación, pero el 62,5\u00a0% de las de prueba" in \
         said["implies"][0]
-    assert "74,3\u00a0% de las radiografías de entrenamiento" in said["implies"][1]
+    assert "74,3\u00a0% de las imágenes de entrenamiento" in said["implies"][1]
 
 
 def test_the_chart_can_be_read_aloud_and_has_every_number(finished_run):

@@ -151,7 +151,7 @@ def test_few_films_are_said_to_be_few(finished_run: Path) -> None:
 
 def test_several_classes_and_spanish(run_of: Callable[..., Path]) -> None:
     page = page_of(run_of(classes=("NORMAL", "bacteria", "virus")), lang="es")
-    assert "¿Se sostiene con radiografías de otro lugar?" in page
+    assert "¿Se sostiene con imágenes de otro lugar?" in page
     assert '<section id="elsewhere-calibration">' not in page
 
 

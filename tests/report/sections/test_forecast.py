@@ -39,7 +39,7 @@ def foretelling(finished_run: Path) -> Path:
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "On films of other hospitals, expect"),
-                                             ("es", "En radiografías de otros hospitales, es de esperar")])
+                                             ("es", "En imágenes de otros hospitales, es de esperar")])
 def test_the_first_screen_says_what_to_expect_and_leads_to_how_it_was_made(
         foretelling: Path, lang: str, words: str) -> None:
     page = write_report(foretelling, lang=lang).read_text(encoding="utf-8")

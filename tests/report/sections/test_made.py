@@ -14,7 +14,7 @@ from pneumo_tf.runs.folder import read_run
 @pytest.mark.parametrize(("lang", "said"), [
     ("en", "Chosen for 10 minutes: the recipe fast. This machine was measured to learn from 117 films a "
            "second; sturdy would take about 5 min 51 s."),
-    ("es", "Elegida para 10 minutos: la receta fast. Se midió que este equipo aprende de 117 radiografías "
+    ("es", "Elegida para 10 minutos: la receta fast. Se midió que este equipo aprende de 117 imágenes "
            "por segundo; sturdy tardaría unos 5 min 51 s.")])
 def test_what_the_other_recipe_would_cost_is_told_where_it_was_measured(
         finished_run: Path, changed: Callable[..., Path], filled: Callable[..., str], lang: str,

@@ -189,7 +189,7 @@ def test_all_patients_have_no_range_because_they_can_be_drawn_in_one_way_only(ru
 
 
 @pytest.mark.parametrize(("code", "question"), [("en", "Would more films help?"),
-                                                ("es", "¿Ayudarían más radiografías?")])
+                                                ("es", "¿Ayudarían más imágenes?")])
 def test_both_languages_write_the_sections_with_text_alternatives(run_of, record, filled, code, question):
     run = run_of()
     (run.path / "repeats.json").write_text(json.dumps(record))
