@@ -196,10 +196,8 @@ def walked(request: pytest.FixtureRequest, phantom_films: Path,
     page = (ROOT / f"docs/{lang}/tutorial.md").read_text(encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("LANG", f"{lang}.UTF-8")
+        patch.setenv("LC_ALL", f"{lang}.UTF-8")
         patch.setenv("COLUMNS", "100")
-        for name in ("LC_ALL", "LC_MESSAGES"):
-            patch.delenv(name, raising=False)
         for module in ("places", "runs.folder", "studies.originals"):
             patch.setattr(f"pneumo_tf.{module}.project_root", lambda: folder)
         return [Step(command, shown, walk(command, folder, record.HOME))
@@ -223,8 +221,8 @@ def walk(command: str, folder: Path, home: str) -> list[str]:
 def shape(line: str) -> str:
     """What of a line hangs neither on numbers nor on what this network makes of films.
 
-    That is the first word of an indented line, and of another all but numbers, names of classes, frames of tables
-    and a list of counts at its end.
+    That is the first word of an indented line, and of another all but numbers, names of classes, frames of
+    tables and a list of counts at its end.
     """
     if line.startswith("    "):  # a sentence goes on, where numbers let it break
         return ""
