@@ -224,7 +224,7 @@ def shape(line: str) -> str:
     That is the first word of an indented line, and of another all but numbers, names of classes, frames of
     tables and a list of counts at its end.
     """
-    if line.startswith("    "):  # a sentence goes on, where numbers let it break
+    if line.startswith("    ") or not line.strip():  # a sentence goes on, where numbers let it break
         return ""
     if line.startswith("  "):
         line = line.split()[0]
