@@ -228,7 +228,7 @@ def test_a_mistake_is_said_in_one_line_and_changes_nothing(mistake: str, project
     line, = [line for line in printed.err.splitlines() if not line.startswith("Cache: ")]
     assert said in line
     assert "Received" in printed.err
-    assert printed.out in ("", "Looking for PNEUMONIA among the classes NORMAL and PNEUMONIA.\n")
+    assert printed.out in ("", "Looking for PNEUMONIA among the classes NORMAL, PNEUMONIA.\n")
     assert _everything(project) == before
 
 
