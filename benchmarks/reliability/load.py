@@ -171,7 +171,6 @@ def feed(process: subprocess.Popen[str], films: list[Path], place: Path, over: t
             (place / f"{number - 200}.jpeg").unlink(missing_ok=True)
             (place / f"{number - 200}.png").unlink(missing_ok=True)
         time.sleep(0.002)
-    process.stdin.close()
 
 
 def start(folder: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
@@ -223,7 +222,7 @@ def hold(folder: Path, place: Path, minutes: float) -> dict[str, Any]:
     over.set()
     for thread in threads:
         thread.join(PATIENCE)
-    predict.communicate(timeout=600)
+    predict.communicate(timeout=600)  # which ends its list
     server.terminate()
     server.wait(60)
     rows = len((place / "answers.csv").read_text(encoding="utf-8").splitlines()) - 1
