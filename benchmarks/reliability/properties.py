@@ -155,7 +155,8 @@ def predicted_alone(folder: Path, first: Path) -> dict[str, object]:
 
 def repeated(folder: Path, first: Path) -> dict[str, object]:
     """--from run.json."""
-    if kills.finish(("binary_class", "--from", str(first / "run.json")), folder):
+    command = ("binary_class", "--from", str(first / "run.json"), "-o", "model", "--no-publish")
+    if kills.finish(command, folder):
         raise SystemExit((folder.parent / "said.txt").read_text()[-3000:])
     other = max(folder.glob("model/runs/2*")).rename(folder / "model/runs/again")
     same = [(first / name).read_bytes() == (other / name).read_bytes()
