@@ -148,7 +148,8 @@ def page() -> str:
 
 
 def main() -> int:
-    write_json(HERE / "results/machine.json", {"cores": os.cpu_count(), "python": platform.python_version()})
+    machine = {"cores": os.cpu_count(), "python": platform.python_version()}
+    write_json(HERE / "results/machine.json", machine)
     write_text(HERE.parent / "reliability.md", page())
     return 0
 
