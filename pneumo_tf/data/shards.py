@@ -85,6 +85,11 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def folder_of(path: Path) -> Path:
+    """The folder that a file lies in, or that its shard does."""
+    return path.parent.parent if is_shard(path.parent) else path.parent
+
+
 def _archive(shard: Path) -> zipfile.ZipFile:
     facts = shard.stat()
     return _opened(shard, facts.st_mtime_ns, facts.st_size)
