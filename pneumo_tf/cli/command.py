@@ -50,8 +50,8 @@ class Parser(argparse.ArgumentParser):
         """As argparse, in words of ours."""
         if action.choices is not None and value not in action.choices:
             names = [str(name) for name in action.choices]
-            raise argparse.ArgumentError(action, f"one of {', '.join(names)} is needed. Received: {value}"
-                                         + _meant(closest(str(value), names)))
+            told = translated(f"one of {', '.join(names)} is needed. Received: {value}")
+            raise argparse.ArgumentError(action, told + _meant(closest(str(value), names)))
 
 
 def _meant(near: str) -> str:
