@@ -15,7 +15,8 @@ from pneumo_tf.places import find_existing
 
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
-_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume")  # what a repeated run doesn't repeat
+# What a repeated run doesn't repeat.
+_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume", "quiet", "json")
 _EPILOG = ("The split is made by patient. More than two classes in the labels simply work. Each run keeps a "
            "folder of its own in model/runs/.")
 

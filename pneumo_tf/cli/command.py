@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pneumo_tf.errors import OptionError, PneumoError, closest
-from pneumo_tf.language import LANGUAGES, asked_for, say, speaking, told, translated
+from pneumo_tf.language import LANGUAGES, asked_for, say, saying, speaking, translated
 
 _DEFAULT = " (default: %(default)s)"  # as argparse ends the help of an option
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -124,7 +124,7 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
             with _ended_politely():
                 options = parser.parse_args(arguments)
                 options.command = ("python", f"scripts/{parser.prog}", *arguments)
-                with told(quiet=options.quiet, json=getattr(options, "json", False)):
+                with saying(quiet=options.quiet, json=getattr(options, "json", False)):
                     following = act(options)
                     if following and leads_on:
                         say(f"Next: {following}")
