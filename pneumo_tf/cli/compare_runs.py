@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
-    from pneumo_tf.progress import announce, progress_bar
+    from pneumo_tf.progress import progress_bar
 
     cells = expand(_with_seeds(typed))
     folder = (output_path(typed.output, default="") if "output" in typed else
@@ -76,19 +76,7 @@ def act(typed: argparse.Namespace) -> str:
         runs = {cell.key: _run(cell, folder, place=f"row {number} of {len(cells)}: {cell.title}",
                                lang=options.language_of(typed), advance=advance)
                 for number, cell in enumerate(cells, start=1)}
-    from pneumo_tf.studies.compare import (  # only now: little memory while rows train
-        compare,
-        write_comparison,
-    )
-
-    announce("Comparing")
-    content = compare(_rows(cells, runs), name=folder.name, rank=typed.rank)
-    page = write_comparison(content, folder, lang=options.language_of(typed))
-    show_json(content)
-    if not typed.json:
-        _show(content)
-    say(f"Comparison: {page}")
-    best = content["rows"][0]["runs"][0]["folder"]
+    best = _compare(cells, runs, folder, typed)
     return command.line("evaluate_model", "--run", best)
 
 
@@ -207,6 +195,22 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
     return [Row(name=group[0].name, runs=tuple(runs[cell.key] for cell in group),
                 options={name: value for name, value in group[0].chosen.items() if name != "seed"})
             for group in settings.values()]
+
+
+def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, typed: argparse.Namespace) -> str:
+    """Write the comparison and show it; the folder of the best row's first run."""
+    # Only now, so that little memory is held while the rows train.
+    from pneumo_tf.progress import announce
+    from pneumo_tf.studies.compare import compare, write_comparison
+
+    announce("Comparing")
+    content = compare(_rows(cells, runs), name=folder.name, rank=typed.rank)
+    page = write_comparison(content, folder, lang=options.language_of(typed))
+    show_json(content)
+    if not typed.json:
+        _show(content)
+    say(f"Comparison: {page}")
+    return str(content["rows"][0]["runs"][0]["folder"])
 
 
 def _show(content: dict[str, Any]) -> None:
