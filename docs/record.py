@@ -37,7 +37,7 @@ def checkout(folder: Path) -> Path:
 
 def printed(command: str, folder: Path, lang: str) -> list[str]:
     """The lines that a command prints: its error where it ends in one, else those of standard output."""
-    environment = {**os.environ, "LANG": f"{lang}.UTF-8", "PYTHONPATH": "", "COLUMNS": "100",
+    environment = {**os.environ, "LC_ALL": f"{lang}.UTF-8", "PYTHONPATH": "", "COLUMNS": "100",
                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     finished = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True,
                               text=True, check=False)
