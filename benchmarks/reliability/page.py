@@ -125,8 +125,8 @@ def _load(found: Mapping[str, Any]) -> Iterator[str]:
                     f"({one['growth']:+.1%})" for name, one in found["memory"].items()}
     faults = "; ".join(f"{times} × {fault}" for fault, times in found["faults"].items()) or "none"
     grown = [name for name, one in found["memory"].items() if one["growth"] > 0.05]
-    told = f"\n**Memory of {' and '.join(grown)} grew by more than the 5 % that it may.**\n"
-    verdict = told if grown else ""
+    verdict = f"\n**Memory of {' and '.join(grown)} grew by more than the 5 % that it may.**\n" \
+        if grown else ""
     yield _LOAD.format(**{**found, **memory, "faults": faults, "verdict": verdict})
 
 

@@ -170,7 +170,7 @@ class _TensorUnpickler(pickle.Unpickler):
         """
         start = self._stream.tell()
         for number, (opcode, value, _) in enumerate(pickletools.genops(self._stream)):
-            if opcode.name in _KEEPS and value > number:
+            if opcode.name in _KEEPS and int(value or 0) > number:
                 raise pickle.UnpicklingError(f"a value kept as number {value:,} of {number}")
         self._stream.seek(start)
         return super().load()
