@@ -58,7 +58,7 @@ def measure(originals: Path, place: Path, count: int, tables: float) -> Costs:
     from pneumo_tf.training.engine import KerasEngine
     from pneumo_tf.training.machine import describe_device
     from pneumo_tf.training.pixels import decode_cohort
-    from pneumo_tf.training.store import open_rows
+    from pneumo_tf.training.store import Cache
     from pneumo_tf.training.trunk import film_outputs, view_activations
     from pneumo_tf.training.views import FILMS
 
@@ -81,7 +81,9 @@ def measure(originals: Path, place: Path, count: int, tables: float) -> Costs:
     size = engine.output_shape[0]
 
     def keep() -> None:
-        with open_rows(None, "films", {}, shape=(made, 4, size), dtype="float32", what="") as rows:
+        with Cache(place / "cache").rows("films", {}, shape=(made, 4, size), dtype="float32",
+                                         what="features") as rows:
+            rows.claim(range(made))
             for start in range(0, made, 32):
                 few = list(range(start, min(start + 32, made)))
                 rows.write(few, np.zeros((len(few), 4, size), "float32"))

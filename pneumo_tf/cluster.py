@@ -124,8 +124,10 @@ def holding(makes: Sequence[Callable[[], Any]]) -> Iterator[
     """
     import ray
 
-    holders = [ray.remote(_Holder).options(num_cpus=1, max_restarts=-1, max_task_retries=-1)
-               .remote(pickle.dumps(make), str(Path.cwd())) for make in makes]
+    # No core is reserved: one that has to wait for it would keep all the others waiting.
+    kind = ray.remote(_Holder).options(num_cpus=0, scheduling_strategy="SPREAD", max_restarts=-1,
+                                       max_task_retries=-1)
+    holders: list[Any] = [kind.remote(pickle.dumps(make), str(Path.cwd())) for make in makes]
 
     def ask(function: Callable[[Any], Result]) -> list[Result]:
         told = ray.put(pickle.dumps(function))

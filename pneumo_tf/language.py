@@ -1,6 +1,6 @@
 """Which language a person is spoken to in, and the Spanish of what the terminal says.
 
-The code holds plain English sentences. Where words leave it (help, `progress.say`, the text of a PneumoError)
+The code holds plain English sentences. Where words leave it (help, `say`, the text of a PneumoError)
 they are looked up in terminal.es.json by the English itself, in which `{0}`, `{1}` … stand for what is filled
 in. In a translation a gap may say how it is written: `{0:t}` looks its words up in their turn, `{0:n}` gives
 a number the signs of the language, and `{0:imagen|imágenes}` is the form of a word that its number asks for.
@@ -87,7 +87,7 @@ manner = Manner()
 
 
 @contextmanager
-def told(*, quiet: bool, json: bool) -> Iterator[None]:
+def saying(*, quiet: bool, json: bool) -> Iterator[None]:
     """Say as little, and give results in the form, that a command line asks for."""
     before = replace(manner)
     manner.quiet, manner.json = quiet, json

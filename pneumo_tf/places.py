@@ -39,7 +39,7 @@ def find_existing(path: str | Path, *, what: str, remedy: str, error: type[Pneum
     if near := next(filter(None, (_near(root, wanted) for root in roots)), ""):
         remedy = f"Did you mean {near}? {remedy}"
     tried = [str(root / wanted) for root in roots]
-    raise error(f"The {what} must exist.", received=f"{path}, found neither at {' nor '.join(tried)}"
+    raise error(f"The {what} must exist.", received=f"{path}, found neither at {tried[0]} nor {tried[-1]}"
                 if len(tried) > 1 else f"{path}, not found at {tried[0]}", remedy=remedy)
 
 

@@ -43,7 +43,7 @@ def machines() -> Iterator[Any]:
     pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ENABLE_METRICS_COLLECTION", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "180")  # of a machine that has other work
         from ray.cluster_utils import Cluster
 
         node = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False}

@@ -319,6 +319,8 @@ def test_an_error_speaks_the_language_in_use() -> None:
 def test_no_english_is_left_in_a_mistake(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert COMMANDS["binary_class"].main([*words, "--lang", "es"]) == 2
     said = capsys.readouterr().err
+    assert said.startswith(tuple(f"binary_class.py: error: {start}" for start in (
+        "argumento -", "opción ambigua", "argumentos desconocidos")))
     assert not re.search(r"\b(the|must|argument|of|is|needed|mean|could|with|expected|See)\b", said), said
 
 

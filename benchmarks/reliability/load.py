@@ -24,7 +24,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -171,7 +172,6 @@ def feed(process: subprocess.Popen[str], films: list[Path], place: Path, over: t
             (place / f"{number - 200}.jpeg").unlink(missing_ok=True)
             (place / f"{number - 200}.png").unlink(missing_ok=True)
         time.sleep(0.002)
-    process.stdin.close()
 
 
 def start(folder: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
@@ -182,58 +182,72 @@ def start(folder: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
                             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
 
 
-def hold(folder: Path, place: Path, minutes: float) -> dict[str, Any]:
-    """Hold both programs under load for so many minutes; the figures."""
-    films = sorted((folder / "films").rglob("*.jpeg"))
-    come_in = place / "come-in"
-    come_in.mkdir()
-    for film in films[:12]:
-        shutil.copy(film, come_in)
+@contextmanager
+def programs(folder: Path, come_in: Path, place: Path) -> Iterator[tuple[subprocess.Popen[str], int,
+                                                                         subprocess.Popen[str]]]:
+    """The server, its port, and predict_pict.py; both are ended afterwards."""
     server = start(folder, "triage_pict", str(come_in), "--run", kills.RUN, "-o", str(place / "worklist"),
                    "--serve", "0", "--engine", "keras", "--threads", "1")
-    said, port = "", None
-    while port is None:
-        line = server.stdout.readline() if server.stdout else ""
-        said += line
-        if not line:
-            raise SystemExit(said)
-        port = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-    threading.Thread(target=lambda: server.stdout and server.stdout.read(), daemon=True).start()
     predict = start(folder, "predict_pict", "-", "--run", kills.RUN, "-o", str(place / "answers.csv"),
                     "--engine", "keras", "--threads", "1", stdin=subprocess.PIPE)
+    try:
+        port = None
+        while port is None:
+            line = server.stdout.readline() if server.stdout else ""
+            if not line:
+                raise SystemExit("the server has ended")
+            port = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        threading.Thread(target=lambda: server.stdout and server.stdout.read(), daemon=True).start()
+        yield server, int(port[1]), predict
+    finally:
+        server.kill()
+        predict.kill()
+
+
+def hold(folder: Path, place: Path, minutes: float) -> dict[str, Any]:
+    """Hold both programs under load for so many minutes; the figures."""
+    films, come_in = sorted((folder / "films").rglob("*.jpeg")), place / "come-in"
+    for new in (come_in, place / "list"):
+        new.mkdir()
+    for film in films[:12]:
+        shutil.copy(film, come_in)
     over, ledger = threading.Event(), Ledger()
-    (place / "list").mkdir()
-    clients = [Client(int(port[1]), films, come_in, ledger, random.Random(number))
-               for number in range(CLIENTS)]
-    threads = [threading.Thread(target=feed, args=(predict, films, place / "list", over)),
-               *(threading.Thread(target=client.go_on, args=(over,)) for client in clients)]
-    for thread in threads:
-        thread.start()
-    memory: dict[str, list[int]] = {"server": [], "predict": []}
-    began = time.monotonic()
-    while time.monotonic() - began < minutes * 60:
-        time.sleep(5)
-        for name, process in (("server", server), ("predict", predict)):
-            if process.poll() is not None:
-                ledger.faults[f"{name} ended with {process.returncode}"] += 1
-                minutes = 0
-                continue
-            memory[name].append(psutil.Process(process.pid).memory_info().rss)
-    seconds = time.monotonic() - began
-    over.set()
-    for thread in threads:
-        thread.join(PATIENCE)
-    predict.communicate(timeout=600)
-    server.terminate()
-    server.wait(60)
+    with programs(folder, come_in, place) as (server, port, predict):
+        clients = [Client(port, films, come_in, ledger, random.Random(number)) for number in range(CLIENTS)]
+        threads = [threading.Thread(target=feed, args=(predict, films, place / "list", over)),
+                   *(threading.Thread(target=client.go_on, args=(over,)) for client in clients)]
+        for thread in threads:
+            thread.start()
+        began = time.monotonic()
+        memory = _watched({"server": server, "predict": predict}, ledger, until=began + minutes * 60)
+        seconds = time.monotonic() - began
+        over.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+        predict.communicate(timeout=600)  # which ends its list
     rows = len((place / "answers.csv").read_text(encoding="utf-8").splitlines()) - 1
-    return {"minutes": round(seconds / 60, 1), "requests": sum(ledger.answers.values()),
-            "requests_per_second": round(sum(ledger.answers.values()) / seconds, 1),
+    requests = ledger.answers.total()
+    return {"minutes": round(seconds / 60, 1), "requests": requests,
+            "requests_per_second": round(requests / seconds, 1),
             "median_ms": round(1000 * float(np.median(ledger.seconds))),
             "p99_ms": round(1000 * float(np.percentile(ledger.seconds, 99))),
             "films_predicted": rows, "answers": dict(sorted(ledger.answers.items())),
             "faults": dict(ledger.faults), "measured": date.today().isoformat(),
             "memory": {name: _growth(values) for name, values in memory.items()}}
+
+
+def _watched(processes: Mapping[str, subprocess.Popen[str]], ledger: Ledger, *,
+             until: float) -> dict[str, list[int]]:
+    """Bytes of memory of each process, every five seconds."""
+    memory: dict[str, list[int]] = {name: [] for name in processes}
+    while time.monotonic() < until:
+        time.sleep(5)
+        for name, process in processes.items():
+            if process.poll() is not None:
+                ledger.faults[f"{name} ended with {process.returncode}"] += 1
+                return memory
+            memory[name].append(psutil.Process(process.pid).memory_info().rss)
+    return memory
 
 
 def _growth(values: list[int]) -> dict[str, float]:

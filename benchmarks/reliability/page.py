@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pneumo_tf.storage import read_json, write_text  # noqa: E402
+from pneumo_tf.storage import read_json, write_json, write_text  # noqa: E402
 
 _HEAD = """# Reliability
 How this program holds under kills, faults, hostile files and load, measured. `make trust` measures all of
@@ -75,8 +76,8 @@ films and heat maps, upload films and what is none, hang up, send a byte now and
 - {minutes} minutes: {requests:,} requests answered or refused, {requests_per_second} a second; median
   {median_ms} ms, 99th percentile {p99_ms} ms; {films_predicted:,} films predicted beside them.
 - Memory of the server {server}; of `predict_pict.py` {predict}.
-- Faults: {faults}.
-"""
+- Requests that weren't answered or refused, and programs that ended: {faults}.
+{verdict}"""
 
 
 def _kills(found: Mapping[str, Any]) -> Iterator[str]:
@@ -123,7 +124,10 @@ def _load(found: Mapping[str, Any]) -> Iterator[str]:
     memory = {name: f"{one['settled_mib']} MiB after a fifth of the time, {one['end_mib']} MiB at the end "
                     f"({one['growth']:+.1%})" for name, one in found["memory"].items()}
     faults = "; ".join(f"{times} × {fault}" for fault, times in found["faults"].items()) or "none"
-    yield _LOAD.format(**{**found, **memory, "faults": faults})
+    grown = [name for name, one in found["memory"].items() if one["growth"] > 0.05]
+    verdict = f"\n**Memory of {' and '.join(grown)} grew by more than the 5 % that it may.**\n" \
+        if grown else ""
+    yield _LOAD.format(**{**found, **memory, "faults": faults, "verdict": verdict})
 
 
 def _cell(text: str) -> str:
@@ -134,13 +138,20 @@ def _short(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def main() -> int:
-    parts = [_HEAD.format(cores=os.cpu_count(), python=".".join(map(str, sys.version_info[:2])))]
+def page() -> str:
+    """The page, as results/ has it."""
+    parts = [_HEAD.format(**read_json(HERE / "results/machine.json"))]
     for name, tell in {"kills": _kills, "faults": _faults, "fuzz": _fuzz, "properties": _properties,
                        "load": _load}.items():
         path = HERE / f"results/{name}.json"
         parts += tell(read_json(path)) if path.is_file() else []
-    write_text(HERE.parent / "reliability.md", "".join(parts))
+    return "".join(parts)
+
+
+def main() -> int:
+    machine = {"cores": os.cpu_count(), "python": platform.python_version()}
+    write_json(HERE / "results/machine.json", machine)
+    write_text(HERE.parent / "reliability.md", page())
     return 0
 
 

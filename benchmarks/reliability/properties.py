@@ -121,7 +121,7 @@ def a_film_twice(folder: Path, first: Path) -> dict[str, object]:
     labels = relabelled(folder, "twice.csv", change)
     split = {name: row["split"] for name, row in table(trained(folder, name="twice", labels=labels,
                                                                films="twice")).items()}
-    both = [twin["id"] for twin in twins if twin["id"] in split]
+    both = [twin["id"] for twin in twins if {twin["id"], twin["id"].removeprefix("copy-")} <= split.keys()]
     crossing = sum(split[name] != split[name.removeprefix("copy-")] for name in both)
     return {"pairs": len(twins), "left_out": len(twins) - len(both), "crossing": crossing,
             "holds": crossing == 0}
@@ -155,7 +155,8 @@ def predicted_alone(folder: Path, first: Path) -> dict[str, object]:
 
 def repeated(folder: Path, first: Path) -> dict[str, object]:
     """--from run.json."""
-    if kills.finish(("binary_class", "--from", str(first / "run.json")), folder):
+    command = ("binary_class", "--from", str(first / "run.json"), "-o", "model", "--no-publish")
+    if kills.finish(command, folder):
         raise SystemExit((folder.parent / "said.txt").read_text()[-3000:])
     other = max(folder.glob("model/runs/2*")).rename(folder / "model/runs/again")
     same = [(first / name).read_bytes() == (other / name).read_bytes()

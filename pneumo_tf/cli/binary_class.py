@@ -16,7 +16,7 @@ from pneumo_tf.storage import read_json
 _DESCRIPTION = ("Train a classifier on labelled films, evaluate it on patients it has never seen, and write "
                 "model.json, modelo.h5 and report.html.")
 # What a repeated run doesn't repeat.
-_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume", "cluster")
+_OF_THE_MOMENT = ("output", "cache", "publish", "minutes", "resume", "cluster", "quiet", "json")
 _EPILOG = ("The split is made by patient. More than two classes in the labels simply work. Each run keeps a "
            "folder of its own in model/runs/.")
 

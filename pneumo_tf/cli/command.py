@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pneumo_tf.errors import OptionError, PneumoError, closest
-from pneumo_tf.language import LANGUAGES, asked_for, say, speaking, told, translated
+from pneumo_tf.language import LANGUAGES, asked_for, say, saying, speaking, translated
 
 _DEFAULT = " (default: %(default)s)"  # as argparse ends the help of an option
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -52,8 +52,8 @@ class Parser(argparse.ArgumentParser):
         """As argparse, in words of ours."""
         if action.choices is not None and value not in action.choices:
             names = [str(name) for name in action.choices]
-            raise argparse.ArgumentError(action, f"one of {', '.join(names)} is needed. Received: {value}"
-                                         + _meant(closest(str(value), names)))
+            told = translated(f"one of {', '.join(names)} is needed. Received: {value}")
+            raise argparse.ArgumentError(action, told + _meant(closest(str(value), names)))
 
 
 def _meant(near: str) -> str:
@@ -126,7 +126,7 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
             with _ended_politely():
                 options = parser.parse_args(arguments)
                 options.command = ("python", f"scripts/{parser.prog}", *arguments)
-                with told(quiet=options.quiet, json=getattr(options, "json", False)):
+                with saying(quiet=options.quiet, json=getattr(options, "json", False)):
                     following = act(options)
                     if following and leads_on:
                         say(f"Next: {following}")

@@ -68,7 +68,6 @@ def act(typed: argparse.Namespace) -> str:
     """Train and compare; what to do next."""
     from pneumo_tf import cluster
     from pneumo_tf.processes import in_processes
-    from pneumo_tf.progress import announce
 
     options.check_track(typed)
     cells = expand(_with_seeds(typed))
@@ -87,20 +86,8 @@ def act(typed: argparse.Namespace) -> str:
         from pneumo_tf.studies.tracking import track
 
         say(f"Told: {[track(run, typed.track, folder) for run in runs][-1]}")
-    from pneumo_tf.studies.compare import (  # only now: little memory while rows train
-        compare,
-        write_comparison,
-    )
-
-    announce("Comparing")
     by_key = dict(zip((cell.key for cell in cells), runs, strict=True))
-    content = compare(_rows(cells, by_key), name=folder.name, rank=typed.rank)
-    page = write_comparison(content, folder, lang=lang)
-    show_json(content)
-    if not typed.json:
-        _show(content)
-    say(f"Comparison: {page}")
-    best = content["rows"][0]["runs"][0]["folder"]
+    best = _compare(cells, by_key, folder, typed=typed, lang=lang)
     return command.line("evaluate_model", "--run", best)
 
 
@@ -227,6 +214,23 @@ def _rows(cells: Sequence[Cell], runs: dict[str, Path]) -> list[Row]:
     return [Row(name=group[0].name, runs=tuple(runs[cell.key] for cell in group),
                 options={name: value for name, value in group[0].chosen.items() if name != "seed"})
             for group in settings.values()]
+
+
+def _compare(cells: Sequence[Cell], runs: dict[str, Path], folder: Path, *, typed: argparse.Namespace,
+             lang: str) -> str:
+    """Write the comparison and show it; the folder of the best row's first run."""
+    # Only now, so that little memory is held while the rows train.
+    from pneumo_tf.progress import announce
+    from pneumo_tf.studies.compare import compare, write_comparison
+
+    announce("Comparing")
+    content = compare(_rows(cells, runs), name=folder.name, rank=typed.rank)
+    page = write_comparison(content, folder, lang=lang)
+    show_json(content)
+    if not typed.json:
+        _show(content)
+    say(f"Comparison: {page}")
+    return str(content["rows"][0]["runs"][0]["folder"])
 
 
 def _show(content: dict[str, Any]) -> None:

@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _sha256(text: str) -> str:
     """An argparse type: a SHA-256 in hexadecimal, in lower case."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise argparse.ArgumentTypeError(f"64 hexadecimal digits are needed. Received: {text[:80]}")
+        raise argparse.ArgumentTypeError(
+            translated(f"64 hexadecimal digits are needed. Received: {text[:80]}"))
     return text.lower()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo_tf.cli.command import Parser, start_keras
 from pneumo_tf.errors import FilmError, LabelError, OptionError, option_of
-from pneumo_tf.language import current
+from pneumo_tf.language import current, translated
 from pneumo_tf.places import (
     LABELS_FILE,
     MODEL_FOLDER,
@@ -41,7 +41,8 @@ def whole_number(*, at_least: int, at_most: int = 1_000_000) -> Callable[[str], 
         if value > at_most:
             bound = f"of at most {at_most}"
         if not at_least <= value <= at_most:
-            raise argparse.ArgumentTypeError(f"a whole number {bound} is needed. Received: {_short(text)}")
+            raise argparse.ArgumentTypeError(
+                translated(f"a whole number {bound} is needed. Received: {_short(text)}"))
         return value
 
     return parse
@@ -73,7 +74,7 @@ def _number(text: str, holds: Callable[[float], bool], rule: str) -> float:
     except ValueError:
         value = math.nan
     if not holds(value):
-        raise argparse.ArgumentTypeError(f"{rule} is needed. Received: {_short(text)}")
+        raise argparse.ArgumentTypeError(translated(f"{rule} is needed. Received: {_short(text)}"))
     return value
 
 

@@ -11,9 +11,8 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 _NAME = re.compile(r"films-(?:.+-)?\d{5}\.zip")
 _OPEN = 16  # shards; an open one of 2,000 films holds two megabytes
@@ -66,7 +65,7 @@ def read_bytes(path: Path) -> bytes:
         raise OSError(errno.EIO, str(failure), str(path)) from failure
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BytesIO | BufferedReader:
     """A file that may lie in a shard, opened to be read.
 
     Raises:
@@ -83,6 +82,11 @@ def is_file(path: Path) -> bool:
         return path.name in _archive(path.parent).NameToInfo
     except OSError:
         return False
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that a file lies in, or that its shard does."""
+    return path.parent.parent if is_shard(path.parent) else path.parent
 
 
 def _archive(shard: Path) -> zipfile.ZipFile:

@@ -82,7 +82,11 @@ def once(function: Statistic) -> Statistic:
 def columns_of(function: Statistic, count: int) -> list[Statistic]:
     """The columns of a function of weights that gives (b, count), a figure each."""
     computed = once(function)
-    return [lambda weights, index=index: computed(weights)[:, index] for index in range(count)]
+
+    def column(index: int) -> Statistic:
+        return lambda weights: computed(weights)[:, index]
+
+    return [column(index) for index in range(count)]
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:

@@ -26,7 +26,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from pneumo_tf.data.images import thumbnail
-from pneumo_tf.errors import PneumoError
+from pneumo_tf.errors import FilmError, PneumoError
 from pneumo_tf.names import clean
 from pneumo_tf.reading.page import SERVED, SIDE, call_in_words, key_of, worklist_page
 from pneumo_tf.reading.triage import Triage
@@ -80,7 +80,10 @@ class WorklistServer:
     async def film(self, request: Request) -> Response:
         """A film as it came, small enough for the page."""
         film = self._film(request)
-        jpeg = await run_in_threadpool(thumbnail, film.file, (2 * SIDE, 2 * SIDE))
+        try:
+            jpeg = await run_in_threadpool(thumbnail, film.file, (2 * SIDE, 2 * SIDE))
+        except FilmError as failure:  # it went a moment ago, or never was one
+            raise HTTPException(404) from failure
         return Response(jpeg, media_type="image/jpeg", headers=_HEADERS)
 
     async def overlay(self, request: Request) -> Response:

@@ -65,7 +65,7 @@ class RunError(PneumoError):
 class _LackingError(RunError, KeyError):
     """A name that a record of a run should have; whoever can do without it takes it for a KeyError."""
 
-    __str__ = Exception.__str__
+    __str__ = PneumoError.__str__  # and not that of KeyError, which quotes
 
 
 class _Record(dict[str, Any]):

@@ -20,6 +20,7 @@ from PIL import Image
 from pneumo_tf.data.images import BLANK, in_mode, prepared_jpeg, read_film, read_film_file
 from pneumo_tf.data.preparation.filters import FilterOptions, framed_and_filtered
 from pneumo_tf.data.preparation.record import read_prepared
+from pneumo_tf.data.shards import folder_of
 from pneumo_tf.errors import FilmError, check_known
 from pneumo_tf.evaluation.calibration.calibrators import Calibrator
 from pneumo_tf.evaluation.scores import Scores
@@ -119,10 +120,10 @@ class FilmReader:
         """
         if self.filters is None or path.resolve().is_relative_to(self.home):
             return True
-        found = _filters_of(path.parent.resolve())
+        found = _filters_of(folder_of(path).resolve())
         if found not in (None, self.filters):
             raise FilmError("Films must be prepared as the films of the run were.",
-                            received=f"{path.parent} with {found}, where the run had {self.filters}",
+                            received=f"{folder_of(path)} with {found}, where the run had {self.filters}",
                             remedy="Prepare the originals with the run's options, or name the originals' "
                                    "folder: they are then prepared on the way.")
         return found is not None

@@ -34,6 +34,8 @@ EXTRAS = {  # of pyproject.toml, and what each is for
     "serve": "triage_pict.py --serve",
     "dicom": "films in DICOM",
     "vit": "--weights keras-hub",
+    "cluster": "--cluster, work on several machines",
+    "track": "--track tensorboard or mlflow",
     "notebook": "the notebooks",
     "completion": "completion.py",
 }

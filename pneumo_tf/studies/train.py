@@ -96,8 +96,8 @@ def build_task(plan: Plan, stages: StageRecorder) -> Task:
         cohort, pixels = plan.decode(cohort)
         check_classes(cohort)
     if len(cohort.classes) == 2:
-        say(f"Looking for {options.positive_class(cohort.classes)} among the classes "
-            f"{', '.join(cohort.classes)}.")
+        first, second = cohort.classes
+        say(f"Looking for {options.positive_class(cohort.classes)} among the classes {first} and {second}.")
     for step in cohort.history:
         if step.dropped or step.noted:
             say("\n".join(step.lines()))

@@ -143,15 +143,15 @@ def _pulls(vectors: Vectors, *, head: LinearHead,
 class _Moments(NamedTuple):
     """Of each feature over some vectors: their number, the mean, and the squared distances from it."""
 
-    count: int
+    number: int
     mean: np.ndarray
     squares: np.ndarray
 
     def __add__(self, other: _Moments) -> _Moments:  # type: ignore[override]
         """Those of both (Chan, Golub and LeVeque 1983, Am Stat 37:242)."""
-        count, apart = self.count + other.count, other.mean - self.mean
-        return _Moments(count, self.mean + apart * other.count / count,
-                        self.squares + other.squares + apart**2 * self.count * other.count / count)
+        number, apart = self.number + other.number, other.mean - self.mean
+        return _Moments(number, self.mean + apart * other.number / number,
+                        self.squares + other.squares + apart**2 * self.number * other.number / number)
 
 
 def _moments(vectors: Vectors) -> _Moments:
@@ -231,7 +231,7 @@ def fit_linear_head(train: Vectors, validation: Features, *, class_weights: Mapp
     with _asked(train) as ask, threadpool_limits(1, user_api="blas"):
         first, *others = ask(_moments)
         moments = sum(others, start=first)
-        deviation = np.sqrt(moments.squares / moments.count)
+        deviation = np.sqrt(moments.squares / moments.number)
         objective = _Objective(ask, _weights(train.labels, class_weights), penalty, moments.mean,
                                np.where(deviation > 1e-6, deviation, 1.0))  # a constant feature stays
         start = np.zeros((len(moments.mean) + 1) * len(class_weights))

@@ -172,7 +172,7 @@ class DiskRows(Rows):
         numbers = np.asarray(rows, dtype=int) // self._rows_per_file
         for number in np.unique(numbers):
             with guarded(self._folder), (self._folder / values_file(number)).open("r+b") as stream:
-                for place in np.flatnonzero(numbers == number):
+                for place in np.flatnonzero(numbers == number).tolist():
                     stream.seek(int(rows[place]) % self._rows_per_file * self._row_bytes)
                     stream.write(contents[place])
         self._enter(rows, [_PRESENT << 32 | zlib.crc32(content) for content in contents])

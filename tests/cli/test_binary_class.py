@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -65,9 +66,23 @@ def test_an_interruption_names_resume_only_where_epochs_were_kept(
     assert capsys.readouterr().err == "binary_class.py: interrupted. Run the same command again to go on.\n"
 
 
-def test_the_report_comes_in_spanish(project: Path) -> None:
+def test_everything_comes_in_spanish(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-e", "1", "--lang", "es", *SMALL]) == 0
     assert '<html lang="es"' in (project / "model/report.html").read_text(encoding="utf-8")
+    assert "producto sanitario" in (project / "model/model_card.md").read_text(encoding="utf-8")
+    said = capsys.readouterr().out
+    assert "Se busca PNEUMONIA entre las clases NORMAL y PNEUMONIA." in said
+    assert re.search(r"sensibilidad +│ +\d,\d{3}", said)
+    assert "Siguiente: python scripts/evaluate_model.py" in said
+
+
+def test_the_figures_come_as_one_json_object_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-e", "1", "--json", "--quiet", *SMALL]) == 0
+    said = capsys.readouterr()
+    run, = (project / "model/runs").glob("[!.]*")
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert json.loads(said.out)["figures"] == metrics["test"]["figures"]
+    assert said.err == ""
 
 
 def test_what_is_made_of_the_scores_can_be_named(project: Path) -> None:

@@ -15,6 +15,7 @@ from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
 from pneumo_tf.data.shards import is_file, open_file, read_bytes, shard_name, sizes_in, write_shard
 from pneumo_tf.errors import FilmError, OptionError
 from pneumo_tf.reading.incoming import find_given, opened
+from pneumo_tf.runs.predictor import FilmReader
 from pneumo_tf.training.pixels import decode_cohort
 
 
@@ -85,6 +86,13 @@ def test_labels_pixels_thumbnails_and_predictions_come_out_of_shards(sharded: Pa
         incoming = list(films)
     assert sorted(film.id for film in incoming) == sorted(film.file for film in cohort)
     assert {film.read() for film in incoming} == {read_bytes(sharded / film.file) for film in cohort}
+
+
+def test_a_run_of_other_films_knows_that_these_are_prepared(sharded: Path, tmp_path: Path) -> None:
+    film = sharded / read_folder(sharded).radiographs[0].file
+    assert FilmReader(32, FilterOptions(), tmp_path).is_ready(film)
+    with pytest.raises(FilmError, match="prepared as the films of the run"):
+        FilmReader(32, FilterOptions(size=77), tmp_path).is_ready(film)
 
 
 def test_a_preparation_into_shards_goes_on_after_a_kill(phantom_films: Path, sharded: Path, tmp_path: Path,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import pickletools
 import struct
 import zipfile
 import zlib
@@ -139,6 +140,7 @@ class _Module:
     """Stands in for any class of layers; a pickle fills it with parameters, buffers and inner modules."""
 
 
+_KEEPS = {"PUT", "BINPUT", "LONG_BINPUT"}
 _LIBRARIES = ("torch.nn.", "torchvision.", "torchxrayvision.")  # whose classes are layers
 _CALLABLE: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
@@ -158,6 +160,20 @@ class _TensorUnpickler(pickle.Unpickler):
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(stream)
         self.dtypes: dict[str, str] = {}
+        self._stream = stream
+
+    def load(self) -> Any:
+        """What the next pickle of the stream holds.
+
+        Raises:
+            UnpicklingError: It would keep something at a far place, for which room is made up to there.
+        """
+        start = self._stream.tell()
+        for number, (opcode, value, _) in enumerate(pickletools.genops(self._stream)):
+            if opcode.name in _KEEPS and int(value or 0) > number:
+                raise pickle.UnpicklingError(f"a value kept as number {value:,} of {number}")
+        self._stream.seek(start)
+        return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import zipfile
 from collections import OrderedDict
@@ -159,6 +160,20 @@ def test_a_damaged_file_is_read_or_refused_but_never_breaks_the_reader(
 def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"must be a complete file of tensors\. Received: .*other\.pth"):
         read(tmp_path / "other.pth", content)
+
+
+def test_a_few_bytes_that_ask_for_gigabytes_are_refused_before_any_is_given(tmp_path: Path) -> None:
+    """A value that is to be kept under a far number makes a pickle's reader take room for all before it."""
+    far = pickle.EMPTY_DICT + pickle.LONG_BINPUT + (2**32 - 1).to_bytes(4, "little") + pickle.STOP
+    with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", far)
+    (tmp_path / "legacy.pth").write_bytes(far)
+    with zipfile.ZipFile(tmp_path / "dense.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**24))
+    for name, told in (("zip", "number 4,294,967,295"), ("legacy", "number 4,294,967,295"),
+                       ("dense", "unpack to 16,777,216")):
+        with pytest.raises(WeightsError, match=told):
+            read_checkpoint(tmp_path / f"{name}.pth")
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
