@@ -5,10 +5,12 @@ Nothing is held but the film at hand, the names in its folder, and a hash of eac
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from glob import glob
 from io import TextIOWrapper
@@ -40,12 +42,15 @@ class Incoming:
         read: Gives the bytes of its file.
         path: Its file; None inside an archive.
         trouble: Why its file can't be read, or "".
+        key: What tells its file from others: where it lies, or of DICOM its content, since an instance is
+            often there twice.
     """
 
     id: str
     read: Callable[[], bytes]
     path: Path | None = None
     trouble: str = ""
+    key: str = ""
 
 
 class Given(NamedTuple):
@@ -141,18 +146,25 @@ def _films(given: Sequence[Given], archives: dict[Path, Zip], pass_over: PassedO
 
 
 def _once(films: Iterable[Incoming]) -> Iterator[Incoming]:
-    """The films without those that came before under the same id, of which no more than a hash is kept."""
-    seen: set[int] = set()
+    """The films without files that came before, of which no more than hashes are kept.
+
+    Another file under an id that is taken is another film, though it claims to be the same instance: the id
+    gets a number, e.g. "1.2.840 (2)".
+    """
+    files: set[int] = set()
+    ids = Counter[int]()
     for film in films:
-        if (key := hash(film.id)) not in seen:
-            seen.add(key)
-            yield film
+        if (file := hash(film.key)) not in files:
+            files.add(file)
+            ids[name := hash(film.id)] += 1
+            yield film if ids[name] == 1 else replace(film, id=f"{film.id} ({ids[name]})")
 
 
 def _of_file(path: Path, typed: str) -> Incoming:
     """A film that was named: whatever it turns out to be, there is an answer to it."""
     trouble = file_entry(path, typed).trouble
-    return Incoming(_id(path.read_bytes, typed, trouble), path.read_bytes, path, trouble)
+    name, key = _called(path.read_bytes, typed, trouble)
+    return Incoming(name, path.read_bytes, path, trouble, key)
 
 
 def _of_entry(entry: Entry, prefix: str, read: Callable[[], bytes], path: Path | None,
@@ -166,8 +178,8 @@ def _of_entry(entry: Entry, prefix: str, read: Callable[[], bytes], path: Path |
         pass_over(_visible(name))
         return
     may_be_dicom = entry.is_dicom or PurePosixPath(entry.file).suffix.casefold() in _DICOM
-    yield Incoming(_id(read, name, entry.trouble) if may_be_dicom else _visible(name), read, path,
-                   entry.trouble)
+    called, key = _called(read, name, entry.trouble) if may_be_dicom else (_visible(name), name)
+    yield Incoming(called, read, path, entry.trouble, key)
 
 
 def _shows_image(read: Callable[[], bytes]) -> bool:
@@ -193,12 +205,16 @@ def _refuse_prepared(archive: Zip) -> None:
                         remedy="Unpack it, and name the folder.")
 
 
-def _id(read: Callable[[], bytes], name: str, trouble: str) -> str:
+def _called(read: Callable[[], bytes], name: str, trouble: str) -> tuple[str, str]:
+    """The id and the key of a film that may be DICOM."""
     try:
-        identity = None if trouble else identify(read())
+        data = b"" if trouble else read()
+        identity = identify(data)
     except (OSError, FilmError):  # which is said when it is read again
         identity = None
-    return identity.instance if identity else _visible(name)
+    if identity is None:
+        return _visible(name), name
+    return identity.instance, identity.instance + hashlib.sha256(data).hexdigest()
 
 
 def _visible(name: str) -> str:

@@ -95,6 +95,26 @@ def test_a_list_names_films_line_by_line_and_each_counts_once(clinic: Path) -> N
         find_given([LIST, "clinic"])
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_film_is_lost_to_another_that_claims_to_be_the_same_instance(
+        packed: bool, dicom_film: Callable[..., bytes], tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for name, level in (("IM1", 50), ("IM2", 200), ("IM3", 90)):
+        uid = "1.2.3" if name != "IM3" else "1.2.4"
+        (folder / name).write_bytes(dicom_film(np.full((40, 40), level, np.uint8), SOPInstanceUID=uid))
+    if packed:
+        with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+            for path in sorted(folder.iterdir()):
+                archive.write(path, path.name)
+    ids = ["1.2.3", "1.2.3 (2)", "1.2.4"]
+    with opened(find_given([str(tmp_path / "export.zip" if packed else folder)])) as films:
+        found = [(film.id, film.read()) for film in films]
+    assert [name for name, _ in found] == ids
+    assert len({content for _, content in found}) == 3
+    assert ids_of(folder, folder) == ids
+
+
 def test_what_cannot_be_opened_is_an_incoming_film_in_trouble(clinic: Path) -> None:
     (clinic / "loop.png").symlink_to("loop.png")
     (clinic / "b/up").symlink_to("..", target_is_directory=True)
@@ -131,5 +151,6 @@ def test_a_dicom_film_is_called_by_its_instance(clinic: Path, dicom_film: Callab
     grey = np.arange(1600, dtype=np.uint16).reshape(40, 40)
     for number, name in enumerate(("GARCIA^MARIA.dcm", "IM000001", "copy.dcm")):
         uid = f"1.2.3.{min(number, 1)}"  # the copy is the same instance
-        (clinic / "b" / name).write_bytes(dicom_film(grey, SOPInstanceUID=uid))
+        (clinic / "b" / name).write_bytes(dicom_film(grey, SOPInstanceUID=uid, StudyInstanceUID="1.2.3",
+                                                     SeriesInstanceUID="1.2.3"))
     assert ids_of("clinic/b") == ["10.png", "2.png", "1.2.3.0", "1.2.3.1"]
