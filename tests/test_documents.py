@@ -196,6 +196,7 @@ def walked(request: pytest.FixtureRequest, phantom_films: Path,
     page = (ROOT / f"docs/{lang}/tutorial.md").read_text(encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.delenv("PNEUMO_TF_LANG")  # the locale decides
         patch.setenv("LC_ALL", f"{lang}.UTF-8")
         patch.setenv("COLUMNS", "100")
         for module in ("places", "runs.folder", "studies.originals"):

@@ -66,6 +66,8 @@ def act(typed: argparse.Namespace) -> str:
     if not typed.json:
         _show(facts, metrics["test"])
     _say_where(run, facts)
+    if getattr(typed, "split_then", facts["split_sha256"]) != facts["split_sha256"]:
+        say("The split is another than that of the run that was repeated, so the figures may differ by that.")
     if "track" in typed:
         from pneumo_tf.studies.tracking import track
 
@@ -90,7 +92,7 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
         settled = ["--path", data["films"], "--labels", data["labels"], "--recipe", facts["recipe"],
                    "--backbone", facts["backbone"], "--engine", facts["engine"],
                    *(["--epochs", str(pace["epochs"])] if pace.get("epochs") else [])]
-        hashed = str(data["labels_sha256"])
+        hashed, split_then = str(data["labels_sha256"]), facts["split_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as failure:
         raise OptionError("A run is repeated from the record that it left.",
                           received=f"{record} ({type(failure).__name__}: {failure})",
@@ -100,7 +102,7 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
     for name in _OF_THE_MOMENT:
         vars(again).pop(name, None)
         vars(again).update({name: vars(typed)[name]} if name in typed else {})
-    again.command = (*typed.command[:2], *arguments)
+    again.command, again.split_then = (*typed.command[:2], *arguments), split_then
     from pneumo_tf.cohort import table_sha256
 
     if again.labels == data["labels"] and table_sha256(Path(again.labels)) != hashed:

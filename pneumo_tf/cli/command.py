@@ -136,9 +136,9 @@ def run(parser: Parser, act: Callable[[argparse.Namespace], str | None], argv: S
         except (MemoryError, ImportError) as failure:
             if not isinstance(failure, MemoryError) and not _UNMAPPED.search(str(failure)):
                 raise
-            error = PneumoError("A command needs more memory than it may take.", remedy=(
+            lack = PneumoError("A command needs more memory than it may take.", remedy=(
                 "Close other programs, raise the limit, or take smaller films and batches."))
-            print(f"{parser.prog}:", translated("error:"), error, file=sys.stderr)
+            print(f"{parser.prog}:", translated("error:"), lack, file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:
             advice = _notes(stop) or [translated("Run the same command again to go on.")]

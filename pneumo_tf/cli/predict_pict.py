@@ -100,7 +100,14 @@ def _next(typed: argparse.Namespace, given: Sequence[Given], run: Path) -> str:
         return ""
     if given[0].path.is_dir():
         return command.line("triage_pict", given[0].path, *own)
-    return command.line("explain_pict", given[0].path, *own) if given[0].is_film else ""
+    if not given[0].is_film:
+        return ""
+    from pneumo_tf.reading.incoming import opened
+
+    with opened(given) as films:
+        is_called_so = next(films).id == given[0].typed
+    # A DICOM film is called by its instance, because its path may be called after a patient.
+    return command.line("explain_pict", given[0].path, *own) if is_called_so else ""
 
 
 def choose_engine(typed: argparse.Namespace, run: RunFolder, *, is_alone: bool) -> tuple[str, str]:

@@ -190,7 +190,7 @@ def load_cohort(labels_csv: Path, films_folder: Path, *, extension: str | None, 
     _refuse_unlabelled(sorted(films.keys() - set(files)), films_folder)
     located = _with_dicom_patients(cohort.with_column("file", files), dicom, project)
     complete = sorted((_complete(film, known.get(row.id)) for film, row in zip(located, cohort, strict=True)),
-                      key=lambda film: natural_order(film.file))
+                      key=lambda film: natural_order(film.id))
     return with_one_key_each(_listing_left_out(Cohort(tuple(complete), _history(films_folder)), others))
 
 

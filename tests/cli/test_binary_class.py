@@ -145,7 +145,11 @@ def test_a_run_is_repeated_from_its_record(project: Path, capsys: pytest.Capture
     typed = ["-e", "3", "--seed", "5", "--threads", "1", "--test-fraction", "0.4", *SMALL]
     assert main([*typed, "-o", "first"]) == 0
     first = _only_run(project / "first")
-    assert main(["--from", str(first / "run.json"), "-o", "again"]) == 0
+    assert "another than that of the run" not in capsys.readouterr().out
+    other_split = (first / "run.json").read_text().replace('"split_sha256": "', '"split_sha256": "0')
+    (project / "older.json").write_text(other_split)
+    assert main(["--from", "older.json", "-o", "again"]) == 0
+    assert "The split is another than that of the run that was repeated" in capsys.readouterr().out
     again = _only_run(project / "again")
     for name in ("split.csv", "predictions.csv"):
         assert (again / name).read_bytes() == (first / name).read_bytes()

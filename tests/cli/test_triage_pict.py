@@ -77,12 +77,19 @@ def started(inbox: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
         try:
             yield process, process.stdout.readline()
         finally:
-            process.send_signal(signal.SIGINT)
             try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
+                # Python loses an interrupt that comes while the collector calls back, as JAX has it do.
+                until(lambda: process.send_signal(signal.SIGINT) or _ended(process))
+            finally:
                 process.kill()
-                raise
+
+
+def _ended(process: subprocess.Popen[str]) -> bool:
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def until(true: Callable[[], object], seconds: float = 90) -> None:

@@ -54,8 +54,8 @@ def test_an_absent_extra_is_advice_with_its_pip_command() -> None:
 
 def test_every_extra_for_users_is_looked_at() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    # A GPU has a finding of its own.
-    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"gpu", "dev"}
+    # A GPU has a finding of its own; the others are for who works on the program.
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"gpu", "dev", "docs"}
 
 
 def test_a_folder_that_cant_be_written_to_is_missing_and_nothing_is_made(tmp_path: Path) -> None:
