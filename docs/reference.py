@@ -22,7 +22,7 @@ def commands_page(lang: str) -> str:
     """Every command's help, a section each."""
     from pneumo_tf.__main__ import COMMANDS
 
-    os.environ.update(LC_ALL=f"{lang}.UTF-8", COLUMNS="96")
+    os.environ.update(PNEUMO_TF_LANG=lang, COLUMNS="96")
     title, lead, *_ = WORDS[lang]
     parts = [f"# {title}\n\n{lead}\n"]
     for name, module in COMMANDS.items():
