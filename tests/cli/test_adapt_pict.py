@@ -109,7 +109,8 @@ def test_the_same_seed_gives_the_same_point(run: Path, clinic: tuple[str, ...]) 
     for name in ("one", "two"):
         assert main([*clinic, *FEW, "--name", name]) == 0
     one, two = (json.loads((run / f"operating_points/{name}.json").read_text()) for name in ("one", "two"))
-    assert {key for key in one if one[key] != two[key]} == {"name", "created", "command", "calibration"}
+    # Both may have been made in the same second.
+    assert {key for key in one if one[key] != two[key]} - {"created"} == {"name", "command", "calibration"}
     assert one["calibration"] | {"fitted_on": "two"} == two["calibration"]
 
 
