@@ -19,10 +19,11 @@ from io import BytesIO
 from ipaddress import ip_address
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tf.data.dicom import is_uid, read_header
+from pneumo_tf.data.dicom import identify, is_uid, read_header
+from pneumo_tf.data.images import read_film
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.language import say
 from pneumo_tf.reading.answer import Answer
@@ -47,6 +48,7 @@ _SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.50
 _LARGEST_PDU = 256 * 1024
 # PS3.4 B.2.3
 _SUCCESS, _NO_ROOM, _MISMATCH, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
+_DUPLICATE = 0x0111  # PS3.7 C.5.7
 Results = Callable[[Path, Answer], Iterable["Dataset"]]
 Tell = Callable[[str], None]
 
@@ -94,6 +96,7 @@ class Receiver:
     waiting: Callable[[], int] = lambda: 0
     tell: Tell = say
     _lines: dict[Any, _Line] = field(default_factory=dict, repr=False)
+    _keeping: Lock = field(default_factory=Lock, repr=False)
 
     @contextmanager
     def listening(self, port: int = PORT, host: str = "127.0.0.1") -> Iterator[int]:
@@ -201,16 +204,19 @@ class Receiver:
         return self._keep(data, self.folder / f"{uid}.dcm")
 
     def _keep(self, data: bytes, path: Path) -> int:
-        if path.exists():  # an instance never changes
-            return _SUCCESS
-        try:
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            _sync_names(path.parent)
-        except StorageError as failure:
-            return self._declined(_NO_ROOM, failure.received, path.stem)
+        with self._keeping:  # of two that come at once under one UID, the second is held against the first
+            if path.exists():
+                if _is_same_film(data, path.read_bytes()):
+                    return _SUCCESS
+                return self._declined(_DUPLICATE, "another film is held under this instance UID", path.stem)
+            try:
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _sync_names(path.parent)
+            except StorageError as failure:
+                return self._declined(_NO_ROOM, failure.received, path.stem)
         self.arrived(path)
         return _SUCCESS
 
@@ -231,6 +237,16 @@ class _Line:
     def hang_up(self) -> None:
         with suppress(OSError, AttributeError):  # it has just gone
             self.socket.socket.shutdown(2)
+
+
+def _is_same_film(data: bytes, held: bytes) -> bool:
+    """Whether two objects show one film of one patient, though an archive may have written it anew."""
+    if data == held or identify(data) != identify(held):
+        return data == held
+    try:
+        return read_film(data).tobytes() == read_film(held).tobytes()
+    except FilmError:
+        return False
 
 
 def _sync_names(folder: Path) -> None:

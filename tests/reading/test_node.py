@@ -26,7 +26,7 @@ import pandas as pd
 import pydicom
 import pytest
 import requests
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
@@ -122,10 +122,11 @@ def instances(films: list[Path]) -> set[str]:
 
 
 @contextmanager
-def association(port: int, *kinds: str, title: str = "PNEUMO_TF", own: str = "TEST") -> Iterator[Any]:
+def association(port: int, *kinds: str, title: str = "PNEUMO_TF", own: str = "TEST",
+                syntax: str = ExplicitVRLittleEndian) -> Iterator[Any]:
     application = AE(own)
     for kind in kinds or (Verification, ComputedRadiographyImageStorage):
-        application.add_requested_context(kind)
+        application.add_requested_context(kind, syntax)
     opened = application.associate("127.0.0.1", port, ae_title=title)
     yield opened
     if opened.is_established:
@@ -179,7 +180,7 @@ from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.node import Node
 from pneumo_tf.reading.outbox import Outbox, Peer, by_dimse
 import pydicom
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 def results(film, answer):
     one = pydicom.dcmread(film)
@@ -298,6 +299,55 @@ class TestFilms:
                     assert [opened.send_c_store(film).Status for _ in range(3)] == [0, 0, 0]
                 until(lambda: answered(node))
         assert len(asked) == 1
+
+    def test_one_that_an_archive_wrote_anew_is_the_same(self, node: Node, said: list[str], tmp_path: Path,
+                                                        films: Callable[[int], list[Path]]) -> None:
+        film, anew = films(1)[0], tmp_path / "anew.dcm"
+        dataset = pydicom.dcmread(film)
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        dataset.InstitutionName = "Elsewhere"
+        dataset.save_as(anew)
+        with node.running(0) as port:
+            for each, syntax in ((film, ExplicitVRLittleEndian), (anew, RLELossless)):
+                with association(port, ComputedRadiographyImageStorage, syntax=syntax) as opened:
+                    assert opened.send_c_store(each).Status == 0
+        assert said == []
+
+    @pytest.mark.parametrize("changed", [{"PatientID": "HC1"}, {"StudyInstanceUID": "1.2.3"},
+                                         {"PixelData": PIXELS[::-1].tobytes()}, {"PixelData": b"cut"}])
+    def test_another_under_the_same_instance_is_declined_and_the_first_is_kept(
+            self, node: Node, said: list[str], films: Callable[[int], list[Path]],
+            changed: dict[str, Any]) -> None:
+        film = films(1)[0]
+        uid, = instances([film])
+        other = pydicom.dcmread(film)
+        for name, value in changed.items():
+            setattr(other, name, value)
+        with node.running(0) as port, association(port) as opened:
+            assert opened.send_c_store(film).Status == 0
+            first = (node.films / f"{uid}.dcm").read_bytes()
+            assert opened.send_c_store(other).Status == 0x0111
+            assert (node.films / f"{uid}.dcm").read_bytes() == first
+        assert said == [f"declined with status 0111 (another film is held under this instance UID): {uid}"]
+
+    def test_of_two_at_once_under_one_instance_one_is_told_that_it_is_not_held(
+            self, node: Node, films: Callable[[int], list[Path]]) -> None:
+        film = films(1)[0]
+        statuses: list[int] = []
+
+        def send(patient: int) -> None:
+            dataset = pydicom.dcmread(film)
+            dataset.PatientID = f"HC{patient}"
+            with association(port) as opened:
+                statuses.append(opened.send_c_store(dataset).Status)
+
+        with node.running(0) as port:
+            peers = [threading.Thread(target=send, args=(each,)) for each in range(4)]
+            for peer in peers:
+                peer.start()
+            for peer in peers:
+                peer.join()
+        assert sorted(statuses) == [0, 0x0111, 0x0111, 0x0111]
 
     def test_those_that_were_left_are_answered_at_the_next_start(self, node: Node,
                                                                  films: Callable[[int], list[Path]]) -> None:
