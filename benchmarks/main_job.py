@@ -93,7 +93,8 @@ def main() -> None:
     options.add_argument("--backbone", default="inception_v3")
     options.add_argument("--weights", default="imagenet")
     options.add_argument("--epochs", default="60")
-    options.add_argument("--engine", default="keras")
+    options.add_argument("--engine", default="auto")
+    options.add_argument("--recipe", default="fast", help="fast answers in a minute")
     options.add_argument("--count", type=int, help="films to train and test with (default: all)")
     options.add_argument("--baseline", nargs="*", metavar="BACKBONE", default=[],
                          help="time the reference recipe beside it, with these networks")
@@ -103,7 +104,7 @@ def main() -> None:
         steps = prepare(films, folder)
         if typed.count:
             thin_out(folder, typed.count)
-        took, run = train(folder, "-e", typed.epochs, "--backbone", typed.backbone,
+        took, run = train(folder, "-e", typed.epochs, "--recipe", typed.recipe, "--backbone", typed.backbone,
                           "--weights", typed.weights, "--engine", typed.engine)
         print(f"{describe_machine()}\n$ {command()}")
         show([*steps, ("binary_class.py", took)], run)

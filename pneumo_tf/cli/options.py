@@ -349,9 +349,8 @@ def _add_running(parser: Parser) -> None:
     parser.add_argument("--split-seed", type=seed, default=_UNSET,
                         help="of the split alone (default: the seed)")
     add_threads(parser)
-    parser.add_argument("--engine", choices=("keras", "openvino", "onnx", "auto"), default="keras",
-                        help="what computes frozen networks; openvino: pip install 'pneumo_tf[cpu]', onnx: "
-                        "'pneumo_tf[onnx]'; auto: openvino where it is installed and there is no GPU")
+    add_engine(parser, purpose="what computes frozen networks",
+               default="auto: openvino where there is no GPU and pip install 'pneumo_tf[cpu]' was done")
     parser.add_argument("--devices", type=devices, metavar="N|all", default=_UNSET,
                         help="divide each training step among so many GPUs or other devices, in recipes that "
                         "train every layer (KERAS_BACKEND=jax)")

@@ -29,7 +29,7 @@ from pneumo_tf.places import CACHE_FOLDER, LABELS_FILE, MODEL_FOLDER, PREPARED_F
 
 EXTRAS = {  # of pyproject.toml, and what each is for
     "offline": "ImageNet weights of efficientnet_lite0, without a download",
-    "cpu": "--engine openvino, the quickest on most processors",
+    "cpu": "OpenVINO, the quickest engine on most processors",
     "export": "export_model.py, and --engine onnx",
     "serve": "triage_pict.py --serve",
     "dicom": "films in DICOM",

@@ -17,7 +17,7 @@ from pneumo_tf.models.classifier import build_backbone
 from pneumo_tf.models.published import usable
 from pneumo_tf.models.weights.pretrained import IMAGENET, WORDS, find_weights
 from pneumo_tf.training.devices import Devices, choose_devices
-from pneumo_tf.training.engine import KERAS, choose_engine
+from pneumo_tf.training.engine import AUTO, choose_engine
 from pneumo_tf.training.machine import StageRecorder, describe_device, pin_numbers
 from pneumo_tf.training.phased import Phased, Top
 from pneumo_tf.training.pixels import Pixels, decode_cohort
@@ -86,7 +86,7 @@ class StudyOptions:
     seed: int = 42
     split_seed: int | None = None
     threads: int | None = None
-    engine: str = KERAS
+    engine: str = AUTO
     devices: int | str | None = None
     cache: Path | None = None
     resume: bool = False
