@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 
 from pneumo_tf import cluster
-from pneumo_tf.cli import binary_class, predict_pict, prepare_pict
+from pneumo_tf.cli import binary_class, compare_runs, predict_pict, prepare_pict
 from pneumo_tf.cluster import ClusterError
 from pneumo_tf.errors import OptionError
 from pneumo_tf.processes import in_processes
@@ -128,7 +129,7 @@ def test_the_same_run_comes_out(machines: Any, phantom_films: Path, prepared_fil
                                 tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared, trained and predicted on the cluster as on this machine."""
-    monkeypatch.setattr(cluster, "joined", lambda address: __import__("contextlib").nullcontext())
+    monkeypatch.setattr(cluster, "joined", lambda address: nullcontext())
     prepare_pict.main(["--source", str(phantom_films), "--target", str(tmp_path / "films"),
                        "--fit", "thumbnail", "--cluster", "auto"])
     for name in ("NORMAL-1.jpeg", "manifest.csv"):
@@ -146,6 +147,19 @@ def test_the_same_run_comes_out(machines: Any, phantom_films: Path, prepared_fil
         tables.append((pd.read_csv(run / "predictions.csv"), pd.read_csv(answers).drop(columns="ms")))
     for one, other in zip(*tables, strict=True):
         pd.testing.assert_frame_equal(one, other, rtol=0, atol=1e-6)
+
+
+def test_the_rows_of_a_grid_are_trained_where_there_is_a_machine_for_them(
+        machines: Any, prepared_films: Path, labels_table: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their paths are those of the person who typed them, who stands somewhere else than the machines."""
+    monkeypatch.setattr(cluster, "joined", lambda address: nullcontext())
+    (tmp_path / "films").symlink_to(prepared_films)
+    (tmp_path / "labels.csv").symlink_to(labels_table)
+    monkeypatch.chdir(tmp_path)
+    assert compare_runs.main(["-p", "films", "-l", "labels.csv", "-o", "grid", "--cache", "cache", *SMALL[:8],
+                              "--views", "1", "--epochs", "2,3", "--synthetic", "--cluster", "auto"]) == 0
+    assert sorted(pd.read_csv("grid/comparison.csv")["epochs"]) == [2, 3]
 
 
 def test_a_machine_that_dies_in_the_middle_takes_nothing_along(machines: Any) -> None:

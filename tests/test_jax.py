@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX isn't installed")
+TWO_DEVICES = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
 def test_two_epochs_with_jax_give_a_model_that_any_backend_loads(
@@ -21,13 +23,14 @@ def test_two_epochs_with_jax_give_a_model_that_any_backend_loads(
     command = [sys.executable, "-m", "pneumo_tf", "binary_class", "-p", prepared_films, "-l", labels_table,
                "-o", tmp_path / "model", "--cache", tmp_path / "cache", "--backbone", "resnet18",
                "--weights", "none", "--image-size", "48", "--recipe", "fine-tune", "-e", "1",
-               "--batch-size", "8"]
-    said = subprocess.run([str(part) for part in command], env={**os.environ, "KERAS_BACKEND": "jax"},
+               "--batch-size", "8", "--devices", "all"]
+    said = subprocess.run([str(part) for part in command], env={**os.environ, **TWO_DEVICES},
                           capture_output=True, text=True, timeout=300, check=False)
     assert said.returncode == 0, said.stderr
     run, = (tmp_path / "model" / "runs").glob("*-fine-tune-*")
     history, predictions = (pd.read_csv(run / f"{name}.csv") for name in ("history", "predictions"))
     assert list(history["phase"]) == ["head", "all layers"]
+    assert json.loads((run / "run.json").read_text())["options"]["devices"] == "all"
     films = np.stack([keras.utils.img_to_array(keras.utils.load_img(
         prepared_films / file, target_size=(48, 48), interpolation="bilinear"))
         for file in pd.read_csv(run / "split.csv")["file"]])
@@ -80,8 +83,8 @@ print("alike")
 
 def test_two_devices_learn_what_one_learns() -> None:
     """Batches of five, and a last one of three: films that come twice count once."""
-    flags = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    said = subprocess.run([sys.executable, "-c", SCRIPT], env={**os.environ, **flags}, capture_output=True,
-                          cwd=Path(__file__).parents[1], text=True, timeout=300, check=False)
+    said = subprocess.run([sys.executable, "-c", SCRIPT], env={**os.environ, **TWO_DEVICES},
+                          cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300,
+                          check=False)
     assert said.returncode == 0, said.stderr
     assert said.stdout.endswith("alike\n")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -119,9 +120,11 @@ class Receiver:
         stopped = Event()
         guard = Thread(target=self._watch, args=(application, stopped), daemon=True)
         guard.start()
+        default, threading.excepthook = threading.excepthook, lambda told: self._broke(told) or default(told)
         try:
             yield server.server_address[1]
         finally:
+            threading.excepthook = default
             stopped.set()
             application.shutdown()
             guard.join()
@@ -169,6 +172,16 @@ class Receiver:
         line.bytes += event.pdu.pdu_length
         if line.bytes > self.limits.object_bytes:
             self._cut(event.assoc, f"an object of more than {self.limits.object_bytes // _MEBIBYTE} MiB")
+
+    def _broke(self, told: threading.ExceptHookArgs) -> bool:
+        """Whether it was a message of a peer's that ended a thread of the library; it is hung up on then."""
+        association: Any = getattr(told.thread, "assoc", told.thread)
+        if association not in self._lines:
+            return False
+        self._cut(association, "a message that isn't DICOM's")
+        # It waits for its other thread, and would hold its place for ever.
+        Thread(target=association.kill, daemon=True).start()
+        return True
 
     def _cut(self, association: Any, why: str) -> bytearray:
         """Hang up; nothing more is read."""

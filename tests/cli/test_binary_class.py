@@ -45,7 +45,8 @@ def _everything(folder: Path) -> dict[Path, bytes]:
 
 def test_the_tutorials_command_trains_and_tells_its_figures(project: Path, printed_commands,
                                                             capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-e", "3", "-p", "clasificacion/", "-l", "labels/labels.csv", "-ex", ".jpeg", *SMALL]) == 0
+    assert main(["-e", "3", "-p", "clasificacion/", "-l", "labels/labels.csv", "-ex", ".jpeg", *SMALL,
+                 "--track", "tensorboard"]) == 0
     printed = capsys.readouterr().out
     assert "sensitivity" in printed
     assert "95 % interval" in printed
@@ -53,6 +54,7 @@ def test_the_tutorials_command_trains_and_tells_its_figures(project: Path, print
     assert len(printed_commands.check(printed.splitlines()[-1])) == 1
     assert (project / "model/modelo.h5").is_file()
     assert (project / "model/report.html").is_file()
+    assert len(list((project / "model/tensorboard").glob("*-fast-*/events*"))) == 1
 
 
 def test_an_interruption_names_resume_only_where_epochs_were_kept(

@@ -55,7 +55,7 @@ def make_run(output: Path) -> None:
 def test_two_rows_are_trained_and_compared_and_a_second_start_repeats_nothing(
         project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--epochs", "2,3", "--synthetic", "--cache", str(project / "cache"), *SMALL]
-    assert main(command) == 0
+    assert main([*command, "--track", "tensorboard"]) == 0
     printed = capsys.readouterr()
     folder = project / "model/comparisons/epochs"
     assert "row 2 of 2: epochs 3 · seed 42" in printed.err
@@ -70,6 +70,8 @@ def test_two_rows_are_trained_and_compared_and_a_second_start_repeats_nothing(
     assert all("--output model/comparisons/epochs/rows/" in line for line in ran)
     logs = [path.read_text() for path in (folder / "logs").iterdir()]
     assert all("Run:" in log for log in logs)
+    assert f"Told: {folder / 'tensorboard'}" in printed.out
+    assert len(list((folder / "tensorboard").glob("*/events*"))) == 2
     before = {path: path.stat().st_mtime_ns for path in folder.glob("rows/**/*") if path.is_file()}
     assert main(["--synthetic", *SMALL, "--epochs", "3,2"]) == 0
     assert capsys.readouterr().err.count("(done before)") == 2

@@ -416,6 +416,32 @@ class TestBadPeers:
             with association(port) as opened:
                 assert opened.send_c_echo().Status == 0
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_a_message_that_breaks_the_library_is_hung_up_on_and_takes_no_place(
+            self, node: Node, said: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+        """An association request whose presentation context has an even number, 2."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            asking = threading.Thread(target=lambda: association(listener.getsockname()[1]).__enter__())
+            asking.start()
+            peer, _ = listener.accept()
+            request = bytearray(peer.recv(65536))
+            peer.close()
+            asking.join()
+        number = request.index(b"\x20\x00", 74) + 4  # after what all requests begin with
+        assert request[number] == 1
+        request[number] = 2
+        with replace(node, limits=Limits(associations=2, idle_seconds=1)).running(0) as port:
+            for _ in range(2):
+                with socket.create_connection(("127.0.0.1", port)) as raw, suppress(ConnectionResetError):
+                    raw.settimeout(20)
+                    raw.sendall(request)
+                    assert raw.recv(100) == b""
+            time.sleep(2)
+            with association(port) as opened:
+                assert opened.send_c_echo().Status == 0
+        assert said == ["hung up on 127.0.0.1: a message that isn't DICOM's"] * 2
+        assert "Traceback" not in capfd.readouterr().err
+
     def test_a_message_of_4_gib_is_not_waited_for(self, node: Node, said: list[str]) -> None:
         with node.running(0) as port, socket.create_connection(("127.0.0.1", port)) as raw:
             raw.settimeout(20)
