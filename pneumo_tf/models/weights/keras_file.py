@@ -7,6 +7,8 @@ first shape that differs. Files of the newer layout (`.weights.h5`, `.keras`) ar
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -26,6 +28,10 @@ _LARGEST_RATIO, _SMALL = 1000, 2**16
 # What h5py raises for a damaged file.
 _DAMAGED = (OSError, LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError,
             MemoryError)
+# A damaged file can keep HDF5 busy without end, and no Ctrl-C reaches it: another process looks first.
+_LOOK = ("import sys, h5py\nwith h5py.File(sys.argv[1]) as file:\n"
+         "    dict(file.attrs)\n    file.visititems(lambda _, part: (dict(part.attrs), None)[1])")
+_PATIENCE = 60.0  # seconds
 _NUMBERED = re.compile(r"((depthwise_|separable_)?conv2d|(batch|layer)_normalization|dense)(_\d+)?")
 
 
@@ -86,6 +92,7 @@ def _read(path: Path) -> list[Tensor] | None:
     try:
         if path.suffix == ".keras":
             return None
+        _refuse_endless(path)
         with h5py.File(path) as file:
             root = "model_weights/" if "model_weights" in file else "/"
             names = _listed(file[root], "layer_names")
@@ -97,6 +104,15 @@ def _read(path: Path) -> list[Tensor] | None:
         raise WeightsError("A weights file of Keras must be a complete HDF5 file.",
                            received=f"{path} ({str(failure).strip().partition(chr(10))[0]})",
                            remedy="Fetch the file again from its source, or name another one.") from failure
+
+
+def _refuse_endless(path: Path) -> None:
+    """ValueError for a file that HDF5 finds no end of; what else may be wrong with it, its reader finds."""
+    try:
+        subprocess.run([sys.executable, "-c", _LOOK, str(path)], timeout=_PATIENCE, capture_output=True,
+                       check=False)
+    except subprocess.TimeoutExpired as endless:
+        raise ValueError(f"no end of it in {_PATIENCE:g} seconds") from endless
 
 
 def _values(file: h5py.File, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from keras import layers
 
 from pneumo_tf.errors import WeightsError
+from pneumo_tf.models.weights import keras_file
 from pneumo_tf.models.weights.keras_file import assign_layers_by_name, load_keras_weights
 
 Write = Callable[[keras.Model, Path], Path]
@@ -192,3 +194,11 @@ def test_a_file_without_a_named_layer_is_refused(write_keras_file: Write, tmp_pa
     path = write_keras_file(network(), tmp_path / "model.h5")
     with pytest.raises(WeightsError, match="holds 0 tensors of a layer more where 2 are needed"):
         assign_layers_by_name(network(more=5), ["first", "more"], path)
+
+
+def test_a_file_that_has_no_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a pipe that nobody writes into; a damaged heap of attributes has HDF5 turn in a circle."""
+    monkeypatch.setattr(keras_file, "_PATIENCE", 2.0)
+    os.mkfifo(tmp_path / "endless.h5")
+    with pytest.raises(WeightsError, match=r"endless\.h5 \(no end of it in 2 seconds\)"):
+        load_keras_weights(network(), tmp_path / "endless.h5")
