@@ -14,7 +14,7 @@ from pneumo_tf.cli import find_lr, options
 
 def arguments(films: Path, labels: Path, output: Path, *more: str) -> list[str]:
     return ["-p", str(films), "-l", str(labels), "-o", str(output), "--cache", str(output / "cache"),
-            "-e", "1", "--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "48",
+            "-e", "1", "--backbone", "resnet18", "--weights", "none", "--image-size", "32",
             "--batch-size", "4", *more]
 
 
