@@ -75,12 +75,16 @@ def describe_machine() -> str:
             + ", ".join(f"{package} {version}" for package, version in versions.items()))
 
 
-def measured(*command: str) -> tuple[float, float]:
-    """Seconds of a Python command in a process of its own, and the GB of its largest resident memory."""
+def measured(*command: str, codes: Sequence[int] = (0,)) -> tuple[float, float]:
+    """Seconds of a Python command in a process of its own, and the GB of its largest resident memory.
+
+    Args:
+        codes: Exit codes that it may end with.
+    """
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    if os.waitstatus_to_exitcode(status) not in codes:
         raise SystemExit(f"failed: {' '.join(command)}")
     return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9
 
