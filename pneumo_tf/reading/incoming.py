@@ -151,13 +151,17 @@ def _once(films: Iterable[Incoming]) -> Iterator[Incoming]:
     Another file under an id that is taken is another film, though it claims to be the same instance: the id
     gets a number, e.g. "1.2.840 (2)".
     """
-    files: set[int] = set()
-    ids = Counter[int]()
+    files, ids = set[int](), set[int]()
+    taken = Counter[int]()  # how many others have an id that was taken
     for film in films:
-        if (file := hash(film.key)) not in files:
-            files.add(file)
-            ids[name := hash(film.id)] += 1
-            yield film if ids[name] == 1 else replace(film, id=f"{film.id} ({ids[name]})")
+        if (file := hash(film.key)) in files:
+            continue
+        files.add(file)
+        name = file if film.id == film.key else hash(film.id)  # one number for both takes less room
+        if name in ids:
+            taken[name] += 1
+        ids.add(name)
+        yield replace(film, id=f"{film.id} ({1 + taken[name]})") if taken[name] else film
 
 
 def _of_file(path: Path, typed: str) -> Incoming:

@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pneumo_tf.data.images import thumbnail
@@ -88,10 +88,15 @@ class WorklistServer:
 
     async def overlay(self, request: Request) -> Response:
         """The heat map of a film, drawn when it is first asked for."""
-        path = await run_in_threadpool(self.triage.overlay_of, self._film(request))
-        if path is None:
+        film = self._film(request)
+        try:
+            path = await run_in_threadpool(self.triage.overlay_of, film)
+            png = path and await run_in_threadpool(path.read_bytes)
+        except (FilmError, FileNotFoundError) as failure:  # film or picture went a moment ago
+            raise HTTPException(404) from failure
+        if png is None:
             raise HTTPException(404)
-        return FileResponse(path, media_type="image/png", headers=_HEADERS)
+        return Response(png, media_type="image/png", headers=_HEADERS)
 
     async def upload(self, request: Request) -> Response:
         """Take one film into the folder and answer it."""

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from pneumo_tf.errors import FilmError
 from pneumo_tf.reading import server as room
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.incoming import Incoming
+from pneumo_tf.reading.overlays import overlay_name
 from pneumo_tf.reading.page import key_of
 from pneumo_tf.reading.server import WorklistServer
 from pneumo_tf.reading.triage import Triage
+from pneumo_tf.reading.worklist import Waiting
 from pneumo_tf.report.words import language
 
 OURS = {"X-Worklist": "1"}
@@ -95,6 +98,22 @@ def test_films_are_shown_by_what_they_are_not_by_their_place(client: TestClient,
     assert (reply.status_code, reply.headers["content-type"]) == (200, "image/jpeg")
     assert client.get("/film/none").status_code == 404
     assert client.get(f"/overlay/{key}").status_code == 404  # nobody draws any here
+
+
+def test_a_film_that_goes_while_its_heat_map_is_drawn_is_not_there(client: TestClient,
+                                                                   tmp_path: Path) -> None:
+    triage = client.triage  # type: ignore[attr-defined]
+    waiting, = triage.films
+
+    def late(_: Waiting) -> None:
+        raise FilmError("A film must be there.", received="nothing")
+
+    for draw in (late, lambda _: None):  # the film went before it was drawn; the picture after that
+        triage.draw = draw
+        assert client.get(f"/overlay/{key_of(waiting)}").status_code == 404
+    (tmp_path / "out/overlays").mkdir()
+    (tmp_path / "out/overlays" / overlay_name(waiting.answer.id)).write_bytes(b"picture")
+    assert client.get(f"/overlay/{key_of(waiting)}").content == b"picture"
 
 
 def test_the_folder_is_followed_and_every_reply_forbids_what_it_should(client: TestClient, film: bytes,
