@@ -259,8 +259,8 @@ def make_ready(place: Path, *, with_run: bool) -> Path:
 
     folder = place / "ready"
     folder.mkdir(parents=True)
-    write_phantoms(folder / "films", films=48, patients=36, seed=7)
-    write_phantoms(folder / "elsewhere", films=64, patients=64, seed=8)
+    write_phantoms(folder / "films", films=72, patients=54, seed=7)
+    write_phantoms(folder / "elsewhere", films=64, patients=64, seed=10)
     for command in (("prepare_pict", "--source", "elsewhere", "--target", "place", "--workers", "1"),
                     ("get_labels", "--path", "place", "--output", "place.csv")):
         if finish(command, folder):

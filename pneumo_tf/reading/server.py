@@ -91,10 +91,10 @@ class WorklistServer:
         film = self._film(request)
         try:
             path = await run_in_threadpool(self.triage.overlay_of, film)
-            png = path and await run_in_threadpool(path.read_bytes)
+            png = b"" if path is None else await run_in_threadpool(path.read_bytes)
         except (FilmError, FileNotFoundError) as failure:  # film or picture went a moment ago
             raise HTTPException(404) from failure
-        if png is None:
+        if not png:
             raise HTTPException(404)
         return Response(png, media_type="image/png", headers=_HEADERS)
 
