@@ -351,6 +351,7 @@ def _add_running(parser: Parser) -> None:
     add_threads(parser)
     add_engine(parser, purpose="what computes frozen networks",
                default="auto: openvino where there is no GPU and pip install 'pneumo_tf[cpu]' was done")
+    parser.set_defaults(engine="auto")
     parser.add_argument("--devices", type=devices, metavar="N|all", default=_UNSET,
                         help="divide each training step among so many GPUs or other devices, in recipes that "
                         "train every layer (KERAS_BACKEND=jax)")

@@ -74,7 +74,7 @@ def test_the_name_holds_what_differs_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("other", [
-    ("--batch-size", "32", "--engine", "keras"),   # the defaults
+    ("--batch-size", "32", "--engine", "auto"),    # the defaults
     ("-l", "labels/labels.csv", "-p", "./clasificacion/"),
     ("--split-seed", "42", "--seed", "42"),
     ("--cache", "elsewhere"),                      # it changes how fast, not what
