@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -123,10 +123,10 @@ def instances(films: list[Path]) -> set[str]:
 
 @contextmanager
 def association(port: int, *kinds: str, title: str = "PNEUMO_TF", own: str = "TEST",
-                syntax: str = ExplicitVRLittleEndian) -> Iterator[Any]:
+                syntaxes: Sequence[str] = ()) -> Iterator[Any]:
     application = AE(own)
     for kind in kinds or (Verification, ComputedRadiographyImageStorage):
-        application.add_requested_context(kind, syntax)
+        application.add_requested_context(kind, list(syntaxes) or None)
     opened = application.associate("127.0.0.1", port, ae_title=title)
     yield opened
     if opened.is_established:
@@ -309,7 +309,7 @@ class TestFilms:
         dataset.save_as(anew)
         with node.running(0) as port:
             for each, syntax in ((film, ExplicitVRLittleEndian), (anew, RLELossless)):
-                with association(port, ComputedRadiographyImageStorage, syntax=syntax) as opened:
+                with association(port, ComputedRadiographyImageStorage, syntaxes=[syntax]) as opened:
                     assert opened.send_c_store(each).Status == 0
         assert said == []
 
