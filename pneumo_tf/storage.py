@@ -6,7 +6,6 @@ In tables no cell is left that a spreadsheet would run as a formula.
 from __future__ import annotations
 
 import errno
-import glob
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from lzma import LZMAError
 from math import isfinite
 from pathlib import Path
@@ -118,19 +118,16 @@ def replacing(path: Path) -> Iterator[Path]:
 def temporary(path: Path) -> Iterator[Path]:
     """Yield a hidden name beside `path` for a file or a folder, which is gone afterwards.
 
-    It tells its process, so that the next one that writes `path` removes what a killed one left.
+    It tells its process, so that the next one that writes to the folder removes what a killed one left.
 
     Raises:
         StorageError: Where the disk refuses.
     """
-    process = f"{zlib.crc32(platform.node().encode()):08x}-{os.getpid():x}"
-    new = path.with_name(f".{process}-{uuid.uuid4().hex[:8]}-{path.name}")
+    new = path.with_name(f".{_machine()}-{os.getpid():x}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            for left in path.parent.glob(f".{process[:9]}*-????????-{glob.escape(path.name)}"):
-                if _is_over(int(left.name.split("-")[1], 16)):
-                    _discard(left)
+            _tidy(path.parent, os.getpid())
             yield new
     finally:
         _discard(new)
@@ -148,6 +145,18 @@ def put(new: Path, path: Path) -> None:
     with temporary(path) as old:
         path.rename(old)
         new.rename(path)
+
+
+@lru_cache  # a folder of many films is looked through once by each process, not for every film
+def _tidy(folder: Path, _process: int) -> None:
+    """Remove what killed processes of this machine left in a folder."""
+    for left in folder.glob(f".{_machine()}-*-????????-*"):
+        if _is_over(int(left.name.split("-")[1], 16)):
+            _discard(left)
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 def _is_over(process: int) -> bool:

@@ -62,15 +62,31 @@ with replacing(Path(sys.argv[1])) as begun:
 """
 
 
-def test_what_a_killed_process_left_goes_when_the_same_is_written_again_and_no_other(tmp_path: Path) -> None:
-    for name in ("export", "other"):
-        subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / name)], check=False)
+def test_what_killed_processes_left_goes_when_the_next_one_writes_there(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "other")], check=False)
+    (tmp_path / ".notes").write_text("a hidden file of somebody's")
+    assert len(list(tmp_path.iterdir())) == 2
     with replacing(tmp_path / "export") as ours, replacing(tmp_path / "export") as another:
-        left = [path.name for path in tmp_path.iterdir()]
-        assert [name.rpartition("-")[2] for name in left] == ["other"]
         another.mkdir()
         ours.mkdir()
-    assert {path.name.rpartition("-")[2] for path in tmp_path.iterdir()} == {"export", "other"}
+    assert {path.name for path in tmp_path.iterdir()} == {".notes", "export"}
+
+
+def test_what_a_living_process_writes_stays_while_another_writes_there(tmp_path: Path) -> None:
+    with replacing(tmp_path / "export") as ours:
+        ours.write_text("half")
+        subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "export")], check=False)
+        assert ours.read_text() == "half"
+    assert (tmp_path / "export").read_text() == "half"
+
+
+def test_a_folder_of_many_films_is_looked_through_once_and_not_for_each(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, glob = [], Path.glob
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: looked.append(folder) or glob(folder, pattern))
+    for number in range(10):
+        write_text(tmp_path / f"{number}.csv", "film")
+    assert looked == [tmp_path]
 
 
 def test_a_folder_gives_way_as_a_whole(tmp_path: Path) -> None:

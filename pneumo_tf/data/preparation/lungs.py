@@ -21,6 +21,8 @@ _UNEVEN = 0.25  # share of the lungs that lies in one half of their box, at leas
 _SPECK = 0.1  # size of a region that is no part of the lungs, over the largest one's
 _SURE = 2.2  # logit of a probability of 0.9
 _DOUBT = 1.5  # cells that the network is unsure of for one of lung, at most; 0.4 on the middlemost real film
+# Films are spread over processes and threads, not the parts of one film.
+cv2.setNumThreads(1)
 _loaded = threading.local()  # an OpenCV network computes for one thread at a time
 
 Plane = NDArray[np.float32]
