@@ -151,16 +151,17 @@ def _once(films: Iterable[Incoming]) -> Iterator[Incoming]:
     Another file under an id that is taken is another film, though it claims to be the same instance: the id
     gets a number, e.g. "1.2.840 (2)".
     """
-    files, ids = set[int](), set[int]()
+    files, ids = set[int](), set[int]()  # an id that is its film's key is among the files alone
     taken = Counter[int]()  # how many others have an id that was taken
     for film in films:
-        if (file := hash(film.key)) in files:
+        file, name = hash(film.key), hash(film.id)
+        if file in files:
             continue
-        files.add(file)
-        name = file if film.id == film.key else hash(film.id)  # one number for both takes less room
-        if name in ids:
+        if name in ids or name in files:
             taken[name] += 1
-        ids.add(name)
+        files.add(file)
+        if name != file:
+            ids.add(name)
         yield replace(film, id=f"{film.id} ({1 + taken[name]})") if taken[name] else film
 
 
