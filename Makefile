@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -56,15 +56,15 @@ wheelhouse:
 
 # Renews the locks, of the demo and of a node that answers other machines; needs uv.
 lock:
-	uv pip compile $(COMPILE) --extra offline -o locks/demo.txt
-	uv pip compile $(COMPILE) --extra offline --extra cpu --extra serve --extra dicom -o locks/node.txt
+	uv pip compile $(COMPILE) --extra cpu --extra offline -o locks/demo.txt
+	uv pip compile $(COMPILE) --extra cpu --extra offline --extra serve --extra dicom -o locks/node.txt
 COMPILE := --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info
 
 # One marker per set of packages, renewed when pyproject.toml changes.
-$(VENV)/.demo: EXTRAS := offline
+$(VENV)/.demo: EXTRAS := cpu,offline
 $(VENV)/.test: EXTRAS := offline,dev
 $(VENV)/.docs: EXTRAS := docs
 $(VENV)/.demo $(VENV)/.test $(VENV)/.docs: pyproject.toml

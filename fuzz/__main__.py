@@ -2,9 +2,10 @@
 
     python -m fuzz --seconds 60
 
-Each reader gets a process of its own, with a limit of time for each input and of memory; what it is begun
-from is made anew. What comes out, but for a PneumoError, is a finding: one for each place that raises it.
-Figures go to benchmarks/reliability/results/fuzz.json.
+Each reader gets a process of its own, with a limit of time for each input and of memory. What comes out, but
+for a PneumoError, is a finding: one for each place that raises it. Figures go to
+benchmarks/reliability/results/fuzz.json, to whose seconds and inputs every call adds; with --place it also
+goes on from the inputs that an earlier call found worth keeping.
 """
 
 from __future__ import annotations
@@ -59,11 +60,18 @@ def _fuzz_all(typed: argparse.Namespace) -> int:
     figures = read_json(typed.results) if typed.results.is_file() else {}
     found = 0
     for name in typed.only or READERS:
-        figures[name] = _fuzz_one(name, place, typed)
+        figures[name] = _added(figures.get(name, {}), _fuzz_one(name, place, typed))
         found += len(figures[name]["findings"])
         print(f"{name}: {figures[name]}", flush=True)
         write_json(typed.results, figures)
     return int(found > 0)
+
+
+def _added(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The figures of all calls together; findings are those of the last one, which may have been mended."""
+    sums = {name: before.get(name, 0) + now[name] for name in ("seconds", "inputs")}
+    most = {name: max(before.get(name, 0), now[name]) for name in ("branches", "lines")}
+    return now | sums | most
 
 
 def _make_ready(place: Path) -> None:
@@ -83,25 +91,25 @@ def _fuzz_one(name: str, place: Path, typed: argparse.Namespace) -> dict[str, An
     findings.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {"seconds": 0, "inputs": 0, "branches": 0, "measured": date.today().isoformat()}
     ended = []
-    with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as corpus:
-        common = [sys.executable, "-m", "fuzz", "--one", name, "--place", str(place.resolve()),
-                  "--corpus", corpus]
-        for _ in range(_RESTARTS):
-            left = typed.seconds - figures["seconds"]
-            if left < 2:
-                break
-            done = subprocess.run([*common, "--seconds", str(left), "--findings", str(findings.resolve())],
-                                  cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
-            figures["seconds"] += _last(r"^Done \d+ runs in (\d+) second", done.stderr) or left
-            figures["inputs"] += _last(r"stat::number_of_executed_units:\s+(\d+)", done.stderr) or \
-                _last(r"^#(\d+)\s", done.stderr)
-            figures["branches"] = max(figures["branches"], _last(r" cov: (\d+)", done.stderr))
-            if done.returncode == 0:
-                break
-            ended.append(re.findall(r"ERROR: libFuzzer: ([\w-]+)|(Traceback[^$]{0,2000})", done.stderr)
-                         or done.stderr[-500:])
-        measured = subprocess.run([*common, "--measure"], cwd=ROOT, capture_output=True, text=True,
-                                  check=False)
+    corpus = place / "corpus" / findings.name
+    corpus.mkdir(parents=True, exist_ok=True)
+    common = [sys.executable, "-m", "fuzz", "--one", name, "--place", str(place.resolve()),
+              "--corpus", str(corpus.resolve())]
+    for _ in range(_RESTARTS):
+        left = typed.seconds - figures["seconds"]
+        if left < 2:
+            break
+        done = subprocess.run([*common, "--seconds", str(left), "--findings", str(findings.resolve())],
+                              cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+        figures["seconds"] += _last(r"^Done \d+ runs in (\d+) second", done.stderr) or left
+        figures["inputs"] += _last(r"stat::number_of_executed_units:\s+(\d+)", done.stderr) or \
+            _last(r"^#(\d+)\s", done.stderr)
+        figures["branches"] = max(figures["branches"], _last(r" cov: (\d+)", done.stderr))
+        if done.returncode == 0:
+            break
+        ended.append(re.findall(r"ERROR: libFuzzer: ([\w-]+)|(Traceback[^$]{0,2000})", done.stderr)
+                     or done.stderr[-500:])
+    measured = subprocess.run([*common, "--measure"], cwd=ROOT, capture_output=True, text=True, check=False)
     lines = map(int, measured.stdout.split()[-2:]) if measured.returncode == 0 else (0, 0)
     figures["lines"], figures["of_lines"] = lines
     told = [path.read_text(encoding="utf-8").splitlines()[0] for path in sorted(findings.glob("*.txt"))]

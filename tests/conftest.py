@@ -37,6 +37,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 _HERE = {"127.0.0.1", "::1", "localhost", "testserver", None, ""}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the whole come first: they take longest, and files are shared out among processes."""
+    items.sort(key=lambda item: len(item.path.parents))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_network() -> Iterator[None]:
     """Every test runs as on a machine without a network: nothing outside it is looked up or connected to."""

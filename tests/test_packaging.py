@@ -93,7 +93,7 @@ def test_the_three_commands_work_without_arguments_from_inside_scripts(phantom_f
 
 
 @pytest.mark.parametrize(("name", "extras"), [
-    ("demo", ["offline"]), ("node", ["offline", "cpu", "serve", "dicom"])])
+    ("demo", ["cpu", "offline"]), ("node", ["offline", "cpu", "serve", "dicom"])])
 def test_the_lock_has_everything_by_its_hash_and_names_no_registry(name: str, extras: list[str]) -> None:
     text = (ROOT / f"locks/{name}.txt").read_text(encoding="utf-8")
     assert not re.search(r"https?:|index-url|find-links", text)

@@ -48,7 +48,7 @@ RESULTS = HERE / "results/kills.json"
 SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "--threads", "1",
          "-p", "clasificacion", "-l", "labels/labels.csv", "-o", "model", "--no-publish")
 RUN = "model/runs/first"
-IN_A_ROW = 3  # kills before the command may finish
+IN_A_ROW = 10  # kills before the command may finish
 # What differs between two runs that give the same: moments, durations, what was typed.
 _FREE = {"created", "command", "commands", "stages", "seconds", "ms", "moment", "since", "name", "pace",
          "minutes", "folder", "device", "films_per_second", "resume"}

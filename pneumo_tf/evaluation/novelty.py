@@ -7,6 +7,7 @@ with Deep Nearest Neighbors, ICML 2022). What is kept of a training film is no p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,14 +80,21 @@ class Novelty:
         Every direction is divided by the root of its spread, halfway between Euclid's distance and
         Mahalanobis's, which was measured to refuse most of what is no film for the run.
         """
-        weights = 1 / np.sqrt(self.space.spread)
-        classes = [self.films[self.labels == label] * weights[:-1] for label in np.unique(self.labels)]
         found = np.empty(len(features))
         for start in range(0, len(features), _PART):
-            part = self.space.coordinates(features[start : start + _PART]) * weights
-            nearest = np.min([_to_nearest(part[:, :-1], films) for films in classes], axis=0)
+            part = self.space.coordinates(features[start : start + _PART]) * self._weights
+            nearest = np.min([_to_nearest(part[:, :-1], films) for films in self._classes], axis=0)
             found[start : start + _PART] = np.hypot(nearest, part[:, -1])
         return found
+
+    @cached_property
+    def _weights(self) -> Vectors:
+        return 1 / np.sqrt(self.space.spread)
+
+    @cached_property
+    def _classes(self) -> list[Vectors]:
+        """The films of each class, weighted; not anew for every film that comes in alone."""
+        return [self.films[self.labels == label] * self._weights[:-1] for label in np.unique(self.labels)]
 
 
 def fit_novelty(training: Vectors, labels: NDArray[np.integer], validation: Vectors) -> Novelty | None:

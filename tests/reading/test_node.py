@@ -127,6 +127,8 @@ def association(port: int, *kinds: str, title: str = "PNEUMO_TF", own: str = "TE
     application = AE(own)
     for kind in kinds or (Verification, ComputedRadiographyImageStorage):
         application.add_requested_context(kind, list(syntaxes) or None)
+    for patience in ("acse_timeout", "dimse_timeout", "network_timeout"):
+        setattr(application, patience, 10)  # seconds that a client waits once it was hung up on
     opened = application.associate("127.0.0.1", port, ae_title=title)
     yield opened
     if opened.is_established:
