@@ -30,8 +30,7 @@ from pneumo_tf.phantoms.write import write_phantoms
 FOUR = ("CNV", "DME", "DRUSEN", "NORMAL")
 SMALL = ("--backbone", "efficientnet_lite0", "--weights", "none", "--image-size", "32", "-e", "3", "--recipe",
          "fast", "--threads", "1", "--seed", "1")
-CHESTS = re.compile(r"[^<>\n]{0,60}(?:pneumon[iy]|neumon[ií]|\bchest|\blungs?\b|t[oó]rax|pulm[oó]n)"
-                    r"[^<>\n]{0,60}", re.IGNORECASE)
+CHESTS = re.compile(r"pneumon[iy]|neumon[ií]|\bchest|\blungs?\b|t[oó]rax|pulm[oó]n", re.IGNORECASE)
 # What was measured on children's chest films is said as just that.
 EVIDENCE = ("children&#39;s chest films", "children's chest films", "radiografías de tórax de niños",
             "radiografías de tórax infantiles")
@@ -98,7 +97,8 @@ def of_chests(texts: dict[str, str]) -> list[str]:
         text = re.sub(r"data:image/[^\"']+", "", text)
         for evidence in EVIDENCE:
             text = text.replace(evidence, "")
-        found += [f"{name}: {match.group()}" for match in CHESTS.finditer(text)]
+        found += [f"{name}: {text[max(0, match.start() - 60):match.end() + 60]}"
+                  for match in CHESTS.finditer(text)]
     return found
 
 

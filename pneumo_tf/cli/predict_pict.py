@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,7 @@ from pneumo_tf.places import MODEL_FOLDER, output_path
 
 if TYPE_CHECKING:
     from pneumo_tf.reading.batch import Batch
-    from pneumo_tf.reading.incoming import Given
+    from pneumo_tf.reading.incoming import Given, Incoming
     from pneumo_tf.reading.predict import Reader
     from pneumo_tf.reading.table import Table
     from pneumo_tf.runs.folder import RunFolder
@@ -160,7 +160,7 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     from pneumo_tf.progress import progress_bar
     from pneumo_tf.reading.batch import batch_of, sentences
     from pneumo_tf.reading.incoming import opened
-    from pneumo_tf.reading.predict import answers_of_cluster
+    from pneumo_tf.reading.predict import answers_of_cluster, measure_again
 
     path, passed = _table_path(typed, given), Counter[str]()
     reader = _explaining(typed, run, reader, Path.cwd() if path is None else path.with_suffix(""))
@@ -173,13 +173,15 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
             progress_bar("Films", _count(given)) as advance, \
             opened(given, pass_over=lambda name: passed.update([Path(name).suffix])) as films, \
             cluster.joined(getattr(typed, "cluster", None)):
-        new = (film for film in films if not table.has(film.id))
+        new = _new(films, table, batch)
         answers = reader.answers(new) if not cluster.is_joined() else answers_of_cluster(
             new, partial(_reader_there, typed, run.path, engine),
             gather=batch.incoming.add if batch is not None else lambda *_: None)
         for answer in answers:
             table.write(answer)
             advance(1)
+        if batch is not None:
+            batch.incoming.measure_held(lambda held: measure_again(held, reader, batch))
         difference = batch.difference() if batch is not None else None
         table.notes["batch"] = difference and difference.to_json()
     if difference is not None:
@@ -191,6 +193,15 @@ def _read_many(typed: argparse.Namespace, given: Sequence[Given], run: RunFolder
     say(f"Films: {table.answered} answered, {sum(table.refused.values())} refused{refused}"
         + ("" if path is None else f". Table: {path}"), aside=True)
     return table.refused
+
+
+def _new(films: Iterable[Incoming], table: Table, batch: Batch | None) -> Iterator[Incoming]:
+    """The films that have no row yet; the others are part of the batch all the same."""
+    for film in films:
+        if not table.has(film.id):
+            yield film
+        elif batch is not None and table.was_seen(film.id):
+            batch.incoming.hold(film)
 
 
 def _reader_there(typed: argparse.Namespace, run_path: Path, engine: str) -> tuple[Reader, Batch | None]:

@@ -6,7 +6,7 @@ Classifier Two-Sample Tests, ICLR 2017), and facts of both are compared one by o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ _LIKE: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("lungs_height", 1): ("zoom_1.2", "zoom_1.4", "crop"), ("lungs_height", -1): ("zoom_0.8", "zoom_0.9")}
 
 Floats = NDArray[np.floating]
+_Row = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,35 @@ class Reservoir:
     def __init__(self, *, seed: int = 0, most: int = KEPT) -> None:
         self.films = 0
         self._rng, self._most = np.random.default_rng(seed), most
-        self._kept: list[tuple[Floats, Floats]] = []
+        self._kept: list[Any] = []
 
     def add(self, coordinates: Floats, facts: Floats) -> None:
         """Put one film in: its coordinates (r,) and its facts (len(FACTS),)."""
-        row = np.asarray(coordinates, np.float32), np.asarray(facts, np.float32)
+        self._put((coordinates, facts))
+
+    def hold(self, film: Any) -> None:
+        """Put one film in that is measured later, if it is in the sample then."""
+        self._put(film)
+
+    def _put(self, film: Any) -> None:
         self.films += 1
         if len(self._kept) < self._most:
-            self._kept.append(row)
+            self._kept.append(film)
         elif (place := int(self._rng.integers(self.films))) < self._most:
-            self._kept[place] = row
+            self._kept[place] = film
+
+    def measure_held(self, measure: Callable[[list[Any]], Iterable[_Row | None]]) -> None:
+        """Measure the films that are held, of which those that can't be (None) leave the sample."""
+        held = [film for film in self._kept if not isinstance(film, tuple)]
+        rows = iter(measure(held) if held else ())
+        kept = [film if isinstance(film, tuple) else next(rows) for film in self._kept]
+        self._kept = [row for row in kept if row is not None]
+        self.films -= len(kept) - len(self._kept)
 
     def sample(self) -> Sample:
-        """The films that are kept."""
+        """The films that are kept, all of them measured."""
         coordinates, facts = zip(*self._kept, strict=True)
-        return Sample(np.array(coordinates), np.array(facts))
+        return Sample(np.array(coordinates, np.float32), np.array(facts, np.float32))
 
 
 @dataclass(frozen=True)

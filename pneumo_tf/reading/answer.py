@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 UNREADABLE = "unreadable"  # the refusal of a file that no picture can be had from
+UNLIKE = "unlike"  # the only one that a film is given for what the network sees in it
 
 
 @dataclass(frozen=True, slots=True)

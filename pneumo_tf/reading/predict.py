@@ -182,6 +182,14 @@ def _answering(make: Callable[[], tuple[Reader, Batch | None]]) -> Callable[
     return answer
 
 
+def measure_again(films: Iterable[Incoming], reader: Reader, batch: Batch) -> Iterator[Measured | None]:
+    """What `Batch.measure` gives of films that were answered before; None of one that is read no longer."""
+    measured: list[Measured] = []
+    again = replace(reader, views=1, saw=lambda *_: None,
+                    gather=lambda *seen: measured.append(batch.measure(*seen)))
+    return (measured.pop() if measured else None for _ in again.answers(films))
+
+
 def _joined(*reasons: str) -> str:
     return "; ".join(reason for reason in reasons if reason)
 

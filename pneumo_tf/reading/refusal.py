@@ -15,12 +15,13 @@ from PIL import Image, ImageOps
 
 from pneumo_tf.data.images import in_mode
 from pneumo_tf.data.preparation.lungs import SIZE, lungs_mask
+from pneumo_tf.reading.answer import UNLIKE
 from pneumo_tf.report.words import Language, language, languages
 from pneumo_tf.runs.folder import RunFolder
 from pneumo_tf.runs.reference import Reference, read_reference, shows_lungs
 
 REFUSALS = ("unreadable", "no_picture", "in_colour", "too_small", "upside_down", "sideways", "inverted",
-            "not_frontal_chest", "unlike")
+            "not_frontal_chest", UNLIKE)
 DOUBTS = ("mirrored",)
 CODES: dict[str, dict[str, str]] = {
     code: {lang: language(lang).say(f"refusal.{code}") for lang in languages()}
@@ -79,7 +80,7 @@ class Judge:
     def not_known(self) -> tuple[str, ...]:
         """The codes that this run has no means to tell."""
         means = {"in_colour": self.is_grey, "not_frontal_chest": self.is_chest,
-                 "unlike": self.reference is not None,
+                 UNLIKE: self.reference is not None,
                  "mirrored": self.reference is not None and self.reference.sides is not None}
         return tuple(code for code, known in means.items() if not known)
 
@@ -100,7 +101,7 @@ class Judge:
             return Verdict("", self.words.say("refusal.not_known"))
         novelty, sides = self.reference.novelty, self.reference.sides
         if not novelty.distances(features[None])[0] <= novelty.threshold:  # nor is a NaN
-            return self._refused("unlike")
+            return self._refused(UNLIKE)
         if sides is not None and sides.is_mirrored(film):
             return Verdict("", self.words.say("refusal.mirrored"), "mirror")
         return Verdict()

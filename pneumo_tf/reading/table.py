@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pneumo_tf.errors import OptionError, StorageError
-from pneumo_tf.reading.answer import Answer
+from pneumo_tf.reading.answer import UNLIKE, Answer
 from pneumo_tf.storage import guarded, harmless, locked, make_folder, read_json, write_json
 
 COLUMNS = ("id", "call", "probability", "low", "high", "score", "threshold", "refusal", "reason", "ms")
@@ -43,6 +43,7 @@ class Table:
         stream: Open for text.
         is_json: JSON Lines, else CSV.
         before: Ids of the rows that were there, as they are written.
+        unseen: Those of them that were refused before the network saw them.
         answered: How many films were answered, those before among them.
         refused: How many weren't, by their code.
         notes: What is said of the whole in the file beside it, ready for JSON.
@@ -52,13 +53,21 @@ class Table:
     stream: TextIO
     is_json: bool = False
     before: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
     answered: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a film of that id has its row."""
-        return (name if self.is_json else harmless(name)) in self.before
+        return self._written(name) in self.before
+
+    def was_seen(self, name: str) -> bool:
+        """Whether it has its row, and the network saw it for that."""
+        return self.has(name) and self._written(name) not in self.unseen
+
+    def _written(self, name: str) -> str:
+        return name if self.is_json else harmless(name)
 
     def write(self, answer: Answer) -> None:
         """Add a row, which is then in the hands of the operating system."""
@@ -108,7 +117,8 @@ def table_at(path: Path, *, terms: Mapping[str, Any]) -> Iterator[Table]:
         rows = list(_whole_rows(path))
         write_json(beside, dict(terms))
         with guarded(path), path.open("a", encoding="utf-8", newline="") as stream:
-            table = Table(terms["classes"], stream, _is_json(path), frozenset(name for name, _ in rows))
+            table = Table(terms["classes"], stream, _is_json(path), frozenset(name for name, _ in rows),
+                          frozenset(name for name, refusal in rows if refusal not in ("", UNLIKE)))
             for _, refusal in rows:
                 table.count(refusal)
             if not stream.tell():

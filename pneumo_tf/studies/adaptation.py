@@ -38,18 +38,23 @@ def adapt_run(folder: Path, elsewhere: Elsewhere, *, rule: str | None = None) ->
 
     Raises:
         RunError: The folder is no finished run.
-        OptionError: There is an operating point of this name.
+        OptionError: There is an operating point of this name, from other films or options.
         LabelError: Too few films, or patients of a class; classes that the run doesn't know.
         FilmError: A film is unreadable, was prepared in another way, or is known to the run.
         StorageError: The run's folder can't be written to.
     """
     name = folder_name(elsewhere.name.strip() or elsewhere.films.resolve().name, what="an operating point")
     run, labels_sha256 = read_run(folder), table_sha256(elsewhere.labels)
-    if name in names_of(run) and not elsewhere.replace:
-        raise OptionError("An operating point stays unless it is to be replaced.",
-                          received=f"{name}, which {folder} has",
-                          remedy="Give another --name, or replace it with --force.")
-    cohort, own = known_films(run, elsewhere), point_of(run)
+    own = point_of(run)
+    wanted = parse_rule(rule or own.rule)
+    asked = {"films_folder": str(elsewhere.films.absolute()), "labels": str(elsewhere.labels.absolute()),
+             "labels_sha256": labels_sha256, "seed": elsewhere.seed, "resamples": elsewhere.resamples,
+             "rule": str(wanted)}
+    # The same again, e.g. after a kill in the last moment, replaces nothing.
+    there = point_of(run, name) if name in names_of(run) and not elsewhere.replace else None
+    if there is not None and not asked.items() <= there.record.items():
+        raise _stays(name, folder)
+    cohort = known_films(run, elsewhere)
     groups = [film.patient or f"film {film.id}" for film in cohort]
     check_enough(cohort.labels, groups, run.classes)
     make_folder(folder)
@@ -57,20 +62,27 @@ def adapt_run(folder: Path, elsewhere: Elsewhere, *, rule: str | None = None) ->
                                     "that a run learnt from fits nothing else.")
     announce("Threshold, calibration and what they gain")
     assert own.threshold is not None, "two classes"
-    before, wanted = Point(own.threshold, own.calibrator), parse_rule(rule or own.rule)
+    before = Point(own.threshold, own.calibrator)
     point = fit_point(films, before, wanted, seed=elsewhere.seed)
     record = {
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": list(elsewhere.command), "seed": elsewhere.seed, "resamples": elsewhere.resamples,
-        "films_folder": str(elsewhere.films.absolute()), "labels": str(elsewhere.labels.absolute()),
-        "labels_sha256": labels_sha256, "overlap": overlap, **_numbers(films),
+        "command": list(elsewhere.command), **asked, "overlap": overlap, **_numbers(films),
         "own": {"threshold": own.threshold, "rule": own.rule, "calibration": own.calibrator.to_json()},
         "stays": {"threshold": point.threshold == before.threshold,
                   "calibration": point.calibrator == before.calibrator},
         "figures": gains(films, before, point, wanted, seed=elsewhere.seed, resamples=elsewhere.resamples)}
+    if there is not None and ((point.threshold, point.calibrator) != (there.threshold, there.calibrator)
+                              or record["figures"] != there.record.get("figures")):
+        raise _stays(name, folder)
     kept = RunPoint(name, point.threshold, point.calibrator, str(wanted), record)
     keep_point(run, kept)
     return kept
+
+
+def _stays(name: str, folder: Path) -> OptionError:
+    return OptionError("An operating point stays unless it is to be replaced.",
+                       received=f"{name}, which {folder} has",
+                       remedy="Give another --name, or replace it with --force.")
 
 
 def _numbers(films: Scores) -> dict[str, Any]:

@@ -117,8 +117,28 @@ def test_the_same_seed_gives_the_same_point(run: Path, clinic: tuple[str, ...]) 
 def test_a_point_stays_unless_it_is_to_be_replaced(run: Path, clinic: tuple[str, ...],
                                                    refused: Callable[..., str]) -> None:
     assert main([*clinic, *FEW]) == 0
+    other = (*clinic, *FEW, "--sensitivity", "0.9")
+    assert "clinic, which" in refused(*other)
+    assert main([*other, "--force"]) == 0
+
+
+def test_the_same_command_again_gives_the_same_point(run: Path, clinic: tuple[str, ...]) -> None:
+    points = []
+    for _ in range(2):  # as after a kill between the point and the last line
+        assert main([*clinic, *FEW]) == 0
+        points.append(json.loads((run / "operating_points/clinic.json").read_text()) | {"created": ""})
+    assert points[0] == points[1]
+
+
+def test_a_point_stays_where_the_same_command_meets_other_films(run: Path, clinic: tuple[str, ...],
+                                                                refused: Callable[..., str]) -> None:
+    assert main([*clinic, *FEW]) == 0
+    kept = (run / "operating_points/clinic.json").read_bytes()
+    for film in Path(clinic[1]).rglob("*.png"):
+        with Image.open(film) as picture:
+            picture.point(lambda level: level // 2).save(film)
     assert "clinic, which" in refused(*clinic, *FEW)
-    assert main([*clinic, *FEW, "--force"]) == 0
+    assert (run / "operating_points/clinic.json").read_bytes() == kept
 
 
 def test_films_that_the_run_knows_are_refused(run: Path, phantom_films: Path, tmp_path: Path,

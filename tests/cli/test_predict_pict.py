@@ -14,16 +14,21 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from pneumo_tf import places
 from pneumo_tf.cli.predict_pict import main
+from pneumo_tf.evaluation.novelty import fit_novelty
+from pneumo_tf.evaluation.shift import Sample
+from pneumo_tf.reading.batch import film_facts
 from pneumo_tf.runs import graphs
 from pneumo_tf.runs.folder import read_run
 from pneumo_tf.runs.operating_points import keep_point, point_of
 from pneumo_tf.runs.predictor import predictor_of
+from pneumo_tf.runs.reference import Reference, write_reference
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--threads", "1", "--engine", "openvino" if find_spec("openvino") else "keras")
@@ -163,6 +168,43 @@ def test_the_same_command_goes_on_and_answers_what_is_new(run: Path, phantom_fil
     assert main(command) == 0
     assert table.read_text().startswith(first.rpartition("\n")[0].rpartition("\n")[0])
     assert sorted(rows_of(table)) == sorted(film.name for film in films)
+
+
+@pytest.fixture
+def referenced(run: Path, prepared_films: Path) -> Path:
+    """The run with what it keeps of its own films."""
+    predictor = predictor_of(read_run(run), engine=QUICK[-1], threads=1)
+    films = np.stack([predictor.read(film) for film in sorted(prepared_films.glob("*.jpeg"))])
+    features = np.concatenate([predictor.outputs(films[start : start + 16]).features
+                               for start in range(0, len(films), 16)])
+    novelty = fit_novelty(features, np.arange(len(films)) % 2, features)
+    assert novelty is not None
+    write_reference(run, Reference(novelty, Sample(novelty.space.coordinates(features) / novelty.space.spread,
+                                                   np.array([film_facts(film, {}) for film in films]))))
+    record = json.loads((run / "run.json").read_text())
+    record["reference"] = {"novelty": {"threshold": novelty.threshold}, "mirrored": None}
+    (run / "run.json").write_text(json.dumps(record))
+    return run
+
+
+@pytest.mark.usefixtures("referenced")
+def test_what_is_said_of_the_films_together_is_said_of_those_answered_before_too(phantom_films: Path) -> None:
+    films = sorted(phantom_films.rglob("*.jpeg"))[:16]
+    Path("sent").mkdir()
+    told = []
+    for number in (16, 12, 16):
+        for path in Path("sent").iterdir():
+            path.unlink()
+        for film in films[:number]:
+            shutil.copy(film, "sent")
+        if number == 12:
+            Path("model/answers/sent.csv").unlink()
+        assert main(["sent", *QUICK]) in (0, 1)
+        told.append(json.loads(Path("model/answers/sent.csv.json").read_text())["batch"])
+    at_once, few, gone_on = told
+    assert gone_on == at_once != few
+    assert main(["sent", *QUICK]) in (0, 1)  # nothing is new
+    assert json.loads(Path("model/answers/sent.csv.json").read_text())["batch"] == at_once
 
 
 def test_what_a_table_was_made_by_must_stay(run: Path, phantom_films: Path, refused: Callable[..., str],

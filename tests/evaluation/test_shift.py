@@ -34,6 +34,33 @@ def reservoir(films: Sample, **options: int) -> Reservoir:
     return kept
 
 
+def test_films_that_are_held_and_measured_later_leave_the_same_sample() -> None:
+    films, later = sample(400, 1), Reservoir(most=50)
+    for number, (coordinates, facts) in enumerate(zip(films.coordinates, films.facts, strict=True)):
+        if number < 300:
+            later.hold(number)
+        else:
+            later.add(coordinates, facts)
+    asked: list[int] = []
+    later.measure_held(lambda held: asked.extend(held) or [
+        (films.coordinates[number], films.facts[number]) for number in held])
+    at_once = reservoir(films, most=50)
+    assert 0 < len(asked) < 50
+    np.testing.assert_array_equal(later.sample().coordinates, np.float32(at_once.sample().coordinates))
+    np.testing.assert_array_equal(later.sample().facts, at_once.sample().facts)
+    assert later.films == at_once.films == 400
+
+
+def test_a_held_film_that_cant_be_measured_leaves_the_sample() -> None:
+    films, later = sample(20, 1), Reservoir()
+    for number in range(20):
+        later.hold(number)
+    later.measure_held(lambda held: [None if number % 2 else (films.coordinates[number], films.facts[number])
+                                     for number in held])
+    np.testing.assert_array_equal(later.sample().facts, films.facts[::2].astype(np.float32))
+    assert later.films == 10
+
+
 def difference(own: Sample, incoming: Sample, **options: object) -> BatchDifference:
     found = compare(own, reservoir(incoming), **options)
     assert found is not None
