@@ -137,6 +137,7 @@ def act(typed: argparse.Namespace) -> str:
 def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path,
             output: Path) -> tuple[Triage, Reader]:
     from pneumo_tf.reading.batch import batch_of, sentences
+    from pneumo_tf.reading.predict import measure_again
     from pneumo_tf.reading.triage import OVERLAYS, Triage
 
     engine, _ = choose_engine(typed, run, is_alone=False)
@@ -145,7 +146,10 @@ def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path,
         reader = replace(reader, gather=batch.add)
 
     def cautions() -> list[str]:
-        difference = batch.difference() if batch is not None else None
+        if batch is None:
+            return []
+        batch.incoming.measure_held(lambda held: measure_again(held, reader, batch))
+        difference = batch.difference()
         return sentences(difference, reader.words) if difference is not None and difference.differs else []
 
     is_live = any(name in typed for name in ("serve", "watch", "listen"))
@@ -153,6 +157,7 @@ def _triage(typed: argparse.Namespace, run: RunFolder, folder: Path,
     return Triage(folder=folder, output=output, answers=reader.answers, positive=run.positive, run=run.name,
                   words=reader.words, terms=terms_of(str(folder.resolve()), run, reader, engine),
                   live="watch" if is_live else "", cautions=cautions,
+                  remember=batch.incoming.hold if batch is not None else lambda _: None,
                   draw=_drawer(run, reader, output / OVERLAYS, threads) if draws else None,
                   explained=getattr(typed, "explain", 0)), reader
 
@@ -186,6 +191,7 @@ def _receiving(typed: argparse.Namespace, run: RunFolder, folder: Path, triage: 
                 version=hashlib.sha256(json.dumps(triage.terms, sort_keys=True).encode()).hexdigest()[:12],
                 title=typed.aet, peers=getattr(typed, "peer", ()), **_results(typed, run, folder, triage))
     triage.answers = shown
+    triage.remember = lambda _: None  # what it would ask of the reader, the node is asking
     with node.running(typed.listen, typed.host) as port:
         show(f"Films are taken by {typed.aet} at {typed.host}:{port}.")
         yield

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pneumo_tf.data.images import in_mode, read_film_file
 from pneumo_tf.errors import OptionError, StorageError
-from pneumo_tf.reading.answer import Answer
+from pneumo_tf.reading.answer import UNLIKE, Answer
 from pneumo_tf.reading.incoming import Given, Incoming, opened
 from pneumo_tf.reading.overlays import overlay_name
 from pneumo_tf.reading.page import Worklist, worklist_page
@@ -63,8 +63,9 @@ class Triage:
         terms: What the answers depend on, ready for JSON; those of other terms are given anew.
         words: Language of the page.
         live: As of `worklist_page`.
-        cautions: Gives what speaks against believing the whole, nothing where too few films came in since
-            the start; the last that it gave is kept.
+        remember: Told each film that was answered before this process began, if the network saw it.
+        cautions: Gives what speaks against believing the whole, nothing where too few films came in; the
+            last that it gave is kept.
         draw: Writes the heat map of an answered film into `overlays/` of the output, called as
             `overlays.overlay_name` says; None draws none.
         explained: How many films at the top of the worklist get their heat map in the page.
@@ -78,6 +79,7 @@ class Triage:
     words: Language
     terms: dict[str, Any] = field(default_factory=dict)
     live: str = ""
+    remember: Callable[[Incoming], None] = lambda _: None
     cautions: Callable[[], Sequence[str]] = tuple
     draw: Callable[[Waiting], None] | None = None
     explained: int = 0
@@ -85,6 +87,7 @@ class Triage:
     moment: datetime = field(default_factory=lambda: datetime.now().astimezone())
     _said: Sequence[str] = ()
     _known: dict[str, tuple[Stamp, Answer]] = field(default_factory=dict)
+    _to_remember: set[str] = field(default_factory=set)
     _busy: Lock = field(default_factory=Lock)
 
     @contextmanager
@@ -104,6 +107,8 @@ class Triage:
                 raise StorageError("One triage at a time may keep a worklist.", received=str(self.output),
                                    remedy="Stop the other one, or name another --output.")
             self._known = self._read_state()
+            self._to_remember = {name for name, (_, answer) in self._known.items()
+                                 if answer.refusal in ("", UNLIKE)}
             yield
 
     def refresh(self, *, settled: float = 0.0) -> int:
@@ -147,7 +152,11 @@ class Triage:
                 continue  # it went a moment ago
             present[film.id] = film.path
             known = self._known.get(film.id)
+            is_earlier = film.id in self._to_remember
+            self._to_remember.discard(film.id)
             if known and known[0] == (stamp or Stamp(0, 0)):
+                if is_earlier:
+                    self.remember(film)
                 continue
             if stamp and stamp.changed / 1e9 > latest:
                 if known is None:

@@ -14,7 +14,7 @@ import pytest
 from pneumo_tf.errors import OptionError, StorageError
 from pneumo_tf.reading.answer import Answer
 from pneumo_tf.reading.incoming import Incoming
-from pneumo_tf.reading.triage import PAGE, STATE, TABLE, Triage
+from pneumo_tf.reading.triage import PAGE, STATE, TABLE, Answers, Triage
 from pneumo_tf.report.words import language
 
 
@@ -44,7 +44,7 @@ def inbox(tmp_path: Path, phantom_films: Path) -> Path:
     return folder
 
 
-def triage(inbox: Path, reading: Reading, **options: object) -> Triage:
+def triage(inbox: Path, reading: Answers, **options: object) -> Triage:
     return Triage(folder=inbox, output=inbox.parent / "out", answers=reading, positive="PNEUMONIA",
                   run="a run", words=language("en"), **options)  # type: ignore[arg-type]
 
@@ -103,6 +103,24 @@ def test_an_interrupted_triage_keeps_what_it_knew(inbox: Path, monkeypatch: pyte
         again.refresh()
     assert sorted(reading.asked) == ["ill.png", "well.png"]
     assert len(shown(inbox)) == 2
+
+
+def test_films_that_the_network_saw_before_a_restart_are_remembered_once(inbox: Path) -> None:
+    def some_refused(films: Iterable[Incoming]) -> Iterator[Answer]:
+        refusals = {"well.png": "no_picture", "ill 2.png": "unlike"}
+        return (Answer(film.id, "ILL", 0.9, refusal=refusals.get(film.id, "")) for film in films)
+
+    for name in ("ill 2.png", "ill 3.png"):
+        shutil.copy(inbox / "ill.png", inbox / name)
+    remembered: list[str] = []
+    for _ in range(2):
+        kept = triage(inbox, some_refused, remember=lambda film: remembered.append(film.id))
+        with kept.claimed():
+            for _ in range(2):
+                kept.refresh()
+            assert not remembered or sorted(remembered) == ["ill 2.png", "ill.png"]
+        os.utime(inbox / "ill 3.png", ns=(0, time.time_ns()))  # another film by now
+    assert len(remembered) == 2
 
 
 @pytest.mark.parametrize("state", ["{", "[]", json.dumps({"terms": {}, "films": [{"answer": {}}]})])
