@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shutil
@@ -40,6 +41,11 @@ _HERE = {"127.0.0.1", "::1", "localhost", "testserver", None, ""}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the whole come first: they take longest, and files are shared out among processes."""
     items.sort(key=lambda item: len(item.path.parents))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now stays: no collection of garbage looks through its million objects again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
