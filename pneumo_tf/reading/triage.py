@@ -29,7 +29,8 @@ from pneumo_tf.report.words import Language
 from pneumo_tf.storage import locked, make_folder, read_json, write_json, write_text
 
 STATE, TABLE, PAGE, OVERLAYS = "worklist.json", "worklist.csv", "worklist.html", "overlays"
-_KEPT_EVERY = 50  # answers that a kill may cost
+# Answers that a kill may cost, at least, and as a share of all: the state is written as a whole.
+_KEPT_EVERY, _KEPT_SHARE = 50, 0.05
 Answers = Callable[[Iterable[Incoming]], Iterator[Answer]]
 
 
@@ -127,12 +128,13 @@ class Triage:
             present: dict[str, Path] = {}
             with opened([Given(str(self.folder), self.folder)]) as films:
                 new = self._new(films, present, latest=now.timestamp() - settled)
-                answered = 0
+                answered = unkept = 0
                 for answer in self.answers(new):
                     self._keep(answer, present[answer.id])
-                    answered += 1
-                    if answered % _KEPT_EVERY == 0:
+                    answered, unkept = answered + 1, unkept + 1
+                    if unkept >= max(_KEPT_EVERY, _KEPT_SHARE * len(self._known)):
                         self._write_state()
+                        unkept = 0
             gone = self._known.keys() - present.keys()
             for name in gone:
                 del self._known[name]

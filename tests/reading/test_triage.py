@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pneumo_tf.errors import OptionError, StorageError
@@ -103,6 +104,19 @@ def test_an_interrupted_triage_keeps_what_it_knew(inbox: Path, monkeypatch: pyte
         again.refresh()
     assert sorted(reading.asked) == ["ill.png", "well.png"]
     assert len(shown(inbox)) == 2
+
+
+def test_the_more_films_there_are_the_seldomer_all_of_them_are_written(
+        inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(398):
+        (inbox / f"{number}.png").write_bytes(b"film")
+    written: list[int] = []
+    monkeypatch.setattr("pneumo_tf.reading.triage._KEPT_EVERY", 1)
+    monkeypatch.setattr(Triage, "_write_state", lambda self: written.append(len(self._known)))
+    with (kept := triage(inbox, Reading())).claimed():
+        kept.refresh()
+    assert len(written) < 100
+    assert max(np.diff([0, *written])) <= 21  # of 400, what a kill may cost
 
 
 def test_films_that_the_network_saw_before_a_restart_are_remembered_once(inbox: Path) -> None:
