@@ -157,11 +157,12 @@ def _run(row: _RowToRun, *, folder: Path, lang: str) -> Path:
     output = folder / "rows" / cell.key
     if done := _finished(output):
         say(f"{place} (done before)", aside=True)
+        _mend(done, lang)
         return done
     resume = ["--resume"] if any(output.glob("runs/.unfinished/*/checkpoint.npz")) else []
     say(place, aside=True)
     log, began = folder / "logs" / f"{cell.key}.log", time.monotonic()
-    code = _train([*cell.arguments, "--output", _shown(output), "--lang", lang, *resume], log)
+    code = _train([*cell.arguments, "--output", _shown(output), "--lang", lang, "--no-publish", *resume], log)
     done = _finished(output)
     if code or not done:
         raise RowError("Every row of a comparison must finish.",
@@ -170,6 +171,16 @@ def _run(row: _RowToRun, *, folder: Path, lang: str) -> Path:
                        remedy=f"Mend it and start the comparison again: finished rows stay. See {log}.")
     say(f"    finished after {time.monotonic() - began:.0f} s", aside=True)
     return done
+
+
+def _mend(run: Path, lang: str) -> None:
+    """Write the report of a run that was killed before it had one; the comparison's page points to it."""
+    from pneumo_tf.runs.folder import MODEL_CARD
+
+    if not (run / MODEL_CARD).is_file():  # which is written last
+        from pneumo_tf.report.page import write_report
+
+        write_report(run, lang=lang)
 
 
 def _finished(output: Path) -> Path | None:

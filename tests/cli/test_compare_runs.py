@@ -72,10 +72,17 @@ def test_two_rows_are_trained_and_compared_and_a_second_start_repeats_nothing(
     assert all("Run:" in log for log in logs)
     assert f"Told: {folder / 'tensorboard'}" in printed.out
     assert len(list((folder / "tensorboard").glob("*/events*"))) == 2
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("rows/**/*") if path.is_file()}
+    assert list(folder.glob("rows/*/*.h5")) == []  # a row's network is in its run alone
+    run = next(folder.glob("rows/*/runs/*"))
+    told = {name: (run / name).read_text() for name in ("report.html", "model_card.md")}
+    for name in told:
+        (run / name).unlink()  # as a kill leaves it that comes before the report
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("rows/**/*")
+              if path.is_file() and path.parent.name != "figures"}
     assert main(["--synthetic", *SMALL, "--epochs", "3,2"]) == 0
     assert capsys.readouterr().err.count("(done before)") == 2
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {name: (run / name).read_text() for name in told} == told
 
 
 def test_a_larger_grid_trains_only_what_is_new(project: Path, trained: list[list[str]]) -> None:
