@@ -179,8 +179,6 @@ class Receiver:
         if association not in self._lines:
             return False
         self._cut(association, "a message that isn't DICOM's")
-        # It waits for its other thread, and would hold its place for ever.
-        Thread(target=association.kill, daemon=True).start()
         return True
 
     def _cut(self, association: Any, why: str) -> bytearray:
@@ -188,6 +186,8 @@ class Receiver:
         if line := self._lines.pop(association, None):
             self.tell(f"hung up on {line.host}: {why}")
             line.hang_up()
+            # Its threads wait for one another, or for what the peer owes, and would hold its place meanwhile.
+            Thread(target=association.kill, daemon=True).start()
         return bytearray()
 
     def _watch(self, application: Any, stopped: Event) -> None:
@@ -250,6 +250,7 @@ class _Line:
     def hang_up(self) -> None:
         with suppress(OSError, AttributeError):  # it has just gone
             self.socket.socket.shutdown(2)
+            self.socket.socket.close()  # a peer in the middle of a long message is told that nobody reads it
 
 
 def _is_same_film(data: bytes, held: bytes) -> bool:
