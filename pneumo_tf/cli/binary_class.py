@@ -89,9 +89,10 @@ def _repeated(typed: argparse.Namespace) -> argparse.Namespace:
         facts = read_json(record)
         typed_then = [str(word) for word in facts["command"][2:] if word != "--resume"]
         data, pace = facts["data"], facts.get("pace") or {}
-        settled = ["--path", data["films"], "--labels", data["labels"], "--recipe", facts["recipe"],
-                   "--backbone", facts["backbone"], "--engine", facts["engine"],
-                   *(["--epochs", str(pace["epochs"])] if pace.get("epochs") else [])]
+        settled = [str(word) for word in (
+            "--path", data["films"], "--labels", data["labels"], "--recipe", facts["recipe"],
+            "--backbone", facts["backbone"], "--engine", facts["engine"],
+            *(["--epochs", pace["epochs"]] if pace.get("epochs") else []))]
         hashed, split_then = str(data["labels_sha256"]), facts["split_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as failure:
         raise OptionError("A run is repeated from the record that it left.",

@@ -195,11 +195,11 @@ class Checkpoint:
                 count = sum(name.startswith(f"{group}/") for name in arrays)
                 facts[group] = [arrays[f"{group}/{number}"] for number in range(count)]
             phase, rates = facts.pop("step"), facts.pop("rates")
-        except (OSError, ValueError, KeyError) as failure:
+            return TrainingState(**facts, phase=phase, rates=rates and Rates(*rates))
+        except (OSError, ValueError, KeyError, TypeError) as failure:
             raise TrainingError("A checkpoint must be whole to be resumed from.",
                                 received=f"{self.path} ({type(failure).__name__})",
                                 remedy="Start the training again without --resume.") from failure
-        return TrainingState(**facts, phase=phase, rates=rates and Rates(*rates))
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -55,7 +54,7 @@ class FilterOptions:
             if getattr(self, name) is None and self.fit != AUTO:
                 object.__setattr__(self, name, 1.0 if self.fit == "lungs" else usual)
             factor = getattr(self, name)
-            if factor is not None and not (isfinite(factor) and factor > 0):
+            if factor is not None and not 0 < factor < 1e300:
                 raise OptionError(f"The {name} must be a number above 0.", received=f"{factor}",
                                   remedy="Take 1 to change nothing.")
         if not 1 <= self.size <= _LARGEST:
