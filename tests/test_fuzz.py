@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ if str(ROOT) not in sys.path:
 pytest.importorskip("hypothesis", reason="the extra dev brings it")
 
 from fuzz.readers import READERS, harmless  # noqa: E402
+from pneumo_tf.errors import PneumoError  # noqa: E402
 from pneumo_tf.runs.reference import write_reference  # noqa: E402
 
 _CHANGED = 12  # variants of each file that it is begun from
@@ -53,3 +55,15 @@ def test_nothing_but_an_error_of_ours_comes_out_of_a_hostile_file(name: str, pla
             for at in rng.integers(0, max(1, len(content)), 3).tolist():
                 changed[at : at + 1] = rng.bytes(1)
             read(bytes(changed[: rng.integers(0, len(content) + 1)] if rng.random() < 0.3 else changed))
+
+
+@pytest.mark.parametrize(("name", "file", "change"), [
+    ("prepared.json", "clasificacion/prepared.json", {"options": {"brightness": 10**400, "fit": "pad"}}),
+    ("--from run.json", "model/runs/first/run.json", {"command": ["a", "b", "c"], "recipe": None,
+     "backbone": {"a": 1}, "engine": 3, "data": {"films": 0, "labels": None, "labels_sha256": ""},
+     "split_sha256": ""})])
+def test_what_fuzzing_found_is_an_error_of_ours(name: str, file: str, change: dict[str, object],
+                                                place: Path) -> None:
+    good = json.loads((place / file).read_text())
+    with pytest.raises(PneumoError):
+        READERS[name].make(place)(json.dumps(good | change).encode())
