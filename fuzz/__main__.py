@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from datetime import date
@@ -140,9 +141,15 @@ def _fuzz(name: str, place: Path, corpus: Path, seconds: int, findings: Path) ->
         except Exception as failure:  # noqa: BLE001  (whatever it is, it is a finding)
             _keep(failure, data, findings, known)
 
+    def changed(data: bytes, longest: int, seed: int) -> bytes:
+        if reader.inside is None or seed % 4 == 0:
+            return bytes(atheris.Mutate(data, longest))
+        inner = reader.inside(data, lambda part: bytes(atheris.Mutate(part, len(part) + 64)), seed // 4)
+        return inner if len(inner) <= longest else bytes(atheris.Mutate(data, longest))
+
     atheris.Setup([sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-timeout={SLOWEST}",
                    f"-rss_limit_mb={MOST}", f"-max_len={reader.longest}", "-print_final_stats=1",
-                   "-close_fd_mask=1", f"-artifact_prefix={findings}/"], one_input)
+                   "-close_fd_mask=1", f"-artifact_prefix={findings}/"], one_input, custom_mutator=changed)
     atheris.Fuzz()
     return 0
 
@@ -174,8 +181,12 @@ def _measure(name: str, place: Path, corpus: Path) -> int:
         seen.add(frame.f_lineno)
         return within
 
+    def follow(frame: FrameType, *_: Any) -> Callable[..., Any] | None:
+        return within(frame, "call", None) if frame.f_code.co_filename == path else None
+
+    threading.settrace(follow)  # a reader may work in threads of its own
     read = harmless(reader.make(place))
-    sys.settrace(lambda frame, *_: within(frame, "call", None) if frame.f_code.co_filename == path else None)
+    sys.settrace(follow)
     for one in sorted(corpus.iterdir()):
         try:
             read(one.read_bytes())

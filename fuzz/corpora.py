@@ -8,7 +8,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +213,29 @@ def _zip(members: Mapping[Any, bytes]) -> bytes:
         for name, content in members.items():
             archive.writestr(name, content)
     return file.getvalue()
+
+
+def changed_member(data: bytes, change: Callable[[bytes], bytes], seed: int) -> bytes:
+    """A zip of which one member is changed and its checksum told anew; a large one or none changes itself."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > 2**20:
+                return change(data)
+            members = {name: archive.read(name) for name in archive.namelist()}
+        name = list(members)[seed % len(members)]
+        return _zip(members | {name: change(members[name])})
+    except (zipfile.BadZipFile, zlib.error, ValueError, ZeroDivisionError, NotImplementedError, RuntimeError,
+            OSError, EOFError):
+        return change(data)
+
+
+def changed_header(data: bytes, change: Callable[[bytes], bytes], _: int) -> bytes:
+    """Tensors of safetensors of which the header is changed and its length told anew."""
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        return change(data)
+    header = change(data[8 : 8 + length])
+    return struct.pack("<Q", len(header)) + header + data[8 + length :]
 
 
 def arrays(path: Path) -> Iterator[bytes]:

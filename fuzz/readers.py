@@ -36,6 +36,7 @@ class Reader:
         module: Of this program, whose lines are counted.
         longest: Bytes of an input.
         imports: Packages that are instrumented, besides this program.
+        inside: Changes what a container holds, so that its checksums hold; the input, how, and a number.
     """
 
     make: Callable[[Path], Read]
@@ -43,6 +44,7 @@ class Reader:
     module: str
     longest: int = 2**16
     imports: tuple[str, ...] = ()
+    inside: Callable[[bytes, Callable[[bytes], bytes], int], bytes] | None = None
 
 
 def harmless(read: Read) -> Read:
@@ -458,26 +460,29 @@ READERS: dict[str, Reader] = {
                               "pneumo_tf/runs/folder.py"),
     "split.csv": Reader(_of_run("split.csv"), _file(f"{_RUN}split.csv"), "pneumo_tf/runs/folder.py"),
     "reference.npz": Reader(_of_run("reference.npz"), lambda place: corpora.arrays(
-        place / f"{_RUN}reference.npz"), "pneumo_tf/runs/reference.py", 2**20),
+        place / f"{_RUN}reference.npz"), "pneumo_tf/runs/reference.py", 2**20, inside=corpora.changed_member),
     "operating point": Reader(_point, lambda place: corpora.records(_the_point(place)),
                               "pneumo_tf/runs/operating_points.py"),
     "--from run.json": Reader(_repeated, _file(f"{_RUN}run.json"), "pneumo_tf/cli/binary_class.py"),
     ".keras": Reader(_network, lambda place: corpora.networks(_small_network(place)),
-                     "pneumo_tf/runs/export.py", imports=("zipfile",)),
+                     "pneumo_tf/runs/export.py", imports=("zipfile",), inside=corpora.changed_member),
     ".h5": Reader(_weights(".h5"), lambda _: corpora.hdf5(), "pneumo_tf/models/weights/keras_file.py"),
     ".pth": Reader(_checkpoint, lambda _: corpora.checkpoints(), "pneumo_tf/models/weights/torch_file.py",
-                   imports=("zipfile",)),
+                   imports=("zipfile",), inside=corpora.changed_member),
     "safetensors": Reader(_safetensors, lambda _: corpora.safetensors(),
-                          "pneumo_tf/models/weights/torch_file.py"),
+                          "pneumo_tf/models/weights/torch_file.py", inside=corpora.changed_header),
     "config.json of DINOv2": Reader(_dinov2_config, lambda _: corpora.records(_CONFIG),
                                     "pneumo_tf/models/dinov2.py"),
-    "zip": Reader(_archive, lambda _: corpora.archives(), "pneumo_tf/data/sources.py", imports=("zipfile",)),
+    "zip": Reader(_archive, lambda _: corpora.archives(), "pneumo_tf/data/sources.py", imports=("zipfile",),
+                  inside=corpora.changed_member),
     "worklist.json": Reader(_worklist, lambda _: corpora.records(_WORKLIST), "pneumo_tf/reading/triage.py"),
     "answers.csv": Reader(_answers, lambda _: corpora.tables(
         b"id,call,probability,low,high,score,threshold,refusal,reason,ms\nfilm.png,A,,,,,,,,\n"),
         "pneumo_tf/reading/table.py"),
-    "checkpoint.npz": Reader(_training, lambda _: [_a_checkpoint()], "pneumo_tf/training/loop.py"),
-    "kept graph": Reader(_graph, lambda _: corpora.arrays(_a_probe()), "pneumo_tf/runs/graphs.py"),
+    "checkpoint.npz": Reader(_training, lambda _: [_a_checkpoint()], "pneumo_tf/training/loop.py",
+                             inside=corpora.changed_member),
+    "kept graph": Reader(_graph, lambda _: corpora.arrays(_a_probe()), "pneumo_tf/runs/graphs.py",
+                         inside=corpora.changed_member),
     "the node's socket": Reader(_node, _messages, "pneumo_tf/reading/node.py", imports=("pynetdicom",)),
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,9 @@ if str(ROOT) not in sys.path:
 
 pytest.importorskip("hypothesis", reason="the extra dev brings it")
 
+from safetensors.numpy import load  # noqa: E402
+
+from fuzz import corpora  # noqa: E402
 from fuzz.readers import READERS, harmless  # noqa: E402
 from pneumo_tf.errors import PneumoError  # noqa: E402
 from pneumo_tf.runs.reference import write_reference  # noqa: E402
@@ -67,3 +72,14 @@ def test_what_fuzzing_found_is_an_error_of_ours(name: str, file: str, change: di
     good = json.loads((place / file).read_text())
     with pytest.raises(PneumoError):
         READERS[name].make(place)(json.dumps(good | change).encode())
+
+
+def test_a_container_is_changed_inside_so_that_its_checksums_hold() -> None:
+    held = next(corpora.archives())
+    with zipfile.ZipFile(io.BytesIO(corpora.changed_member(held, lambda part: part + b"!", 1))) as archive:
+        assert archive.testzip() is None
+        assert archive.read("PNEUMONIA/2.jpeg").endswith(b"!")
+    tensors = next(corpora.safetensors())
+    assert load(corpora.changed_header(tensors, lambda header: header + b" ", 0)).keys() == load(tensors).keys()
+    for content in (b"", b"PK", held[:-1]):
+        assert corpora.changed_member(content, lambda part: part + b"!", 0) == content + b"!"

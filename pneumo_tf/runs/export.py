@@ -8,6 +8,7 @@ other programs or read other files, and members that no export writes.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,10 +70,12 @@ def read_exported(path: Path) -> keras.Model:
         OSError: It can't be read.
     """
     _refuse_foreign(path)
+    tensorflow = sys.modules.get("tensorflow")  # its errors, a layer of terabytes among them, are its own
+    own = (tensorflow.errors.OpError,) if tensorflow else ()
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError,
-            MemoryError) as failure:  # what Keras stumbles over in a configuration that makes no sense
+            MemoryError, *own) as failure:  # what Keras stumbles over in a configuration that makes no sense
         raise ValueError(str(failure) or type(failure).__name__) from failure
     if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError("no network of one input and one output")

@@ -195,7 +195,11 @@ class Checkpoint:
                 count = sum(name.startswith(f"{group}/") for name in arrays)
                 facts[group] = [arrays[f"{group}/{number}"] for number in range(count)]
             phase, rates = facts.pop("step"), facts.pop("rates")
-            return TrainingState(**facts, phase=phase, rates=rates and Rates(*rates))
+            state, begun = TrainingState(**facts, phase=phase, rates=rates and Rates(*rates)), TrainingState()
+            for name in vars(begun).keys() - {"rates"}:
+                if type(getattr(state, name)) is not type(getattr(begun, name)):
+                    raise ValueError(name)
+            return state
         except (OSError, ValueError, KeyError, TypeError) as failure:
             raise TrainingError("A checkpoint must be whole to be resumed from.",
                                 received=f"{self.path} ({type(failure).__name__})",

@@ -209,6 +209,13 @@ def test_a_file_that_is_more_than_a_network_is_refused_before_keras_reads_it(
         read_exported(tmp_path / "modelo.keras")
 
 
+def test_a_network_of_terabytes_is_refused(small_classifier: keras.Model, tmp_path: Path) -> None:
+    export_model(small_classifier, tmp_path)
+    rewritten(tmp_path / "modelo.keras", with_last_layer(config={"name": "scores", "units": 2**42}))
+    with pytest.raises(ValueError, match=r"OOM|memory"):
+        read_exported(tmp_path / "modelo.keras")
+
+
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 @pytest.mark.parametrize("sample", IN_THE_WEIGHTS)
 def test_weights_from_another_file_are_refused(

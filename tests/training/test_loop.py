@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from keras import layers
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pneumo_tf.errors import TrainingError
-from pneumo_tf.training.loop import Checkpoint, EarlyStopping, Loop, LoopPhase, copies, validate
+from pneumo_tf.training.loop import (
+    Checkpoint,
+    EarlyStopping,
+    Loop,
+    LoopPhase,
+    TrainingState,
+    copies,
+    validate,
+)
 from pneumo_tf.training.optimizers import Rates, build_optimizer, rate_schedule
 
 
@@ -273,6 +282,21 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-200])
     with pytest.raises(TrainingError, match=r"checkpoint must be whole.*without --resume"):
         Training(checkpoint=checkpoint).run()
+
+
+@pytest.mark.parametrize("changed", [
+    {"bistory": []}, {"epochs": "2"}, {"step": None}, {"history": {}}, {"over": 1}, {"rates": 7}])
+def test_a_checkpoint_with_other_facts_than_were_written_is_refused(changed: dict[str, object],
+                                                                    tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
+    checkpoint.write(TrainingState(epochs=1, rates=Rates(1e-3, 1e-3)))
+    assert checkpoint.path is not None
+    assert checkpoint.read() is not None
+    with np.load(checkpoint.path) as arrays:
+        facts = json.loads(str(arrays["facts"])) | changed
+        np.savez(checkpoint.path, **dict(arrays) | {"facts": np.array(json.dumps(facts))})
+    with pytest.raises(TrainingError, match="checkpoint must be whole"):
+        checkpoint.read()
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
