@@ -48,7 +48,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def make_run(output: Path) -> None:
     run = output / "runs/20250304-050607-fast"
     run.mkdir(parents=True)
-    for name in ("run.json", "metrics.json", "predictions.csv"):
+    for name in ("run.json", "metrics.json", "predictions.csv", "model_card.md"):
         (run / name).write_text("{}")
 
 
