@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,16 +146,9 @@ def _open_onnx(path: Path, threads: int) -> Network:
     return lambda pixels: np.asarray(session.run(None, {films.name: pixels.astype(dtype, copy=False)})[0])
 
 
-def _read_openvino(path: Path) -> Any:
-    """A graph whose file may be written over."""
-    core = import_openvino().Core()
-    core.set_property({"ENABLE_MMAP": False})
-    return core.read_model(path)
-
-
 def _mend_openvino(path: Path) -> None:
     """Leave the first output alone: every loose end of Keras's attention becomes another one."""
-    model = _read_openvino(path)
+    model = openvino_core().read_model(path)
     if loose := model.get_results()[1:]:
         for end in loose:
             model.remove_result(end)
@@ -163,7 +157,7 @@ def _mend_openvino(path: Path) -> None:
 
 def _note_openvino(path: Path, facts: Facts) -> None:
     """As rt_info below `FACTS`: an entry a fact, in JSON."""
-    openvino, model = import_openvino(), _read_openvino(path)
+    openvino, model = import_openvino(), openvino_core().read_model(path)
     for key, value in facts.items():
         model.set_rt_info(json.dumps(value), [FACTS, key])
     openvino.serialize(model, path)
@@ -171,10 +165,22 @@ def _note_openvino(path: Path, facts: Facts) -> None:
 
 def _open_openvino(path: Path, threads: int) -> Network:
     # Without the hint a processor that has bfloat16 would always use it.
-    network = import_openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32",
-                                                             "INFERENCE_NUM_THREADS": threads})
+    network = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32",
+                                                          "INFERENCE_NUM_THREADS": threads})
     dtype = network.input(0).element_type.to_dtype()
     return lambda pixels: np.asarray(network(pixels.astype(dtype, copy=False))[0])
+
+
+@cache
+def openvino_core() -> Any:
+    """What reads and compiles OpenVINO's graphs, one for the process; their files may be written over.
+
+    Each core puts a stack of its own under the handlers of signals. Of two, the one that ended last left them
+    the other's, which was gone: the next Ctrl-C was a segmentation fault (OpenVINO 2026.4).
+    """
+    core = import_openvino().Core()
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def import_openvino() -> Any:

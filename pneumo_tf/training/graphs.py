@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pneumo_tf.errors import OptionError
-from pneumo_tf.models.formats import FORMATS, import_openvino
+from pneumo_tf.models.formats import FORMATS, import_openvino, openvino_core
 
 OPENVINO, ONNX = "openvino", "onnx"  # formats of `models.formats`, each with a runtime of its own
 Compute = Callable[[np.ndarray], np.ndarray]
@@ -68,9 +68,7 @@ def open_graph(path: Path, *, threads: int, dtype: str = "uint8", coarse: bool =
 
 def _by_openvino(path: Path, *, threads: int, dtype: str, coarse: bool) -> Compute:
     check_installed(OPENVINO)
-    openvino = import_openvino()
-    core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # the file may be gone before the graph is
+    openvino, core = import_openvino(), openvino_core()
     prepared = import_module("openvino.preprocess").PrePostProcessor(core.read_model(path))
     prepared.input().tensor().set_element_type(openvino.Type(np.dtype(dtype)))
     model = prepared.build()
