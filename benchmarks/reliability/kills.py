@@ -351,7 +351,8 @@ class Torment:
             self._count(f"{name} is lost" for name in stays if now.get(name) != stays[name])
         self.tally.rounds += 1
         if code := finish(self.command, self.folder):
-            self._count([f"started again it left with {code}"])
+            said = (self.place / "said.txt").read_text(errors="replace").splitlines() or [""]
+            self._count([f"started again it left with {code}: {said[-1]}"])
         now = meaning(self.folder)
         self._count(f"{name} differs from the undisturbed run's"
                     for name in sorted(set(now) | set(wanted)) if now.get(name) != wanted.get(name))
