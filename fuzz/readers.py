@@ -258,10 +258,12 @@ def _weights(suffix: str) -> Callable[[Path], Read]:
     def make(_: Path) -> Read:
         import keras
 
-        from pneumo_tf.models.weights.keras_file import load_keras_weights
+        from pneumo_tf.models.weights import keras_file
 
+        keras_file._PATIENCE = 10.0  # a file that has no end is given up within the time of an input
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="dense")])
-        return in_file(_folder() / f"weights{suffix}", lambda path: load_keras_weights(model, path))
+        return in_file(_folder() / f"weights{suffix}",
+                       lambda path: keras_file.load_keras_weights(model, path))
 
     return make
 
