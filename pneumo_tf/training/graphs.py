@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -78,18 +77,19 @@ def _by_openvino(path: Path, *, threads: int, dtype: str, coarse: bool) -> Compu
     compiled = core.compile_model(model, "CPU", {
         "INFERENCE_PRECISION_HINT": "bf16" if coarse else "f32", "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_NUM_THREADS": threads})
-    queue = openvino.AsyncInferQueue(compiled)
+    # Not by callbacks: a thread that is in one as Python ends takes the process down.
+    requests = [compiled.create_infer_request()
+                for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))]
 
     def compute(films: np.ndarray) -> np.ndarray:
         outputs = np.empty((len(films), *shape), "float32")
-
-        def keep(request: Any, index: int) -> None:
-            outputs[index] = request.get_output_tensor(0).data[0]
-
-        queue.set_callback(keep)
-        for index in range(len(films)):
-            queue.start_async({0: films[index : index + 1]}, index, share_inputs=True)
-        queue.wait_all()
+        for turn in range(len(films) + len(requests)):
+            request, done = requests[turn % len(requests)], turn - len(requests)
+            request.wait()  # at first for what an interrupted call may have left
+            if done >= 0:
+                outputs[done] = request.get_output_tensor(0).data[0]
+            if turn < len(films):
+                request.start_async({0: films[turn : turn + 1]}, share_inputs=True)
         return outputs
 
     return compute

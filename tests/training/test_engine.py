@@ -97,6 +97,24 @@ def test_a_films_output_does_not_depend_on_its_neighbours(name: str, features: k
     np.testing.assert_array_equal(made(FILMS)[::-1], made(np.ascontiguousarray(FILMS[::-1])))
 
 
+class Interrupted(np.ndarray):
+    """Films in the middle of which Ctrl-C is pressed."""
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice) and place.start == len(self) // 2:
+            raise KeyboardInterrupt
+        return super().__getitem__(place)
+
+
+@pytest.mark.parametrize("name", runtimes[:1])
+def test_an_engine_that_was_interrupted_goes_on(name: str, features: keras.Model) -> None:
+    made = build_engine(features, name, threads=2)
+    expected = made(FILMS)
+    with pytest.raises(KeyboardInterrupt):
+        made(FILMS.view(Interrupted))
+    np.testing.assert_array_equal(made(FILMS), expected)
+
+
 @every
 def test_more_threads_than_cores_change_nothing(name: str, features: keras.Model) -> None:
     np.testing.assert_array_equal(build_engine(features, name, threads=64)(FILMS),
