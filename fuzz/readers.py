@@ -392,7 +392,10 @@ def _node(_: Path) -> Read:
     def reading(data: bytes) -> None:
         # Where it hangs up, it has given its answer.
         with socket.create_connection(("127.0.0.1", port), timeout=5) as peer, suppress(OSError):
-            peer.sendall(data)
+            first = 6 + int.from_bytes(data[2:6], "big")  # what asks for an association, which is waited for
+            peer.sendall(data[:first])
+            if data[first:] and peer.recv(2**16):
+                peer.sendall(data[first:])
             peer.shutdown(socket.SHUT_WR)
             while peer.recv(2**16):
                 pass
@@ -412,8 +415,35 @@ def _messages(_: Path) -> Iterator[bytes]:
     command = echo + bytes.fromhex("000000010200000030000000100102000000010000000008020000000101")
     data = (len(command) + 2).to_bytes(4, "big") + b"\x01\x03" + command
     yield _association() + b"\x04\0" + len(data).to_bytes(4, "big") + data
+    for film in corpora.dicoms():
+        yield _association() + _store(film)
     yield b"\x01\0\xff\xff\xff\xff"
     yield b"\x04\0\x00\x00\x00\x06\x00\x00\x00\x02\x01\x03"
+
+
+def _store(film: bytes) -> bytes:
+    """A film, and the end of the association."""
+    from io import BytesIO
+
+    from pydicom import dcmread
+    from pynetdicom.dimse_messages import C_STORE_RQ
+    from pynetdicom.dimse_primitives import C_STORE
+    from pynetdicom.dsutils import encode
+    from pynetdicom.pdu import A_RELEASE_RQ, P_DATA_TF
+
+    dataset, request, message = dcmread(BytesIO(film)), C_STORE(), C_STORE_RQ()
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        dataset.decompress()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    request.DataSet = BytesIO(encode(dataset, is_implicit_vr=False, is_little_endian=True))
+    message.primitive_to_message(request)
+    said = b""
+    for part in message.encode_msg(3, 16384):
+        pdu = P_DATA_TF()
+        pdu.from_primitive(part)
+        said += pdu.encode()
+    return said + A_RELEASE_RQ().encode()
 
 
 def _association() -> bytes:
@@ -428,7 +458,8 @@ def _association() -> bytes:
     asked = A_ASSOCIATE()
     asked.application_context_name = "1.2.840.10008.3.1.1.1"
     asked.calling_ae_title, asked.called_ae_title = "FUZZ", "PNEUMO_TF"
-    contexts = [build_context("1.2.840.10008.1.1"), build_context("1.2.840.10008.5.1.4.1.1.1")]
+    contexts = [build_context("1.2.840.10008.1.1"),
+                build_context("1.2.840.10008.5.1.4.1.1.1", ["1.2.840.10008.1.2.1"])]
     for number, context in enumerate(contexts):
         context.context_id = 2 * number + 1
     asked.presentation_context_definition_list = contexts
