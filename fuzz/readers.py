@@ -386,7 +386,7 @@ def _node(_: Path) -> Read:
 
     threading.excepthook = ended
     receiver = Receiver(folder=_folder(), tell=lambda _: None,
-                        limits=Limits(idle_seconds=0.3, free_bytes=0, object_bytes=2**20))
+                        limits=Limits(idle_seconds=1, free_bytes=0, object_bytes=2**20))
     port = _open.enter_context(receiver.listening(0))
 
     def reading(data: bytes) -> None:
