@@ -159,6 +159,9 @@ class Receiver:
 
     def _closed(self, event: Any) -> None:
         self._lines.pop(event.assoc, None)
+        # Who connects and goes without a word, as a scan of ports does, would hold a place until it's idle.
+        if event.assoc.requestor.primitive is None and event.assoc.dul.to_user_queue.empty():
+            event.assoc.dul.to_user_queue.put(None)
 
     def _rejected(self, event: Any) -> None:
         primitive = event.assoc.requestor.primitive

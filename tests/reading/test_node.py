@@ -460,6 +460,14 @@ class TestBadPeers:
             with association(port) as opened:
                 until(lambda: not opened.is_established, 20)
 
+    def test_who_connects_and_goes_without_a_word_takes_no_place(self, node: Node) -> None:
+        with replace(node, limits=Limits(associations=2)).running(0) as port:
+            for _ in range(12):
+                socket.create_connection(("127.0.0.1", port)).close()
+            time.sleep(1)
+            with association(port) as opened:
+                assert opened.is_established
+
     def test_an_association_that_never_ends_is_ended(self, node: Node, said: list[str]) -> None:
         node = replace(node, limits=Limits(association_seconds=1))
         with node.running(0) as port, association(port) as opened:
