@@ -13,8 +13,9 @@ LOCKED ?= $(OFFLINE)
 demo: $(VENV)/.demo
 	$(BIN)/python scripts/demo.py
 
+# A process that dies ends the suite: what takes its place would wait for ever.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
