@@ -24,9 +24,10 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+from fuzz import MOST, SLOWEST
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/reliability/results/fuzz.json"
-SLOWEST, MOST = 20, 4096  # seconds of an input, and MiB of the process
 _RESTARTS = 20
 
 
@@ -71,6 +72,8 @@ def _fuzz_all(typed: argparse.Namespace) -> int:
 def _added(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """The figures of all calls together; findings are those of the last one, which may have been mended."""
     sums = {name: before.get(name, 0) + now[name] for name in ("seconds", "inputs")}
+    if now["branches"] <= before.get("branches", 0):
+        sums["quiet"] = before.get("quiet", 0) + now["inputs"]
     most = {name: max(before.get(name, 0), now[name]) for name in ("branches", "lines")}
     return now | sums | most
 
@@ -90,7 +93,8 @@ def _fuzz_one(name: str, place: Path, typed: argparse.Namespace) -> dict[str, An
     """Fuzz one reader for the given seconds, beginning again where an input ended its process."""
     findings = typed.findings / re.sub(r"\W+", "-", name).strip("-")
     findings.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, Any] = {"seconds": 0, "inputs": 0, "branches": 0, "measured": date.today().isoformat()}
+    figures: dict[str, Any] = {"seconds": 0, "inputs": 0, "quiet": 0, "branches": 0,
+                               "measured": date.today().isoformat()}
     ended = []
     corpus = place / "corpus" / findings.name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -103,9 +107,12 @@ def _fuzz_one(name: str, place: Path, typed: argparse.Namespace) -> dict[str, An
         done = subprocess.run([*common, "--seconds", str(left), "--findings", str(findings.resolve())],
                               cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
         figures["seconds"] += _last(r"^Done \d+ runs in (\d+) second", done.stderr) or left
-        figures["inputs"] += _last(r"stat::number_of_executed_units:\s+(\d+)", done.stderr) or \
+        inputs = _last(r"stat::number_of_executed_units:\s+(\d+)", done.stderr) or \
             _last(r"^#(\d+)\s", done.stderr)
-        figures["branches"] = max(figures["branches"], _last(r" cov: (\d+)", done.stderr))
+        branches, newest = _newest_branch(done.stderr)
+        figures["inputs"] += inputs
+        figures["quiet"] = figures["quiet"] + inputs if branches <= figures["branches"] else inputs - newest
+        figures["branches"] = max(figures["branches"], branches)
         if done.returncode == 0:
             break
         ended.append(re.findall(r"ERROR: libFuzzer: ([\w-]+)|(Traceback[^$]{0,2000})", done.stderr)
@@ -115,6 +122,17 @@ def _fuzz_one(name: str, place: Path, typed: argparse.Namespace) -> dict[str, An
     figures["lines"], figures["of_lines"] = lines
     told = [path.read_text(encoding="utf-8").splitlines()[0] for path in sorted(findings.glob("*.txt"))]
     return figures | {"findings": told + [str(one) for one in ended]}
+
+
+def _newest_branch(said: str) -> tuple[int, int]:
+    """How many branches libFuzzer counted, and the number of the input that reached the newest of them.
+
+    What reaches those that the corpus had is input 0.
+    """
+    counts = [(int(number) if event == "NEW" else 0, int(branches)) for number, event, branches
+              in re.findall(r"^#(\d+)\s+(\w+)\s+cov: (\d+)", said, re.MULTILINE)]
+    most = max((branches for _, branches in counts), default=0)
+    return most, next((number for number, branches in counts if branches == most), 0)
 
 
 def _last(pattern: str, text: str) -> int:

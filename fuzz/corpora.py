@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,34 @@ def hdf5() -> Iterator[bytes]:
         opened["dense"] = np.array([b"a"], h5py.string_dtype())
 
     yield from map(file, (weights, cycle, outside, elsewhere, huge, odd))
+    for length in (64, 256, 1024):
+        yield STRUCTURED + bytes(np.random.default_rng(length).integers(0, 256, length, np.uint8))
+
+
+def weights_file(told: Mapping[str, Any], parts: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
+                 inner: str) -> bytes:
+    """A whole HDF5 file: attributes of its root, and groups of attributes and parts, all below `inner`.
+
+    Names that Keras lists are right where no attribute says otherwise. A part is a dataset (shape, dtype,
+    whether packed) or a link (a file or "", a place). What HDF5 can't name or store is left out.
+    """
+    import h5py
+
+    buffer, refusals = io.BytesIO(), (TypeError, ValueError, OSError, KeyError, RuntimeError)
+    with h5py.File(buffer, "w") as file:
+        root = file.require_group(inner)
+        for layer, (attributes, tensors) in {"": ({"layer_names": list(parts)} | told, {}), **parts}.items():
+            with suppress(*refusals):
+                group = root.require_group(layer) if layer else root
+                for name, value in ({"weight_names": list(tensors)} | attributes).items():
+                    group.attrs[name] = value
+            for name, (shape, kind, packed) in tensors.items():
+                with suppress(*refusals):
+                    if isinstance(shape, str):
+                        group[name] = h5py.ExternalLink(shape, kind) if shape else h5py.SoftLink(kind)
+                    else:
+                        group.create_dataset(name, shape, kind, **({"compression": "gzip"} if packed else {}))
+    return buffer.getvalue()
 
 
 def archives() -> Iterator[bytes]:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuzz import corpora
+from fuzz import SLOWEST, corpora
 from pneumo_tf.errors import PneumoError
 
 Read = Callable[[bytes], object]
-_open = ExitStack()  # what a reader needs for as long as its process lives
+held = ExitStack()  # what a reader needs: folders, processes, other ways to read what stays as it is
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def in_file(path: Path, use: Callable[[Path], object]) -> Read:
 def _folder() -> Path:
     """A new folder, in memory where the system has such, for as long as this process lives."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    return Path(_open.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory)))
+    return Path(held.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory)))
 
 
 def _films(place: Path) -> Path:
@@ -120,6 +126,30 @@ def of_record(good: Any, read: Read) -> Read:
     @given(changed(good))
     def structured(data: bytes) -> None:
         read(data)
+
+    return lambda data: structured.hypothesis.fuzz_one_input(data[1:]) if data[:1] == corpora.STRUCTURED \
+        else read(data)
+
+
+_NAMES = (st.sampled_from(["dense", "kernel", "bias", "kernel:0", "dense/kernel", "..", "/"])
+          | st.text(max_size=6))
+_ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["layer_names", "layer_names1", "weight_names", "weight_names1"]),
+    st.lists(_NAMES, max_size=3) | _NAMES | st.integers(-9, 9) | st.floats() | st.binary(max_size=6),
+    max_size=2)
+_PARTS = st.dictionaries(_NAMES, st.tuples(
+    st.sampled_from([(3, 2), (2,), (), (0,), (2, 3, 1), (2**30, 2**10)]),
+    st.sampled_from(["f4", "f8", "i8", "c8", "S3", "?", "f4,i2"]), st.booleans())
+    | st.tuples(st.sampled_from(["", "/etc/passwd", "weights.h5"]), _NAMES, st.none()), max_size=3)
+
+
+def of_weights(read: Read) -> Read:
+    """A reader of HDF5 that is given bytes as they are or, behind `STRUCTURED`, a file that is whole."""
+    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.tuples(_ATTRIBUTES, st.dictionaries(_NAMES, st.tuples(_ATTRIBUTES, _PARTS), max_size=3),
+                     st.sampled_from(["/", "model_weights"])))
+    def structured(told: tuple[Any, ...]) -> None:
+        read(corpora.weights_file(*told))
 
     return lambda data: structured.hypothesis.fuzz_one_input(data[1:]) if data[:1] == corpora.STRUCTURED \
         else read(data)
@@ -206,11 +236,23 @@ def _use_run(folder: Path) -> None:
 def _of_run(name: str) -> Callable[[Path], Read]:
     def make(place: Path) -> Read:
         folder = _copy_of_run(place)
+        _read_once(all_but=folder / name)
         read = in_file(folder / name, lambda _: _use_run(folder))
         good = place / "model/runs/first" / name
         return of_record(json.loads(good.read_text()), read) if good.suffix == ".json" else read
 
     return make
+
+
+def _read_once(all_but: Path) -> None:
+    """Let the tables of a run that stay as they are be parsed for the first input only."""
+    from pneumo_tf.runs import folder as runs
+
+    table, cohort = runs._read_table, runs.Cohort.read_csv
+    tables, cohorts = cache(table), cache(cohort)
+    held.enter_context(patch.multiple(
+        runs, _read_table=lambda path: table(path) if path == all_but else tables(path).copy(),
+        Cohort=SimpleNamespace(read_csv=lambda path: (cohort if path == all_but else cohorts)(path))))
 
 
 _POINT = {"name": "place", "run": "", "threshold": 0.5, "rule": "youden",
@@ -221,6 +263,7 @@ def _point(place: Path) -> Read:
     folder = _copy_of_run(place)
     (folder / "operating_points").mkdir(exist_ok=True)
     path = folder / "operating_points/place.json"
+    _read_once(all_but=path)
     return of_record(_the_point(place), in_file(path, lambda _: _use_run(folder)))
 
 
@@ -246,8 +289,6 @@ def _run_json(place: Path) -> Any:
 
 
 def _network(_: Path) -> Read:
-    from types import SimpleNamespace
-
     from pneumo_tf.runs.predictor import load_network
 
     run: Any = SimpleNamespace(path=_folder())
@@ -260,12 +301,47 @@ def _weights(suffix: str) -> Callable[[Path], Read]:
 
         from pneumo_tf.models.weights import keras_file
 
-        keras_file._PATIENCE = 10.0  # a file that has no end is given up within the time of an input
+        held.enter_context(patch.object(keras_file, "subprocess", SimpleNamespace(
+            run=_looker(keras_file._LOOK), TimeoutExpired=subprocess.TimeoutExpired)))
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="dense")])
-        return in_file(_folder() / f"weights{suffix}",
-                       lambda path: keras_file.load_keras_weights(model, path))
+        return of_weights(in_file(_folder() / f"weights{suffix}",
+                                  lambda path: keras_file.load_keras_weights(model, path)))
 
     return make
+
+
+# Runs code on each file that it is told of, in a fork of its own, and tells how that ended.
+_LOOKER = """
+import os, signal, sys, h5py
+code, seconds = sys.argv[1:]
+for path in sys.stdin:
+    child = os.fork()
+    if not child:
+        signal.alarm(int(seconds))
+        sys.argv[1:] = [path.strip()]
+        try:
+            exec(code)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def _looker(code: str) -> Callable[..., Any]:
+    """What `subprocess.run` does with code and a file, in a twentieth of the time."""
+    process: Any = held.enter_context(subprocess.Popen(
+        [sys.executable, "-c", _LOOKER, code, str(SLOWEST // 2)], text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+
+    def look(command: Sequence[str], *, timeout: float, **_: Any) -> Any:
+        print(command[-1], file=process.stdin, flush=True)
+        returned = int(process.stdout.readline())
+        if returned == -signal.SIGALRM:
+            raise subprocess.TimeoutExpired(command, timeout)
+        return subprocess.CompletedProcess(command, returned)
+
+    return look
 
 
 def _checkpoint(_: Path) -> Read:
@@ -384,10 +460,10 @@ def _node(_: Path) -> Read:
                                   for frame in traceback.extract_tb(told.exc_traceback)):
             failures.append(told.exc_value)
 
-    threading.excepthook = ended
+    held.enter_context(patch.object(threading, "excepthook", ended))
     receiver = Receiver(folder=_folder(), tell=lambda _: None,
                         limits=Limits(idle_seconds=1, free_bytes=0, object_bytes=2**20))
-    port = _open.enter_context(receiver.listening(0))
+    port = held.enter_context(receiver.listening(0))
 
     def reading(data: bytes) -> None:
         # Where it hangs up, it has given its answer.

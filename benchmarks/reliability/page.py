@@ -102,7 +102,7 @@ def _faults(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
-    from fuzz.__main__ import MOST, SLOWEST
+    from fuzz import MOST, SLOWEST
 
     yield _FUZZ.format(slowest=SLOWEST, most=MOST)
     for name, one in found.items():

@@ -107,12 +107,14 @@ def _read(path: Path) -> list[Tensor] | None:
 
 
 def _refuse_endless(path: Path) -> None:
-    """ValueError for a file that HDF5 finds no end of; what else may be wrong with it, its reader finds."""
+    """ValueError for a file that HDF5 finds no end of or breaks down on; its reader finds the rest."""
     try:
-        subprocess.run([sys.executable, "-c", _LOOK, str(path)], timeout=_PATIENCE, capture_output=True,
-                       check=False)
+        done = subprocess.run([sys.executable, "-c", _LOOK, str(path)], timeout=_PATIENCE,
+                              capture_output=True, check=False)
     except subprocess.TimeoutExpired as endless:
         raise ValueError(f"no end of it in {_PATIENCE:g} seconds") from endless
+    if done.returncode not in (0, 1):  # by a signal, and not by an exception
+        raise ValueError(f"HDF5 breaks down on it with status {done.returncode}")
 
 
 def _values(file: h5py.File, name: str) -> np.ndarray:

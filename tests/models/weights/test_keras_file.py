@@ -202,3 +202,12 @@ def test_a_file_that_has_no_end_is_given_up(tmp_path: Path, monkeypatch: pytest.
     os.mkfifo(tmp_path / "endless.h5")
     with pytest.raises(WeightsError, match=r"endless\.h5 \(no end of it in 2 seconds\)"):
         load_keras_weights(network(), tmp_path / "endless.h5")
+
+
+def test_a_file_that_ends_the_process_that_looks_first_is_refused(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras_file, "_LOOK", "import os; os.kill(os.getpid(), 11)")
+    model = network()
+    model.save_weights(tmp_path / "good.weights.h5")
+    with pytest.raises(WeightsError, match=r"good\.weights\.h5 \(HDF5 breaks down on it with status -11\)"):
+        load_keras_weights(model, tmp_path / "good.weights.h5")
