@@ -20,7 +20,7 @@ import pandas as pd
 from pneumo_tf.errors import LabelError
 from pneumo_tf.language import translated, written
 from pneumo_tf.names import clean
-from pneumo_tf.storage import each_cell, from_csv, write_csv
+from pneumo_tf.storage import as_it_was, each_cell, from_csv, write_csv
 
 LABEL_COLUMNS = ("id", "clase")
 _MAKE = "Make it with get_labels.py, or save it as UTF-8 CSV with the header id,clase."
@@ -211,12 +211,15 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         first = path.read_text(encoding="utf-8-sig").partition("\n")[0]
         told = re.fullmatch(r'"?sep=(.)"?[,;]*\s*', first, re.IGNORECASE)
-        separator = told[1] if told else max(",;\t", key=first.count)
+        form: Any = {"sep": told[1] if told else max(",;\t", key=first.count), "dtype": str,
+                     "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False,
+                     "skiprows": 1 if told else 0}
         with warnings.catch_warnings():
             # pandas only warns where the first row is too long, and cuts the surplus fields off
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False,
-                                encoding="utf-8-sig", index_col=False, skiprows=1 if told else 0)
+            frame = pd.read_csv(path, **form)
+        # pandas gives the second of two columns another name; which one was meant, nobody knows.
+        headings = pd.read_csv(path, header=None, nrows=1, **form).iloc[0].map(as_it_was)
     except UnicodeDecodeError as failure:
         raise LabelError("A labels table must be UTF-8 text.",
                          received=f"{path}, byte {failure.object[failure.start]:#04x} at {failure.start}",
@@ -232,6 +235,10 @@ def _read_table(path: Path) -> pd.DataFrame:
     if tuple(frame.columns[:2]) != LABEL_COLUMNS:
         raise LabelError("The first two columns of a labels table must be id,clase.",
                          received=f"{path} with {','.join(map(str, frame.columns[:4]))}", remedy=_MAKE)
+    for heading in headings[headings.duplicated() & (headings != "")]:
+        raise LabelError("The columns of a labels table must have different names.",
+                         received=f"{path} with two columns {heading}",
+                         remedy="Rename or delete one of them.")
     stripped = frame.fillna("").apply(lambda column: each_cell(column, str.strip))
     return _without_blanks(from_csv(stripped), path, first_line=3 if told else 2)
 

@@ -259,8 +259,15 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def from_csv(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table that was read, with headings and cells as they were before `write_csv`."""
-    return _each_cell(frame, _as_it_was)
+    """A table that was read, with headings and cells as they were before `write_csv`.
+
+    Raises:
+        ValueError: Two headings were the same then.
+    """
+    table = _each_cell(frame, as_it_was)
+    for heading in table.columns[table.columns.duplicated()]:
+        raise ValueError(f"two columns {heading!r}")
+    return table
 
 
 def harmless(cell: Any) -> Any:
@@ -270,7 +277,8 @@ def harmless(cell: Any) -> Any:
     return cell
 
 
-def _as_it_was(cell: Any) -> Any:
+def as_it_was(cell: Any) -> Any:
+    """A cell or a heading as it was before it was made `harmless`."""
     return cell[1:] if isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

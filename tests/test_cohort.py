@@ -45,7 +45,8 @@ class TestThroughCsv:
         ("sep=;\nid;clase\na;N\n", "Excel's own line"),
         ('"sep=,"\r\nid,clase\r\na,N\r\n', "quoted by another"),
         ("SEP=\t\nid\tclase\na\tN\n", "tabs"), ("id\tclase\na\tN\n", "tabs without a word"),
-        ('"id","clase"\n"a","N"\n', "quoted"), ("id,clase\n\na,N\n\n", "empty lines"),
+        ('"id","clase"\n"a","N"\n', "quoted"), ("id,clase,,\na,N,,\n", "columns that were never filled"),
+        ("id,clase\n\na,N\n\n", "empty lines"),
     ])
     def test_tables_of_others_are_read(self, tmp_path: Path, content: str, reason: str) -> None:
         assert Cohort.read_csv(table(tmp_path, content)).radiographs == (Radiograph("a", "N"),), reason
@@ -59,6 +60,8 @@ class TestThroughCsv:
         ("id,clase\na,N\na,P\n", "must be unique. Received: 1 repeated, e.g. 'a'"),
         ("id,clase\nfilm, left.png,N\n", "as many fields as the header"),
         ("id,clase\na,N\nfilm, left.png,N\n", "as many fields as the header"),
+        ("id,clase,patient,age,patient\na,N,1,7,2\n", "different names. Received: .* two columns patient"),
+        ("id,clase,'=a,=a\na,N,1,7\n", "different names. Received: .* two columns =a"),
         ('id,clase\n"a,N\n', "as many fields as the header"),
         ("id,clase\nni\xf1o,N\n".encode("latin-1"), "must be UTF-8 text. Received: .* byte 0xf1 at 11"),
     ])

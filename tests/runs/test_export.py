@@ -216,6 +216,13 @@ def test_a_network_of_terabytes_is_refused(small_classifier: keras.Model, tmp_pa
         read_exported(tmp_path / "modelo.keras")
 
 
+def test_a_network_without_an_input_is_refused(small_classifier: keras.Model, tmp_path: Path) -> None:
+    export_model(small_classifier, tmp_path)
+    keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "modelo.keras")
+    with pytest.raises(ValueError, match="no defined inputs"):
+        read_exported(tmp_path / "modelo.keras")
+
+
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 @pytest.mark.parametrize("sample", IN_THE_WEIGHTS)
 def test_weights_from_another_file_are_refused(
