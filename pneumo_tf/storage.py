@@ -147,6 +147,16 @@ def put(new: Path, path: Path) -> None:
         new.rename(path)
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, if it is there, as a whole: a kill leaves all of it under its name, or nothing.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    with temporary(folder) as old, guarded(folder), suppress(FileNotFoundError):
+        folder.rename(old)
+
+
 @lru_cache  # a folder of many films is looked through once by each process, not for every film
 def _tidy(folder: Path, _process: int) -> None:
     """Remove what killed processes of this machine left in a folder."""

@@ -1,7 +1,10 @@
 """Every command on phantoms, killed with SIGKILL at random moments and started again, beside one left alone.
 
     python benchmarks/reliability/kills.py --kills 300
+    python benchmarks/reliability/kills.py --steps
 
+With --steps the moments are not random: each is right before a change of the disk (a file that is opened to
+be written, renamed, removed, a folder that is made), the first and the last of each place in the program.
 After each kill every file with a name of its own must be whole, and nothing may have changed that was
 finished before. Started again (with --resume where a training left epochs), the command must end with
 what the undisturbed one gave. Counts are kept in results/kills.json after every round; the same call goes on
@@ -29,7 +32,7 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -52,6 +55,7 @@ IN_A_ROW = 10  # kills before the command may finish
 # What differs between two runs that give the same: moments, durations, what was typed.
 _FREE = {"created", "command", "commands", "stages", "seconds", "ms", "moment", "since", "name", "pace",
          "minutes", "folder", "device", "films_per_second", "resume"}
+_CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 _STAMPED = re.compile(r"\d{8}-\d{6}-[\w+-]+")
 
 
@@ -101,13 +105,17 @@ class Tally:
 
     kills: int = 0
     rounds: int = 0
+    steps: int = 0  # changes of the disk before which it was killed
     faults: Counter[str] = field(default_factory=Counter)
     litter: int = 0  # most bytes under temporary names, once the command has finished
     seconds: float = 0.0  # of the undisturbed command
     measured: str = ""
 
 
-def start(arguments: tuple[str, ...], folder: Path) -> int:
+Hook = Callable[[str, tuple[Any, ...]], None]  # as sys.addaudithook takes
+
+
+def start(arguments: tuple[str, ...], folder: Path, hook: Hook | None = None) -> int:
     """Begin a command in a fork of this process; its process id. What it says ends up in `said.txt`."""
     child = os.fork()
     if child:
@@ -121,6 +129,8 @@ def start(arguments: tuple[str, ...], folder: Path) -> int:
             os.dup2(log, stream)
         from pneumo_tf.__main__ import main
 
+        if hook:
+            sys.addaudithook(hook)
         code = main(list(arguments))
     except BaseException:  # noqa: BLE001  (whatever it is, this process must end here)
         traceback.print_exc()
@@ -130,9 +140,43 @@ def start(arguments: tuple[str, ...], folder: Path) -> int:
         os._exit(code)
 
 
+def ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def finish(arguments: tuple[str, ...], folder: Path) -> int:
     """Run a command to its end; its exit code."""
-    return os.waitstatus_to_exitcode(os.waitpid(start(arguments, folder), 0)[1])
+    return ended(start(arguments, folder))
+
+
+def is_change(event: str, given: tuple[Any, ...], folder: Path) -> bool:
+    """Whether an audited event is about to change something in a folder, which is the current one."""
+    writes = event == "open" and isinstance(given[2], int) and bool(given[2] & (os.O_WRONLY | os.O_RDWR))
+    path = given[0] if event in _CHANGES or writes else None
+    return isinstance(path, str | os.PathLike) and (folder / os.fspath(path)).is_relative_to(folder)
+
+
+def noting(log: int, folder: Path) -> Hook:
+    """Writes a line for every change of the disk: what it is, and where in the program."""
+    def note(event: str, given: tuple[Any, ...]) -> None:
+        if is_change(event, given, folder):
+            frames = traceback.walk_stack(None)
+            places = [f"{frame.f_code.co_name}:{line}" for frame, line in frames
+                      if "/pneumo_tf/" in frame.f_code.co_filename]
+            os.write(log, " ".join([event, *places, "\n"]).encode())
+
+    return note
+
+
+def killing(step: int, folder: Path) -> Hook:
+    """Kills its process right before a change of the disk, counted from 0."""
+    left = iter(range(step, -1, -1))
+
+    def kill(event: str, given: tuple[Any, ...]) -> None:
+        if is_change(event, given, folder) and next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
 
 
 def kill_at(arguments: tuple[str, ...], folder: Path, moment: float) -> bool:
@@ -143,7 +187,7 @@ def kill_at(arguments: tuple[str, ...], folder: Path, moment: float) -> bool:
             return False
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    return ended(child) == -signal.SIGKILL
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -245,10 +289,10 @@ def _without_the_free(content: Any) -> Any:
     return [_without_the_free(part) for part in content] if isinstance(content, list) else content
 
 
-def import_the_slow() -> None:
+def import_the_slow(*, keras: bool = True) -> None:
     """Import what takes long, but let nothing compute: TensorFlow's threads wouldn't live on in a fork."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    for name in ("keras", "pandas", "sklearn.linear_model", "scipy.stats", "matplotlib.figure",
+    for name in (*(["keras"] if keras else []), "pandas", "sklearn.linear_model", "scipy.stats", "matplotlib.figure",
                  "skimage.measure", "cv2", "h5py", "pooch", "joblib", "rich.progress"):
         import_module(name)
 
@@ -339,16 +383,44 @@ class Torment:
 
     def round(self, kills: int) -> None:
         """Kill the command at most so many times in a row, then let it finish."""
-        wanted, stays = self.undisturbed
+        _ = self.undisturbed
         self.begin()
         for _ in range(min(IN_A_ROW, kills)):
             if not kill_at(self.command, self.folder, self.chance.uniform(0, self.tally.seconds)):
                 break
             self.tally.kills += 1
-            self._count(f"{path.relative_to(self.folder)} is broken: {why}" for path in files(self.folder)
-                        if (why := why_broken(path)))
-            now = meaning(self.folder)
-            self._count(f"{name} is lost" for name in stays if now.get(name) != stays[name])
+            self._look_after_a_kill()
+        self._finish()
+
+    def steps(self) -> None:
+        """Kill the command before a change of the disk and let it finish, for every change that is to be."""
+        _ = self.undisturbed
+        self.begin()
+        log = self.place / "steps.txt"
+        with log.open("wb") as lines:
+            ended(start(self.command, self.folder, noting(lines.fileno(), self.folder)))
+        places = log.read_text().splitlines()
+        first, last = ({place: step for step, place in order} for order in (
+            reversed([*enumerate(places)]), enumerate(places)))
+        self.tally.steps = 0
+        for step in sorted({*first.values(), *last.values()}):
+            self.begin()
+            if ended(start(self.command, self.folder, killing(step, self.folder))) != -signal.SIGKILL:
+                self._count([f"it has no step {step} of {len(places)}: {places[step]}"])
+            self.tally.steps += 1
+            self._look_after_a_kill()
+            self._finish()
+
+    def _look_after_a_kill(self) -> None:
+        _, stays = self.undisturbed
+        self._count(f"{path.relative_to(self.folder)} is broken: {why}" for path in files(self.folder)
+                    if (why := why_broken(path)))
+        now = meaning(self.folder)
+        self._count(f"{name} is lost" for name in stays if now.get(name) != stays[name])
+
+    def _finish(self) -> None:
+        """Let the command come to its end, and compare what it leaves."""
+        wanted, _ = self.undisturbed
         self.tally.rounds += 1
         if code := finish(self.command, self.folder):
             said = (self.place / "said.txt").read_text(errors="replace").splitlines() or [""]
@@ -380,6 +452,7 @@ def read_tallies(path: Path) -> dict[str, Tally]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=300, help="of all scenarios together (default: 300)")
+    parser.add_argument("--steps", action="store_true", help="kill before changes of the disk instead")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--place", type=Path, help="a folder to work in (default: a temporary one)")
@@ -387,8 +460,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON that the counts are added to")
     typed = parser.parse_args()
     with_run = not all(SCENARIOS[name].absent for name in typed.only)
-    if with_run:
-        import_the_slow()
+    import_the_slow(keras=with_run)
     place = (typed.place or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
     place.mkdir(parents=True, exist_ok=True)
     ready, tallies = typed.ready or make_ready(place, with_run=with_run), read_tallies(typed.results)
@@ -398,11 +470,18 @@ def main() -> int:
         torments = [Torment(SCENARIOS[name], ready, place, given, tallies.setdefault(name, Tally()),
                             random.Random(f"{typed.seed}, {name}, {tallies[name].rounds}"))
                     for name in typed.only]
-        while unfinished := [one for one in torments if one.tally.kills < typed.kills / len(torments)]:
+        def keep() -> None:
+            write_json(typed.results, {name: vars(tally) for name, tally in tallies.items()})
+
+        for one in torments if typed.steps else []:
+            one.steps()
+            keep()
+        while not typed.steps and (
+                unfinished := [one for one in torments if one.tally.kills < typed.kills / len(torments)]):
             for one in unfinished:  # in turn, so that a call that is stopped has killed all alike
                 one.round(math.ceil(typed.kills / len(torments)) - one.tally.kills)
-                write_json(typed.results, {name: vars(tally) for name, tally in tallies.items()})
-    kills, faults = (sum(tally.kills for tally in tallies.values()),
+                keep()
+    kills, faults = (sum(tally.kills + tally.steps for tally in tallies.values()),
                      sum(tally.faults.total() for tally in tallies.values()))
     print(f"{kills} kills, {faults} faults; {typed.results}")
     shutil.rmtree(place)

@@ -127,6 +127,7 @@ def prepare(source: Path, target: Path, options: PrepareOptions | None = None, *
                     tuple(listing.labels))
         folder = Target(target, part, name=options.label)
         if folder.is_finished() and not force:
+            folder.tidy()
             tell(f"Already prepared: {target} holds these films with these options. Nothing was done.")
             return folder.read()
         refuse_two_labels(films, folder.other_films)

@@ -7,7 +7,6 @@ hidden folder beside the plan that they follow, so that the same preparation can
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -19,7 +18,7 @@ from pneumo_tf.data.preparation.tasks import waiting_name
 from pneumo_tf.data.shards import is_file, is_shard, shard_name
 from pneumo_tf.errors import FilmError, OptionError, PneumoError, StorageError
 from pneumo_tf.names import refuse_twins
-from pneumo_tf.storage import guarded, locked, make_folder, read_json, write_json
+from pneumo_tf.storage import guarded, locked, make_folder, read_json, remove, replacing, write_json
 
 _PLAN, _LOCK = "plan.json", ".prepare.lock"
 
@@ -68,6 +67,13 @@ class Target:
         recorded = read_prepared(self.path)
         return Cohort(tuple(Cohort.read_csv(self.path / MANIFEST)), recorded.steps if recorded else ())
 
+    def tidy(self) -> None:
+        """Remove what a start left that was killed when everything was recorded, unless one is at work."""
+        if any(self.path.glob(".*")):
+            with suppress(OSError, StorageError), locked(self.path / _LOCK) as is_ours:  # it may be read-only
+                if is_ours:
+                    remove(self.staging)
+
     @contextmanager
     def claimed(self, *, force: bool) -> Iterator[None]:
         """Make the folders, for this process alone, or refuse before anything in them is touched.
@@ -108,15 +114,16 @@ class Target:
 
     @contextmanager
     def _staged(self) -> Iterator[None]:
-        with guarded(self.path):
-            if not self._is_begun():
-                shutil.rmtree(self.staging, ignore_errors=True)
-            make_folder(self.staging)
-            write_json(self.staging / _PLAN, self.part.plan)
+        # It comes and goes with its plan at once: a kill that left it without would be another preparation's.
+        if not self._is_begun():
+            with replacing(self.staging) as new:
+                new.mkdir()
+                write_json(new / _PLAN, self.part.plan)
         try:
             yield
         except FilmError:  # after any other failure, what is done can be gone on from
-            shutil.rmtree(self.staging, ignore_errors=True)
+            with suppress(StorageError):  # it mustn't hide the error that led here
+                remove(self.staging)
             raise
 
     def publish(self, cohort: Cohort) -> Cohort:
@@ -135,7 +142,7 @@ class Target:
             for waiting, name in dict.fromkeys(_waiting(film) for film in cohort):
                 (self.staging / waiting).replace(self.path / name)
             self._record([*self.other_films, *cohort], (*self.others, part))
-            shutil.rmtree(self.staging)
+            remove(self.staging)
         return self.read()
 
     def _refuse_other_filters(self) -> None:

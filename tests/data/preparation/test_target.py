@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumo_tf import storage
 from pneumo_tf.data.preparation import prepare as room
+from pneumo_tf.data.preparation import target as folder_module
 from pneumo_tf.data.preparation import tasks
 from pneumo_tf.data.preparation.filters import FilterOptions
 from pneumo_tf.data.preparation.prepare import PrepareOptions, prepare
@@ -169,6 +171,31 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(source: Path, targe
     prepare(source, target)
     prepare(source, tmp_path / "undisturbed")
     assert contents(target) == contents(tmp_path / "undisturbed")
+
+
+def test_a_kill_before_the_plan_is_written_is_gone_on_from(source: Path, target: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "write_json", killed)
+        patch.setattr(storage, "_discard", lambda _: None)  # whoever is killed tidies nothing up
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, target)
+    assert [path for path in target.glob(".*") if path.is_dir()]
+    prepare(source, target)
+    assert read_prepared(target) is not None
+
+
+def test_a_kill_after_the_last_record_leaves_nothing_once_it_was_started_again(
+        source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "remove", lambda _: None)
+        prepare(source, target)
+    assert (target / ".prepare").is_dir()
+    prepare(source, target)
+    assert sorted(path.name for path in target.glob(".*")) == []
 
 
 def test_a_kill_while_films_get_their_names_is_gone_on_from(source: Path, target: Path, tmp_path: Path,
