@@ -108,14 +108,15 @@ def fetch(archive: Archive, path: Path, *, sha256: str = "", pause: float = 2.0)
             raise FilmError("One process at a time downloads an archive.", received=f"{part} in use",
                             remedy="Wait for the other one.")
         if path.exists():
-            return _checked(path, sha256)
-        _download(archive, part, pause)
-        try:
-            digest = _checked(part, sha256)
-        except FilmError:
-            _forget(part)  # going on from wrong bytes would never end well
-            raise
-        part.replace(path)
+            digest = _checked(path, sha256)
+        else:
+            _download(archive, part, pause)
+            try:
+                digest = _checked(part, sha256)
+            except FilmError:
+                _forget(part)  # going on from wrong bytes would never end well
+                raise
+            part.replace(path)
         _forget(part)
     return digest
 

@@ -161,6 +161,13 @@ def test_an_archive_that_lies_there_is_checked_and_never_replaced(server: Server
     assert (tmp_path / "films.zip").is_file()
 
 
+def test_what_a_kill_left_beside_a_whole_archive_goes(server: Server, tmp_path: Path) -> None:
+    fetch(server.archive, tmp_path / "films.zip")
+    (tmp_path / "films.zip.part.json").write_text('"\\"first\\""')
+    fetch(server.archive, tmp_path / "films.zip", sha256=server.sha256)
+    assert names(tmp_path) == {"films.zip"}
+
+
 def test_a_page_instead_of_an_archive_is_refused(server: Server, tmp_path: Path) -> None:
     server.content = b"<html>Please log in</html>"
     with pytest.raises(FilmError, match=r"undamaged \.zip"):
