@@ -292,8 +292,8 @@ def _without_the_free(content: Any) -> Any:
 def import_the_slow(*, keras: bool = True) -> None:
     """Import what takes long, but let nothing compute: TensorFlow's threads wouldn't live on in a fork."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    for name in (*(["keras"] if keras else []), "pandas", "sklearn.linear_model", "scipy.stats", "matplotlib.figure",
-                 "skimage.measure", "cv2", "h5py", "pooch", "joblib", "rich.progress"):
+    for name in (*(["keras"] if keras else []), "pandas", "sklearn.linear_model", "scipy.stats",
+                 "matplotlib.figure", "skimage.measure", "cv2", "h5py", "pooch", "joblib", "rich.progress"):
         import_module(name)
 
 
@@ -303,14 +303,16 @@ def make_ready(place: Path, *, with_run: bool) -> Path:
 
     folder = place / "ready"
     folder.mkdir(parents=True)
-    write_phantoms(folder / "films", films=72, patients=54, seed=7)
-    write_phantoms(folder / "elsewhere", films=64, patients=64, seed=10)
-    for command in (("prepare_pict", "--source", "elsewhere", "--target", "place", "--workers", "1"),
-                    ("get_labels", "--path", "place", "--output", "place.csv")):
+    write_phantoms(folder / "films", **({"films": 72, "patients": 54} if with_run else
+                                        {"films": 24, "patients": 18}), seed=7)
+    commands = [SCENARIOS[name].command for name in ("prepare", "labels")]
+    if with_run:
+        write_phantoms(folder / "elsewhere", films=64, patients=64, seed=10)
+        commands += [("prepare_pict", "--source", "elsewhere", "--target", "place", "--workers", "1"),
+                     ("get_labels", "--path", "place", "--output", "place.csv"),
+                     SCENARIOS["train fast"].command]
+    for command in commands:
         if finish(command, folder):
-            raise SystemExit((place / "said.txt").read_text())
-    for scenario in ("prepare", "labels", *(["train fast"] if with_run else [])):
-        if finish(SCENARIOS[scenario].command, folder):
             raise SystemExit((place / "said.txt").read_text())
     for run in folder.glob("model/runs/2*"):
         run.rename(folder / RUN)
