@@ -30,11 +30,13 @@ _KILLS = """
 them again, and holds what they leave against an undisturbed run: every file whole after every kill, nothing
 lost that was finished, the same results at the end (run records without moments and durations; an ONNX file
 by what it computes and tells, because TensorFlow's optimiser names the same nodes anew in every export).
+With `--steps` the moments are right before a change of the disk (a file that is opened to be written,
+renamed or removed, a folder that is made), the first and the last of each place in the program.
 
-**{kills} kills, {faults} faults.**
+**{kills} kills, {steps} of them before a change of the disk; {faults} faults.**
 
-| command | undisturbed | kills | started again | broken, lost or different | left-over bytes | measured |
-|---|---|---|---|---|---|---|
+| command | undisturbed | at random | before a change | started again | faults | bytes left over | measured |
+|---|---|---|---|---|---|---|---|
 """
 _FAULTS = """
 ## Faults injected
@@ -54,10 +56,11 @@ _FUZZ = """
 atheris makes from `fuzz/corpora.py`, guided by coverage, and records that Hypothesis changes; only an error
 of ours may come out. An input may take {slowest} seconds and a process {most} MiB. Lines are those in
 functions of the reader's module that the inputs reach; branches are what atheris counts, in libraries it
-looks into too. Findings that were mended are not listed here: each is a test.
+looks into too; "nothing new for" is how many of the inputs came after the one that reached the last new
+branch. Findings that were mended are not listed here: each is a test.
 
-| reader | seconds | inputs | branches | lines | open findings |
-|---|---|---|---|---|---|
+| reader | seconds | inputs | nothing new for | branches | lines | open findings |
+|---|---|---|---|---|---|---|
 """
 _PROPERTIES = """
 ## Numbers that can't be silently wrong
@@ -80,13 +83,18 @@ films and heat maps, upload films and what is none, hang up, send a byte now and
 {verdict}"""
 
 
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |\n"
+
+
 def _kills(found: Mapping[str, Any]) -> Iterator[str]:
     ran = {name: tally for name, tally in found.items() if tally["rounds"]}
-    yield _KILLS.format(kills=f"{sum(tally['kills'] for tally in ran.values()):,}",
+    yield _KILLS.format(kills=f"{sum(tally['kills'] + tally['steps'] for tally in ran.values()):,}",
+                        steps=f"{sum(tally['steps'] for tally in ran.values()):,}",
                         faults=sum(sum(tally["faults"].values()) for tally in ran.values()))
     for name, tally in ran.items():
-        yield (f"| {name} | {tally['seconds']:.1f} s | {tally['kills']} | {tally['rounds']} | "
-               f"{sum(tally['faults'].values())} | {tally['litter']:,} | {tally['measured']} |\n")
+        yield _row(name, f"{tally['seconds']:.1f} s", tally["kills"], tally["steps"], tally["rounds"],
+                   sum(tally["faults"].values()), f"{tally['litter']:,}", tally["measured"])
     for name, tally in ran.items():
         yield from (f"\n- {name}: {times} × {fault}" for fault, times in tally["faults"].items())
 
@@ -98,7 +106,7 @@ def _faults(found: Mapping[str, Any]) -> Iterator[str]:
         codes = f"left out: {one['left_out']}" if one["left_out"] else \
             ", ".join(map(str, sorted(set(one["codes"]))))
         wrong = "**answered wrongly** " if one["faults"] else ""
-        yield f"| {name} | {codes} | {wrong}{_cell(one['said'])} |\n"
+        yield _row(name, codes, wrong + _cell(one["said"]))
 
 
 def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
@@ -106,8 +114,8 @@ def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
 
     yield _FUZZ.format(slowest=SLOWEST, most=MOST)
     for name, one in found.items():
-        yield (f"| {name} | {one['seconds']} | {one['inputs']:,} | {one['branches']} | {one['lines']} of "
-               f"{one['of_lines']} | {_cell('; '.join(one['findings'])) or '–'} |\n")
+        yield _row(name, *(f"{one[key]:,}" for key in ("seconds", "inputs", "quiet", "branches")),
+                   f"{one['lines']} of {one['of_lines']}", _cell("; ".join(one["findings"])) or "–")
     yield (f"\nTogether {sum(one['seconds'] for one in found.values()):,} seconds and "
            f"{sum(one['inputs'] for one in found.values()):,} inputs.\n")
 
@@ -117,7 +125,7 @@ def _properties(found: Mapping[str, Any]) -> Iterator[str]:
     for name, one in found.items():
         figures = ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in one.items()
                             if key not in ("holds", "measured"))
-        yield f"| {name} | {'yes' if one['holds'] else '**no**'} | {figures} |\n"
+        yield _row(name, "yes" if one["holds"] else "**no**", figures)
 
 
 def _load(found: Mapping[str, Any]) -> Iterator[str]:

@@ -75,8 +75,8 @@ def read_exported(path: Path) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
         ends = len(model.inputs), len(model.outputs)
-    except (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError,
-            MemoryError, *own) as failure:  # what Keras stumbles over in a configuration that makes no sense
+    except (*DAMAGED_ZIP, TypeError, AttributeError, AssertionError, ArithmeticError, MemoryError,
+            *own) as failure:  # what Keras stumbles over in a configuration that makes no sense
         raise ValueError(str(failure) or type(failure).__name__) from failure
     if not isinstance(model, keras.Model) or ends != (1, 1):
         raise ValueError("no network of one input and one output")

@@ -18,6 +18,7 @@ import pytest
 
 from pneumo_tf.errors import StorageError
 from pneumo_tf.runs.export import export_model, read_exported
+from pneumo_tf.storage import DAMAGED_ZIP
 
 _ALL_WAYS = """
 import sys, warnings, numpy as np, keras, tensorflow as tf
@@ -213,6 +214,20 @@ def test_a_network_of_terabytes_is_refused(small_classifier: keras.Model, tmp_pa
     export_model(small_classifier, tmp_path)
     rewritten(tmp_path / "modelo.keras", with_last_layer(config={"name": "scores", "units": 2**42}))
     with pytest.raises(ValueError, match=r"OOM|memory"):
+        read_exported(tmp_path / "modelo.keras")
+
+
+@pytest.mark.parametrize("failure", [*DAMAGED_ZIP, MemoryError, RecursionError])
+def test_whatever_keras_stumbles_over_is_no_network(
+        failure: type[Exception], small_classifier: keras.Model, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """EOFError where a member of the archive tells a size that the file hasn't, as fuzzing found."""
+    def stumble(*_: object, **__: object) -> None:
+        raise failure
+
+    export_model(small_classifier, tmp_path)
+    monkeypatch.setattr(keras.models, "load_model", stumble)
+    with pytest.raises(ValueError, match=failure.__name__):
         read_exported(tmp_path / "modelo.keras")
 
 
