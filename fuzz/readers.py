@@ -120,17 +120,18 @@ def _edited(good: Any, chosen: list[tuple[tuple[Any, ...], Any, bool]]) -> bytes
     return json.dumps(content).encode()
 
 
-def of_record(good: Any, read: Read) -> Read:
-    """A reader of JSON that is given bytes as they are or, behind `STRUCTURED`, a record that was changed."""
+def structured(contents: st.SearchStrategy[bytes], read: Read) -> Read:
+    """A reader that is given bytes as they are or, behind `STRUCTURED`, what Hypothesis makes of them."""
     @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(changed(good))
-    def structured(data: bytes) -> None:
+    @given(contents)
+    def of(data: bytes) -> None:
         read(data)
 
-    return lambda data: structured.hypothesis.fuzz_one_input(data[1:]) if data[:1] == corpora.STRUCTURED \
+    return lambda data: of.hypothesis.fuzz_one_input(data[1:]) if data[:1] == corpora.STRUCTURED \
         else read(data)
 
 
+# HDF5 files that are whole, as `weights_file` writes them.
 _NAMES = (st.sampled_from(["dense", "kernel", "bias", "kernel:0", "dense/kernel", "..", "/"])
           | st.text(max_size=6))
 _ATTRIBUTES = st.dictionaries(
@@ -141,18 +142,9 @@ _PARTS = st.dictionaries(_NAMES, st.tuples(
     st.sampled_from([(3, 2), (2,), (), (0,), (2, 3, 1), (2**30, 2**10)]),
     st.sampled_from(["f4", "f8", "i8", "c8", "S3", "?", "f4,i2"]), st.booleans())
     | st.tuples(st.sampled_from(["", "/etc/passwd", "weights.h5"]), _NAMES, st.none()), max_size=3)
-
-
-def of_weights(read: Read) -> Read:
-    """A reader of HDF5 that is given bytes as they are or, behind `STRUCTURED`, a file that is whole."""
-    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.tuples(_ATTRIBUTES, st.dictionaries(_NAMES, st.tuples(_ATTRIBUTES, _PARTS), max_size=3),
-                     st.sampled_from(["/", "model_weights"])))
-    def structured(told: tuple[Any, ...]) -> None:
-        read(corpora.weights_file(*told))
-
-    return lambda data: structured.hypothesis.fuzz_one_input(data[1:]) if data[:1] == corpora.STRUCTURED \
-        else read(data)
+_WEIGHTS = st.tuples(
+    _ATTRIBUTES, st.dictionaries(_NAMES, st.tuples(_ATTRIBUTES, _PARTS), max_size=3),
+    st.sampled_from(["/", "model_weights"])).map(lambda told: corpora.weights_file(*told))
 
 
 def _image(_: Path) -> Read:
@@ -206,7 +198,7 @@ def _prepared(place: Path) -> Read:
             prepared.to_json()
         read_folder(path.parent)
 
-    return of_record(json.loads(record.read_text(encoding="utf-8")), in_file(record, use))
+    return structured(changed(json.loads(record.read_text(encoding="utf-8"))), in_file(record, use))
 
 
 def _copy_of_run(place: Path) -> Path:
@@ -239,7 +231,7 @@ def _of_run(name: str) -> Callable[[Path], Read]:
         _read_once(all_but=folder / name)
         read = in_file(folder / name, lambda _: _use_run(folder))
         good = place / "model/runs/first" / name
-        return of_record(json.loads(good.read_text()), read) if good.suffix == ".json" else read
+        return structured(changed(json.loads(good.read_text())), read) if good.suffix == ".json" else read
 
     return make
 
@@ -264,7 +256,7 @@ def _point(place: Path) -> Read:
     (folder / "operating_points").mkdir(exist_ok=True)
     path = folder / "operating_points/place.json"
     _read_once(all_but=path)
-    return of_record(_the_point(place), in_file(path, lambda _: _use_run(folder)))
+    return structured(changed(_the_point(place)), in_file(path, lambda _: _use_run(folder)))
 
 
 def _the_point(place: Path) -> dict[str, Any]:
@@ -281,7 +273,7 @@ def _repeated(place: Path) -> Read:
         typed.command = ("python", "scripts/binary_class.py", *command)
         _repeated(typed)
 
-    return of_record(_run_json(place), in_file(_folder() / "origin.json", use))
+    return structured(changed(_run_json(place)), in_file(_folder() / "origin.json", use))
 
 
 def _run_json(place: Path) -> Any:
@@ -304,8 +296,8 @@ def _weights(suffix: str) -> Callable[[Path], Read]:
         held.enter_context(patch.object(keras_file, "subprocess", SimpleNamespace(
             run=_looker(keras_file._LOOK), TimeoutExpired=subprocess.TimeoutExpired)))
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="dense")])
-        return of_weights(in_file(_folder() / f"weights{suffix}",
-                                  lambda path: keras_file.load_keras_weights(model, path)))
+        return structured(_WEIGHTS, in_file(_folder() / f"weights{suffix}",
+                                            lambda path: keras_file.load_keras_weights(model, path)))
 
     return make
 
@@ -363,7 +355,7 @@ def _dinov2_config(_: Path) -> Read:
 
     inputs = keras.Input((384,))
     model = keras.Model(inputs, keras.layers.LayerNormalization(name="norm")(inputs))
-    return of_record(_CONFIG, in_file(
+    return structured(changed(_CONFIG), in_file(
         _folder() / "config.json", lambda path: _check_config(model, path.with_name("model.safetensors"))))
 
 
@@ -403,7 +395,7 @@ def _worklist(_: Path) -> Read:
         with triage.claimed():
             triage.refresh()
 
-    return of_record(_WORKLIST, in_file(_folder() / "worklist.json", use))
+    return structured(changed(_WORKLIST), in_file(_folder() / "worklist.json", use))
 
 
 _ANSWER = {"id": "film.png", "call": "ILL", "probability": 0.9, "low": 0.8, "high": 1.0, "score": 0.9,
